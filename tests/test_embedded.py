@@ -23,7 +23,8 @@ def test_shapes_and_ranges(clip) -> None:
     assert clip.pose.shape == (16, 6, 64, 64)
     for image in (clip.video, clip.pose, clip.foreground, clip.background):
         assert image.dtype == torch.float32
-        assert 0 <= image.min() and image.max() <= 1
+        assert image.min() >= 0
+        assert image.max() <= 1
 
 
 def test_the_foreground_is_the_first_frame_inside_its_mask(clip) -> None:

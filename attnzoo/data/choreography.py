@@ -36,6 +36,7 @@ class Wave:
         self.phase = rng.uniform(0, 2 * np.pi, (2, rows))[..., None]
 
     def value(self, t: Array) -> Array:
+        """The rows `[rows, frames]` at the times `t` `[frames]`."""
         angle = self.rate * t + self.phase
         wave: Array = self.centre + self.reach * (0.7 * np.sin(angle[0]) + 0.3 * np.sin(angle[1]))
         return wave.astype(np.float32)

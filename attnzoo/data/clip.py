@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,11 +57,12 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
-        tensors = {
+        moved: dict[str, Any] = {
             k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)
         }
-        motion = self.motion.device_to(device) if self.motion is not None else None
-        return replace(self, **tensors, motion=motion)
+        if self.motion is not None:
+            moved["motion"] = self.motion.device_to(device)
+        return replace(self, **moved)
 
 
 def collate(clips: Sequence[Clip]) -> Batch:

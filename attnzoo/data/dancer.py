@@ -12,6 +12,8 @@ from attnzoo.data.wardrobe import ALONG, AROUND
 
 Array = NDArray[np.float32]
 
+Indices = NDArray[np.integer]
+
 PALETTE = np.array(
     [
         [0.90, 0.10, 0.10], [1.00, 0.75, 0.10], [0.10, 0.45, 0.95], [0.10, 0.85, 0.95],
@@ -69,7 +71,7 @@ class Figure:
         return flow, self._visible(k, r, flow, np.cos(angle) > 0, (y, x))
 
     def _visible(
-        self, k: int, r: int, flow: Array, facing: NDArray[np.bool_], body: tuple[Array, Array]
+        self, k: int, r: int, flow: Array, facing: NDArray[np.bool_], body: tuple[Indices, Indices]
     ) -> NDArray[np.bool_]:
         height, width = self.part.shape[1:]
         grid_y, grid_x = np.mgrid[0:height, 0:width]
@@ -154,7 +156,7 @@ def _box(ends: Array, margin: float, size: int) -> tuple[tuple[int, int], tuple[
 
 
 def pose_image(figure: Figure) -> Array:
-    """The dancer as DensePose would show it `[f, 6, H, W]`: part colour, U, cosine and sine of V."""
+    """The dancer as DensePose shows it `[f, 6, H, W]`: part colour, U, cosine and sine of V."""
     on = (figure.part >= 0)[:, None]
     colour = PALETTE[np.maximum(figure.part, 0)].transpose(0, 3, 1, 2)
     round_ = [0.5 + 0.5 * np.cos(figure.v), 0.5 + 0.5 * np.sin(figure.v)]

@@ -109,4 +109,5 @@ def background(seed: int, height: int, width: int) -> Array:
         edge = inside & ((x < left + 0.03) | (y < top + 0.03))
         picture = np.where(inside[..., None], _colour(rng), picture)
         picture = np.where(edge[..., None], _colour(rng), picture)
-    return np.clip(picture, 0, 1).astype(np.float32)
+    clipped: Array = np.clip(picture, 0, 1).astype(np.float32)
+    return clipped

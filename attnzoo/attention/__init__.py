@@ -1,0 +1,1 @@
+"""Mechanisms, one file each. Files that begin with an underscore hold what they share."""

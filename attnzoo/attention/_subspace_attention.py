@@ -1,0 +1,74 @@
+"""Attention inside subspaces: what `stsa` and `stsa_flow` compute once they have a plan."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import torch
+from torch import Tensor, nn
+
+from attnzoo.attention._mechanism import Mechanism, attention
+from attnzoo.attention._subspace import Group, Plan, Size, checked_size
+
+
+class Bias(Enum):
+    """What is added to the scores of two patches of a subspace, by head.
+
+    none: nothing, as in equation 4; relative: a learned table by their displacement in frames,
+    rows and columns, as in Video Swin; local: the same table, started at -2*(dy^2 + dx^2), so that
+    a patch begins by looking at its own place in the other frames.
+    """
+
+    none = "none"
+    relative = "relative"
+    local = "local"
+
+
+class SubspaceMechanism(Mechanism):
+    """One attention module over the subspaces of a plan.
+
+    Tokens are gathered in the order of their subspaces, projected at once, attend in one call for
+    each size of subspace, are projected out at once, and go back to their places.
+    """
+
+    def __init__(self, channels: int, heads: int, *, size: Size, shift: bool, bias: Bias) -> None:
+        """A fused projection `to_qkv`, `[3c, c]`, and `to_out`, `[c, c]` with bias."""
+        super().__init__(channels, heads)
+        self.size = checked_size(size)
+        self.shift = shift
+        self.bias = bias
+        self.to_qkv = nn.Linear(channels, 3 * channels, bias=False)
+        self.to_out = nn.Linear(channels, channels)
+        self.bias_table: nn.Parameter | None = None
+        if bias is not Bias.none:
+            self.bias_table = nn.Parameter(_bias_table(self.size, heads, bias))
+
+    def attend(self, x: Tensor, plan: Plan) -> Tensor:
+        """The delta for `x` `[b, f, h, w, c]`, whose subspaces `plan` describes."""
+        rows = plan.gather.take(x.reshape(-1, self.channels))
+        projected = self.to_qkv(rows).split([g.windows * g.tokens for g in plan.groups])
+        attended = [
+            self._within(qkv, group) for qkv, group in zip(projected, plan.groups, strict=True)
+        ]
+        joined = attended[0] if len(attended) == 1 else torch.cat(attended)
+        return plan.restore.take(self.to_out(joined)).view(x.shape)
+
+    def _within(self, qkv: Tensor, group: Group) -> Tensor:
+        """`[windows tokens, 3c]` to `[windows tokens, c]`."""
+        split = qkv.view(group.windows, group.tokens, 3, self.heads, -1)
+        bias = None
+        if self.bias_table is not None and group.offsets is not None:
+            bias = self.bias_table[group.offsets].permute(2, 0, 1)
+        q, k, v = split.unbind(2)
+        return attention(q, k, v, bias).reshape(-1, self.channels)
+
+
+def _bias_table(size: Size, heads: int, bias: Bias) -> Tensor:
+    """`[(2*frames - 1)(2*rows - 1)(2*columns - 1), heads]`, as it starts."""
+    table = torch.empty(*(2 * s - 1 for s in size), heads)
+    if bias is Bias.relative:
+        return nn.init.trunc_normal_(table, std=0.02).flatten(0, 2)
+    dy = torch.arange(1 - size[1], size[1])
+    dx = torch.arange(1 - size[2], size[2])
+    square = dy[:, None] ** 2 + dx**2
+    return (-2.0 * square)[None, :, :, None].expand(table.shape).flatten(0, 2).clone()

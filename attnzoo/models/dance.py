@@ -1,0 +1,134 @@
+"""The whole denoiser of the paper's section 3.2: U-Net, two ControlNets, image encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from attnzoo.data.clip import Batch
+from attnzoo.models.inflate import Inflation, Slots, Stack, inflate
+from attnzoo.motion import Motion
+
+
+class DanceModel(nn.Module):
+    """Predicts a clip's noise (or v) from a person, a background and a sequence of poses.
+
+    Args:
+        unet: a stock U-Net; frames travel in its batch axis.
+        pose_controlnet: conditioned by each frame's pose image.
+        background_controlnet: conditioned by the one background picture.
+        image_encoder: foreground `[b, 3, H, W]`, mask, pose -> tokens; has `null_tokens`.
+        image_projection: tokens to the U-Net's cross-attention.
+        codec: pictures in [0, 1] to latents and back (`encode`, `decode`).
+        scheduler_config: a diffusers scheduler's configuration, `prediction_type` included.
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        pose_controlnet: ControlNetModel,
+        background_controlnet: ControlNetModel,
+        image_encoder: nn.Module,
+        image_projection: nn.Module,
+        codec: nn.Module,
+        scheduler_config: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        # diffusers' classes are opaque to type checkers
+        self.unet: Any = unet
+        self.pose_controlnet: Any = pose_controlnet
+        self.background_controlnet: Any = background_controlnet
+        self.image_encoder: Any = image_encoder
+        self.image_projection = image_projection
+        self.codec: Any = codec
+        self.scheduler_config = dict(scheduler_config)
+        self.inflation: Inflation | None = None
+
+    def inflate(
+        self,
+        name: str,
+        *,
+        options: Mapping[str, Any] | None = None,
+        slots: Slots = Slots.attention,
+        stack: Stack = Stack.declared,
+        seed: int = 0,
+    ) -> Inflation:
+        """Puts the variant `name` into the U-Net; see `attnzoo.models.inflate.inflate`."""
+        self.inflation = inflate(
+            self.unet, name, options=options or {}, slots=slots, stack=stack, seed=seed
+        )
+        return self.inflation
+
+    def encode_person(self, batch: Batch) -> Tensor:
+        """The image encoder's tokens `[b, n, d]`: what stays fixed while the U-Net trains."""
+        encoded: Tensor = self.image_encoder(batch.foreground, batch.mask, batch.reference_pose)
+        return encoded
+
+    def null_tokens(self, tokens: Tensor) -> Tensor:
+        """Encoded tokens that stand for no person (classifier-free guidance)."""
+        null: Tensor = self.image_encoder.null_tokens(tokens)
+        return null
+
+    def tokens(self, batch: Batch) -> Tensor:
+        """Same as `encode_person`: what `forward` takes."""
+        return self.encode_person(batch)
+
+    def forward(
+        self,
+        noisy: Tensor,
+        t: Tensor,
+        tokens: Tensor,
+        pose: Tensor,
+        background: Tensor,
+        motion: Motion | None = None,
+    ) -> Tensor:
+        """The prediction for noisy latents.
+
+        Args:
+            noisy: `[b, f, c, h, w]` latents.
+            t: `[b]` timesteps; the frames of a clip share theirs.
+            tokens: `[b, n, d]` from `tokens` or `null_tokens`.
+            pose: `[b, f, p, H, W]` pose images in [0, 1].
+            background: `[b, 3, H, W]` in [0, 1].
+            motion: what flow-guided mechanisms follow.
+
+        Returns:
+            `[b, f, c, h, w]`, of the kind that `scheduler_config["prediction_type"]` names.
+        """
+        b, f = noisy.shape[:2]
+        if self.inflation is not None:
+            self.inflation.context.set(f, motion)
+        images = rearrange(noisy, "b f c h w -> (b f) c h w")
+        times = repeat(t, "b -> (b f)", f=f)
+        context = repeat(self.image_projection(tokens), "b n d -> (b f) n d", f=f)
+        poses = rearrange(pose, "b f c h w -> (b f) c h w")
+        places = repeat(background, "b c h w -> (b f) c h w", f=f)
+        down, mid = self._residuals(images, times, context, poses, places)
+        out = self.unet(
+            images,
+            times,
+            context,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=mid,
+            return_dict=False,
+        )[0]
+        prediction: Tensor = rearrange(out, "(b f) c h w -> b f c h w", b=b)
+        return prediction
+
+    def _residuals(
+        self, images: Tensor, times: Tensor, context: Tensor, poses: Tensor, places: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """Both ControlNets' residuals, added."""
+        of_pose, pose_mid = self.pose_controlnet(
+            images, times, context, controlnet_cond=poses, return_dict=False
+        )
+        of_place, place_mid = self.background_controlnet(
+            images, times, context, controlnet_cond=places, return_dict=False
+        )
+        down = [a + b for a, b in zip(of_pose, of_place, strict=True)]
+        return down, torch.add(pose_mid, place_mid)

@@ -1,0 +1,61 @@
+"""The small image encoder of the embedded model: a picture of a person to tokens."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHUNK = 64
+"""Token counts are padded to a multiple of this, so that batches keep few distinct shapes."""
+
+
+class ImageEncoder(nn.Module):
+    """Turns foreground, mask and the foreground's pose into a token per 2x2 pixels of the person.
+
+    It stands where CLIP's image encoder stands in DisCo. Cells outside the mask carry nothing and
+    are left out; what is missing to the longest of the batch is filled with a learned null token.
+
+    Args:
+        pose_channels: channels of the pose image.
+        width: channels of a token.
+    """
+
+    def __init__(self, pose_channels: int = 6, width: int = 96) -> None:
+        super().__init__()
+        self.width = width
+        inputs = 3 + 1 + pose_channels + 2
+        self.layers = nn.Sequential(
+            nn.Conv2d(inputs, 48, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(48, width, 4, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 1),
+        )
+        self.null = nn.Parameter(torch.zeros(width))
+
+    def forward(self, foreground: Tensor, mask: Tensor, pose: Tensor) -> Tensor:
+        """`[b, 3, H, W]`, `[b, 1, H, W]`, `[b, p, H, W]` in [0, 1] -> tokens `[b, n, width]`."""
+        b, _, height, width = foreground.shape
+        y = torch.linspace(-1, 1, height, device=mask.device, dtype=mask.dtype)
+        x = torch.linspace(-1, 1, width, device=mask.device, dtype=mask.dtype)
+        place = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(b, 2, height, width)
+        features = self.layers(torch.cat([foreground, mask, pose, place], 1))
+        cells = features.flatten(2).transpose(1, 2)
+        covered = F.max_pool2d(mask, 2).flatten(1) > 0
+        return self._gather(cells, covered)
+
+    def _gather(self, cells: Tensor, covered: Tensor) -> Tensor:
+        counts = covered.sum(1)
+        longest = -(-max(int(counts.max()), 1) // CHUNK) * CHUNK
+        longest = min(longest, cells.shape[1])
+        order = torch.argsort((~covered).to(torch.uint8), dim=1, stable=True)[:, :longest]
+        tokens = cells.gather(1, order[..., None].expand(-1, -1, self.width))
+        real = torch.arange(longest, device=counts.device) < counts[:, None]
+        return torch.where(real[..., None], tokens, self.null.to(tokens.dtype))
+
+    def null_tokens(self, tokens: Tensor) -> Tensor:
+        """What stands for "no person" in classifier-free guidance: as many null tokens."""
+        return self.null.to(tokens.dtype).expand_as(tokens)

@@ -1,0 +1,402 @@
+"""The registry: a frozen record per mechanism, and the way from a name to a module.
+
+Imports the standard library only. A mechanism is one file in `attnzoo/attention/` (or one entry
+point in the group `attnzoo.attention` of an installed package, or a file given to `load_plugin`)
+with one class under `register`. The class's keyword-only constructor arguments are its options:
+their annotations and defaults are read from the signature and stand nowhere else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attnzoo._options import Option, RegistrationError, converted, options_of, suggestion
+from attnzoo.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = [
+    "Entry",
+    "Kind",
+    "Option",
+    "RegistrationError",
+    "cost",
+    "create",
+    "get",
+    "list_variants",
+    "load_plugin",
+    "preserved",
+    "register",
+    "schema",
+    "show",
+]
+
+ENTRY_POINTS = "attnzoo.attention"
+"""The entry-point group by which an installed package offers mechanisms."""
+
+COST_SYMBOLS = ("b", "f", "h", "w", "c")
+"""What a cost expression may use beside the options, `min` and `max`."""
+
+_C = TypeVar("_C", bound=type)
+_SCHEMA_SUFFIX = "_options"
+
+
+class Kind(Enum):
+    """How the slot carries a mechanism.
+
+    insert: a new layer with norm and residual of its own, identity when inserted;
+    replace: in place of the U-Net's self-attention, with its weights; norm and residual are the
+    block's.
+    """
+
+    insert = "insert"
+    replace = "replace"
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What a mechanism declares about itself; the tests hold it to every word.
+
+    `last_linear` is a dotted path inside the module (None: it has none, and its slot gets a zero
+    gate). `modules` has one mapping of options for each module that a slot carries; an option
+    named in any of them is fixed by the slot and is no command-line option. `cost` is an
+    expression in b, f, h, w, c and the options: FLOPs of scores and values of one module, forward,
+    2 per multiply-add. `place` is `file:line` of the registration.
+    """
+
+    name: str
+    title: str
+    source: str
+    kind: Kind
+    needs_flow: bool
+    min_frames: int
+    last_linear: str | None
+    modules: tuple[Mapping[str, Any], ...]
+    cost: str
+    cls: type
+    options: tuple[Option, ...]
+    place: str
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Names of the options that the slot fixes."""
+        return frozenset(key for module in self.modules for key in module)
+
+    @property
+    def free(self) -> tuple[Option, ...]:
+        """The options that are a user's choice."""
+        return tuple(option for option in self.options if option.name not in self.fixed)
+
+
+_entries: dict[str, Entry] = {}
+_loaded_files: dict[Path, ModuleType] = {}
+_discovered = False
+
+
+def register(
+    name: str,
+    *,
+    title: str,
+    source: str,
+    kind: Kind,
+    cost: str,
+    needs_flow: bool = False,
+    min_frames: int = 1,
+    last_linear: str | None = None,
+    modules: Sequence[Mapping[str, Any]] = ({},),
+) -> Callable[[_C], _C]:
+    """Class decorator that enters a mechanism under `name`; see `Entry` for the arguments.
+
+    The constructor is `__init__(self, channels: int, heads: int, *, option: type = default, ...)`
+    with options of type bool, int, float, str, an Enum, or a tuple of those.
+
+    Raises:
+        RegistrationError: the name is taken; the signature has `*args`, `**kwargs`, an option
+            without annotation or default or of another type; `modules` or `cost` use an option
+            that the class does not have.
+    """
+
+    caller = sys._getframe(1)
+    place = _place(caller.f_code.co_filename, caller.f_lineno)
+
+    def enter(cls: _C) -> _C:
+        if name in _entries:
+            raise RegistrationError(
+                f"the name {name!r} is used twice: {_entries[name].place} and {place}"
+            )
+        options = options_of(cls, place)
+        entry = Entry(
+            name=name,
+            title=title,
+            source=source,
+            kind=kind,
+            needs_flow=needs_flow,
+            min_frames=min_frames,
+            last_linear=last_linear,
+            modules=tuple(dict(module) for module in modules),
+            cost=cost,
+            cls=cls,
+            options=options,
+            place=place,
+        )
+        for key in sorted(entry.fixed):
+            if key not in {option.name for option in options}:
+                raise RegistrationError(
+                    f"{place}: modules fixes {key!r}, which is no option of {cls.__name__}"
+                )
+        _cost_code(entry)
+        _entries[name] = entry
+        return cls
+
+    return enter
+
+
+def get(name: str) -> Entry:
+    """The record of a mechanism.
+
+    Raises:
+        UserError: there is none of that name; says which there are, the nearest first.
+    """
+    _discover()
+    if name not in _entries:
+        raise UserError(f"unknown variant {name!r}{suggestion(name, _entries)}")
+    return _entries[name]
+
+
+def list_variants(pattern: str = "*") -> list[str]:
+    """Sorted names that match a glob, all without one."""
+    _discover()
+    return sorted(fnmatch.filter(_entries, pattern))
+
+
+def schema(name: str) -> type:
+    """The configuration of a mechanism as a dataclass: `name` and every option that is free."""
+    return _schema(get(name))
+
+
+@functools.cache
+def _schema(entry: Entry) -> type:
+    # The field that holds the name is annotated here, all others by the signature itself.
+    fields: list[tuple[str, Any, Any]] = [("name", str, dataclasses.field(default=entry.name))]
+    fields += [(o.name, o.annotation, dataclasses.field(default=o.default)) for o in entry.free]
+    made = dataclasses.make_dataclass(entry.name + _SCHEMA_SUFFIX, fields)
+    made.__module__ = __name__
+    made.__doc__ = f"Options of {entry.name}: {entry.title}."
+    return made
+
+
+def create(name: str, channels: int = 320, heads: int = 8, **options: Any) -> nn.Module:
+    """One module of the mechanism, as initialised, mapping `[b, f, h, w, c]` to the same shape.
+
+    An option may be given as on the command line: an Enum by its member's name, a tuple as a list.
+
+    Raises:
+        UserError: unknown variant or option, or a value that is not possible.
+    """
+    entry = get(name)
+    module: nn.Module = entry.cls(channels, heads, **_checked(entry, options))
+    return module
+
+
+def cost(name: str, *, b: int, f: int, h: int, w: int, c: int, **options: Any) -> int:
+    """FLOPs of scores and values of one module, forward: the entry's expression with numbers.
+
+    Exact where sizes divide and nothing is shifted, an upper bound elsewhere.
+    """
+    entry = get(name)
+    values = {option.name: option.default for option in entry.options}
+    values |= _checked(entry, options)
+    values |= {"b": b, "f": f, "h": h, "w": w, "c": c}
+    scope = {"__builtins__": {}, "min": min, "max": max}
+    return int(eval(_cost_code(entry), scope, values))
+
+
+def show(name: str) -> str:
+    """All that is declared about a mechanism, to be printed."""
+    entry = get(name)
+    frames = f"at least {entry.min_frames} frame" + "s" * (entry.min_frames > 1)
+    count = len(entry.modules)
+    rows = [
+        ("source", entry.source),
+        ("kind", entry.kind.name),
+        ("needs", ("motion flow, " if entry.needs_flow else "") + frames),
+        ("last linear", entry.last_linear or "none"),
+        ("modules", f"{count} per slot" + _listed(entry.modules)),
+        ("cost", f"{entry.cost} FLOPs per module"),
+        ("place", entry.place),
+        *(("option", option.describe(option.name in entry.fixed)) for option in entry.options),
+    ]
+    lines = [f"{entry.name}: {entry.title}", *(f"  {key:<12} {value}" for key, value in rows)]
+    doc = (entry.cls.__doc__ or "").strip().splitlines()
+    return "\n".join([*lines, "", *(line.removeprefix("    ") for line in doc)]).rstrip()
+
+
+def load_plugin(path_or_module: str | Path) -> list[str]:
+    """Imports mechanisms of a user's own, from a `.py` file or a module; returns their names.
+
+    A file that is loaded already is not loaded again.
+
+    Raises:
+        UserError: no such file or module, an import that fails, or nothing registered by it.
+    """
+    _discover()
+    before = _snapshot()
+    try:
+        module = _import_plugin(str(path_or_module))
+    except BaseException:
+        _restore(before)  # of a file that fails half-way nothing stays
+        raise
+    names = sorted(n for n, entry in _entries.items() if entry.cls.__module__ == module.__name__)
+    if not names:
+        raise UserError(
+            f"plugin {str(path_or_module)!r} registers no mechanism; @attnzoo.register does"
+        )
+    return names
+
+
+@contextmanager
+def preserved() -> Iterator[None]:
+    """Whatever is registered inside is forgotten again; for tests and throw-away mechanisms."""
+    _discover()
+    before = _snapshot()
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
+_Snapshot = tuple[dict[str, Entry], dict[Path, ModuleType]]
+
+
+def _snapshot() -> _Snapshot:
+    return dict(_entries), dict(_loaded_files)
+
+
+def _restore(snapshot: _Snapshot) -> None:
+    _entries.clear()
+    _entries.update(snapshot[0])
+    _loaded_files.clear()
+    _loaded_files.update(snapshot[1])
+
+
+def _checked(entry: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
+    known = {option.name: option for option in entry.options}
+    for key in options:
+        if key not in known:
+            raise UserError(f"{entry.name} has no option {key!r}{suggestion(key, known)}")
+    return {
+        key: converted(f"{entry.name}: {key}", known[key].annotation, value)
+        for key, value in options.items()
+    }
+
+
+@functools.cache
+def _cost_code(entry: Entry) -> CodeType:
+    try:
+        code = compile(entry.cost, f"<cost of {entry.name}>", "eval")
+    except SyntaxError as error:
+        raise RegistrationError(f"{entry.place}: cost {entry.cost!r}: {error.msg}") from error
+    known = {*COST_SYMBOLS, "min", "max", *(option.name for option in entry.options)}
+    for symbol in code.co_names:
+        if symbol not in known:
+            raise RegistrationError(
+                f"{entry.place}: cost uses {symbol!r}{suggestion(symbol, known)}"
+            )
+    return code
+
+
+def _listed(modules: Sequence[Mapping[str, Any]]) -> str:
+    if not any(modules):
+        return ""
+    each = (", ".join(f"{key}={value}" for key, value in m.items()) or "as is" for m in modules)
+    return " (" + "; ".join(each) + ")"
+
+
+def _discover() -> None:
+    """Imports every entry file and every entry point, once.
+
+    A file that does not import is an error that names it, never a shorter list.
+    """
+    global _discovered
+    if _discovered:
+        return
+    _discovered = True
+    try:
+        for file in sorted((Path(__file__).parent / "attention").glob("[!_]*.py")):
+            name = f"attnzoo.attention.{file.stem}"
+            _import(str(file), functools.partial(importlib.import_module, name))
+            found = sum(entry.cls.__module__ == name for entry in _entries.values())
+            if found != 1:
+                raise RegistrationError(f"{file} registers {found} mechanisms, must be one")
+        for point in entry_points(group=ENTRY_POINTS):
+            _import(f"{point.name} = {point.value}", point.load)
+    except BaseException:
+        _discovered = False
+        raise
+
+
+def _import(what: str, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except UserError:
+        raise
+    except Exception as error:
+        raise RegistrationError(
+            f"{what} does not import: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _import_plugin(text: str) -> Any:
+    if not text.endswith(".py"):
+        return _import(text, functools.partial(importlib.import_module, text))
+    path = Path(text).resolve()
+    if path in _loaded_files:
+        return _loaded_files[path]
+    if not path.is_file():
+        raise UserError(f"plugin {text!r}: no such file")
+    return _import(text, functools.partial(_import_file, path))
+
+
+def _import_file(path: Path) -> ModuleType:
+    # The whole path makes the module's name, so that two files of one name do not collide.
+    name = "attnzoo_plugin_" + "".join(c if c.isalnum() else "_" for c in str(path.with_suffix("")))
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no loader for {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # typing.get_type_hints and pickle look the module up here
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    _loaded_files[path] = module
+    return module
+
+
+def _place(file: str, line: int) -> str:
+    package = Path(__file__).parent
+    path = Path(file)
+    inside = path.is_relative_to(package)
+    return f"{path.relative_to(package.parent) if inside else path}:{line}"
+
+
+def __getattr__(name: str) -> Any:
+    # A configuration travels to other processes by pickle, which looks its schema up here.
+    if name.endswith(_SCHEMA_SUFFIX) and not name.startswith("_"):
+        return schema(name.removesuffix(_SCHEMA_SUFFIX))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
