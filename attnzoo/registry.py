@@ -12,7 +12,6 @@ import dataclasses
 import fnmatch
 import functools
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,13 +20,11 @@ from enum import Enum
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from attnzoo._imports import import_file, imported
 from attnzoo._options import Option, RegistrationError, converted, options_of, suggestion
 from attnzoo.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import nn
 
 __all__ = [
     "Entry",
@@ -199,8 +196,8 @@ def _schema(entry: Entry) -> type:
     return made
 
 
-def create(name: str, channels: int = 320, heads: int = 8, **options: Any) -> nn.Module:
-    """One module of the mechanism, as initialised, mapping `[b, f, h, w, c]` to the same shape.
+def create(name: str, channels: int = 320, heads: int = 8, **options: Any) -> Any:
+    """One `torch.nn.Module` of the mechanism, as initialised: `[b, f, h, w, c]` to the same shape.
 
     An option may be given as on the command line: an Enum by its member's name, a tuple as a list.
 
@@ -208,8 +205,7 @@ def create(name: str, channels: int = 320, heads: int = 8, **options: Any) -> nn
         UserError: unknown variant or option, or a value that is not possible.
     """
     entry = get(name)
-    module: nn.Module = entry.cls(channels, heads, **_checked(entry, options))
-    return module
+    return entry.cls(channels, heads, **_checked(entry, options))
 
 
 def cost(name: str, *, b: int, f: int, h: int, w: int, c: int, **options: Any) -> int:
@@ -338,53 +334,30 @@ def _discover() -> None:
     try:
         for file in sorted((Path(__file__).parent / "attention").glob("[!_]*.py")):
             name = f"attnzoo.attention.{file.stem}"
-            _import(str(file), functools.partial(importlib.import_module, name))
+            imported(str(file), functools.partial(importlib.import_module, name))
             found = sum(entry.cls.__module__ == name for entry in _entries.values())
             if found != 1:
                 raise RegistrationError(f"{file} registers {found} mechanisms, must be one")
         for point in entry_points(group=ENTRY_POINTS):
-            _import(f"{point.name} = {point.value}", point.load)
+            imported(f"{point.name} = {point.value}", point.load)
     except BaseException:
         _discovered = False
         raise
 
 
-def _import(what: str, load: Callable[[], Any]) -> Any:
-    try:
-        return load()
-    except UserError:
-        raise
-    except Exception as error:
-        raise RegistrationError(
-            f"{what} does not import: {type(error).__name__}: {error}"
-        ) from error
-
-
 def _import_plugin(text: str) -> Any:
     if not text.endswith(".py"):
-        return _import(text, functools.partial(importlib.import_module, text))
+        return imported(text, functools.partial(importlib.import_module, text))
     path = Path(text).resolve()
     if path in _loaded_files:
         return _loaded_files[path]
     if not path.is_file():
         raise UserError(f"plugin {text!r}: no such file")
-    return _import(text, functools.partial(_import_file, path))
+    return imported(text, functools.partial(_import_new, path))
 
 
-def _import_file(path: Path) -> ModuleType:
-    # The whole path makes the module's name, so that two files of one name do not collide.
-    name = "attnzoo_plugin_" + "".join(c if c.isalnum() else "_" for c in str(path.with_suffix("")))
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"no loader for {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # typing.get_type_hints and pickle look the module up here
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    _loaded_files[path] = module
+def _import_new(path: Path) -> ModuleType:
+    module = _loaded_files[path] = import_file(path)
     return module
 
 

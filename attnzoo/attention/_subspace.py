@@ -117,12 +117,17 @@ class _Take(torch.autograd.Function):
     """`rows.index_select(0, index)`; see `Rows` for the gradient."""
 
     @staticmethod
-    def forward(rows: Tensor, index: Tensor, *backward_maps: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        index: Tensor,
+        reader: Tensor,
+        read: Tensor | None,
+        again_rows: Tensor | None,
+        again_readers: Tensor | None,
+    ) -> Tensor:
+        ctx.save_for_backward(reader, read, again_rows, again_readers)
         return rows.index_select(0, index)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[2:])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

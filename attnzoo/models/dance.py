@@ -26,6 +26,7 @@ class DanceModel(nn.Module):
         image_projection: tokens to the U-Net's cross-attention.
         codec: pictures in [0, 1] to latents and back (`encode`, `decode`).
         scheduler_config: a diffusers scheduler's configuration, `prediction_type` included.
+        pose_features: from pose images to what the pose ControlNet is conditioned by.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class DanceModel(nn.Module):
         image_projection: nn.Module,
         codec: nn.Module,
         scheduler_config: Mapping[str, Any],
+        pose_features: nn.Module | None = None,
     ) -> None:
         super().__init__()
         # diffusers' classes are opaque to type checkers
@@ -47,6 +49,7 @@ class DanceModel(nn.Module):
         self.image_projection = image_projection
         self.codec: Any = codec
         self.scheduler_config = dict(scheduler_config)
+        self.pose_features = pose_features or nn.Identity()
         self.inflation: Inflation | None = None
 
     def inflate(
@@ -106,7 +109,7 @@ class DanceModel(nn.Module):
         images = rearrange(noisy, "b f c h w -> (b f) c h w")
         times = repeat(t, "b -> (b f)", f=f)
         context = repeat(self.image_projection(tokens), "b n d -> (b f) n d", f=f)
-        poses = rearrange(pose, "b f c h w -> (b f) c h w")
+        poses = self.pose_features(rearrange(pose, "b f c h w -> (b f) c h w"))
         places = repeat(background, "b c h w -> (b f) c h w", f=f)
         down, mid = self._residuals(images, times, context, poses, places)
         out = self.unet(

@@ -11,11 +11,11 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import nn
 
-from attnzoo.data.clip import POSE_CHANNELS
 from attnzoo.errors import UserError
 from attnzoo.models.codec import PixelShuffleCodec
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.image_encoder import ImageEncoder
+from attnzoo.models.pose_features import PoseFeatures
 
 CHANNELS = (64, 96)
 TOKEN = 64
@@ -46,16 +46,18 @@ def build_embedded() -> DanceModel:
         attention_head_dim=(1, 3),
         norm_num_groups=16,
     )
-    encoder = ImageEncoder(POSE_CHANNELS)
+    encoder = ImageEncoder()
+    features = PoseFeatures()
     projection = nn.Sequential(nn.Linear(encoder.width, TOKEN), nn.LayerNorm(TOKEN))
     return DanceModel(
         unet,
-        _controlnet(codec.channels, POSE_CHANNELS),
+        _controlnet(codec.channels, features.channels),
         _controlnet(codec.channels, 3),
         encoder,
         projection,
         codec,
         SCHEDULER,
+        features,
     )
 
 

@@ -6,8 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attnzoo.models.pose_features import PoseFeatures
+
 CHUNK = 64
 """Token counts are padded to a multiple of this, so that batches keep few distinct shapes."""
+
+
+def covered_cells(mask: Tensor) -> Tensor:
+    """Which cells of 2x2 pixels become tokens, in this order: `[b, 1, H, W]` -> `[b, cells]`."""
+    return F.max_pool2d(mask, 2).flatten(1) > 0
 
 
 class ImageEncoder(nn.Module):
@@ -17,14 +24,14 @@ class ImageEncoder(nn.Module):
     are left out; what is missing to the longest of the batch is filled with a learned null token.
 
     Args:
-        pose_channels: channels of the pose image.
         width: channels of a token.
     """
 
-    def __init__(self, pose_channels: int = 6, width: int = 96) -> None:
+    def __init__(self, width: int = 96) -> None:
         super().__init__()
         self.width = width
-        inputs = 3 + 1 + pose_channels + 2
+        self.pose_features = PoseFeatures()
+        inputs = 3 + 1 + 2 + self.pose_features.channels
         self.layers = nn.Sequential(
             nn.Conv2d(inputs, 48, 3, padding=1),
             nn.SiLU(),
@@ -37,15 +44,14 @@ class ImageEncoder(nn.Module):
         self.null = nn.Parameter(torch.zeros(width))
 
     def forward(self, foreground: Tensor, mask: Tensor, pose: Tensor) -> Tensor:
-        """`[b, 3, H, W]`, `[b, 1, H, W]`, `[b, p, H, W]` in [0, 1] -> tokens `[b, n, width]`."""
+        """`[b, 3, H, W]`, `[b, 1, H, W]`, `[b, 6, H, W]` in [0, 1] -> tokens `[b, n, width]`."""
         b, _, height, width = foreground.shape
         y = torch.linspace(-1, 1, height, device=mask.device, dtype=mask.dtype)
         x = torch.linspace(-1, 1, width, device=mask.device, dtype=mask.dtype)
         place = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(b, 2, height, width)
-        features = self.layers(torch.cat([foreground, mask, pose, place], 1))
-        cells = features.flatten(2).transpose(1, 2)
-        covered = F.max_pool2d(mask, 2).flatten(1) > 0
-        return self._gather(cells, covered)
+        inputs = torch.cat([foreground, mask, place, self.pose_features(pose)], 1)
+        cells = self.layers(inputs).flatten(2).transpose(1, 2)
+        return self._gather(cells, covered_cells(mask))
 
     def _gather(self, cells: Tensor, covered: Tensor) -> Tensor:
         counts = covered.sum(1)

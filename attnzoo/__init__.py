@@ -1,0 +1,85 @@
+"""attnzoo: temporal attention for video diffusion, compared under one roof.
+
+Importing this package imports no torch: what stands here is looked up when it is first asked for.
+It also installs the import hook of `attnzoo._torchvision`, which acts only when somebody imports
+a torchvision that cannot load beside the present torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from attnzoo import _torchvision
+
+if TYPE_CHECKING:
+    from attnzoo.errors import UserError
+    from attnzoo.motion import Motion
+    from attnzoo.registry import (
+        Entry,
+        Kind,
+        cost,
+        create,
+        get,
+        list_variants,
+        load_plugin,
+        register,
+        schema,
+        show,
+    )
+
+    __version__: str
+
+__all__ = [
+    "Entry",
+    "Kind",
+    "Motion",
+    "UserError",
+    "__version__",
+    "cost",
+    "create",
+    "get",
+    "list_variants",
+    "load_plugin",
+    "register",
+    "schema",
+    "show",
+]
+
+_HOMES = {"Motion": "attnzoo.motion", "UserError": "attnzoo.errors"}
+
+_torchvision.install()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("attnzoo")
+        except PackageNotFoundError:  # imported from a source tree that is not installed
+            return "0+source"
+    if name in __all__:
+        return getattr(importlib.import_module(_HOMES.get(name, "attnzoo.registry")), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps public names when a submodule of the same name is imported.
+
+    `attnzoo.show` is a function; the command `attnzoo/show.py` must not take its place, as
+    Python's import would have it.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

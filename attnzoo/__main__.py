@@ -1,0 +1,51 @@
+"""`python -m attnzoo COMMAND ...`, the same as `python -m attnzoo.COMMAND ...`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from attnzoo import commands
+from attnzoo._options import suggestion
+from attnzoo.errors import UserError
+
+COMMANDS = {
+    "run": "train, sample, score and profile one variant (or a sweep, with -m)",
+    "list": "the variants there are",
+    "show": "what a variant is and takes",
+}
+"""Each is a module of the package with a function `command(arguments)`."""
+
+
+def command(arguments: Sequence[str]) -> None:
+    """Hands the arguments on to the command that the first of them names."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return
+    name, *rest = arguments
+    if name == "--version":
+        from attnzoo import __version__
+
+        print(__version__)
+        return
+    if name not in COMMANDS:
+        raise UserError(f"unknown command {name!r}{suggestion(name, COMMANDS)}")
+    importlib.import_module(f"attnzoo.{name}").command(rest)
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    rows = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        ["usage: python -m attnzoo COMMAND ...", "", *rows, "", "Each takes --help."]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command, with its exit status."""
+    commands.execute(command, arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,84 @@
+"""What a run costs apart from time: floating-point operations and peak memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.autograd.profiler import profile as autograd_profile
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
+
+Run = Callable[[], object]
+aten = torch.ops.aten
+
+
+def flops(run: Run) -> dict[str, int]:
+    """FLOPs of one run by module: "Global" is the whole, "Model.unet" a child of what ran.
+
+    A multiply-add counts 2; only products are counted (matrix products, convolutions, attention),
+    masked attention as if it were dense. PyTorch counts nothing for its fused attention on a CPU
+    (pytorch#195460), so that is added here, by PyTorch's own formulas: backward is 2.5 forwards,
+    with the scores that the kernel computes again, as on CUDA.
+    """
+    counter = FlopCounterMode(
+        display=False,
+        custom_mapping={
+            aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+            aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+        },
+    )
+    with counter:
+        run()
+    return {name: sum(by_op.values()) for name, by_op in counter.get_flop_counts().items()}
+
+
+def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+
+
+def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    count = sdpa_backward_flop_count(gradient, query, key, value)  # type: ignore[no-untyped-call]
+    return int(count)
+
+
+def peak_memory(run: Run, device: torch.device) -> int:
+    """Bytes that one run holds at its peak beyond what was held before it.
+
+    CUDA: the allocator's own peak. CPU: from the profiler's record of every allocation, which
+    sees the buffers inside kernels too; the process's resident size is too coarse. Warm the run
+    up first (what it keeps for good counts at the first call), and drop gradients that it is to
+    make anew: memory that was there before and is given back lowers the sum.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    # Kineto, the profiler's back end, tells the terminal of each start and stop below this level.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+    with autograd_profile(profile_memory=True) as profiler:
+        run()
+    return _peak(profiler.kineto_results.events())
+
+
+def _peak(events: list[Any]) -> int:
+    """Highest running sum of the allocations (and, negative, releases) in order of time."""
+    changes = [
+        (event.start_ns(), event.nbytes())
+        for event in events
+        if event.name() == "[memory]" and event.device_type().name == "CPU"
+    ]
+    held = peak = 0
+    # Stable: allocations of the same nanosecond keep the profiler's order.
+    for _, size in sorted(changes, key=lambda change: change[0]):
+        held += size
+        peak = max(peak, held)
+    return peak

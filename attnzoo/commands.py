@@ -1,0 +1,69 @@
+"""The frame of every command: the one place where an error becomes an exit status.
+
+0: done. 1: a fault of the program, with its traceback. 2: bad input, as one line on stderr
+(with `HYDRA_FULL_ERROR=1` as a traceback). 130: interrupted. 143: terminated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from attnzoo.errors import UserError
+
+BAD_INPUT = 2
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+Command = Callable[[Sequence[str]], None]
+"""Takes the arguments behind its own name."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `UserError`."""
+        raise UserError(f"{self.prog}: {message}; --help shows what is right")
+
+
+def execute(command: Command, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs `command` on `arguments` (default: the process's own) and exits with its status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        command(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except UserError as error:
+        sys.exit(_complain(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `attnzoo list | head`. What is still buffered
+        # has nowhere to go; without this Python would say so at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def full_error() -> bool:
+    """Whether the user wants tracebacks, by Hydra's own environment variable."""
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def _complain(error: UserError) -> int:
+    if full_error():
+        traceback.print_exception(error)
+    else:
+        print(" ".join(str(error).split()), file=sys.stderr)
+    return BAD_INPUT
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    # An exception, so that open files, bars and worker processes are closed on the way out.
+    sys.exit(TERMINATED)

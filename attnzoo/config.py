@@ -1,0 +1,258 @@
+"""The configuration of a run: what Hydra knows, made from what the package declares.
+
+Nothing here holds a default of its own that stands elsewhere: group `attn` comes from the
+registry, group `data` from the signatures of the functions that open a data set, `train` and
+`sample` from `attnzoo.train.settings`. Below this room nobody knows Hydra: `experiment_of` and
+`source_of` hand down plain dataclasses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from attnzoo import registry
+from attnzoo.data.source import Source
+from attnzoo.errors import UserError
+from attnzoo.models.noise import Noise
+from attnzoo.models.slots import Slots, Stack
+from attnzoo.train.settings import Experiment, Precision, Sampling, Tracker, Training
+
+NAME = "run"
+"""Under which the root of the configuration is stored."""
+
+DATA = {
+    "embedded": "attnzoo.data.embedded:open_embedded",
+}
+"""Data sets: the function whose arguments are the settings `data.*` and which gives a Source."""
+
+LOG = {
+    "formatters": {"plain": {"format": "%(message)s"}},
+    "handlers": {
+        "console": {"formatter": "plain"},
+        "file": {"filename": "${hydra.runtime.output_dir}/log"},
+    },
+}
+"""Of a job: plain lines on the console, dated ones in the folder's file `log`."""
+
+HELP = """\
+${hydra.help.header}
+
+Variants (attn=NAME; `python -m attnzoo show NAME` tells all of one):
+$VARIANTS
+
+Groups:
+$APP_CONFIG_GROUPS
+
+Settings, as they stand with these overrides (key=value changes one):
+$CONFIG
+
+${hydra.help.footer}
+"""
+
+FOOTER = """\
+An option of the variant needs no prefix: 'size=[8,4,4]' is attn.size=[8,4,4] (quotes for zsh).
+-m attn=none,temporal seed=0,1,2  runs all combinations, each in a folder of its own
+resume=FOLDER                     goes on inside FOLDER with the configuration stored there
++experiment=NAME, +preset=NAME    settings from experiments/, or from --config-dir
+--cfg job                         prints the configuration and runs nothing"""
+
+
+def _hydra() -> dict[str, Any]:
+    time = "${now:%Y-%m-%d_%H-%M-%S}"
+    return {
+        "run": {"dir": "outputs/${attn.name}/" + time},
+        "sweep": {"dir": "outputs", "subdir": "${attn.name}/" + time + "_${hydra.job.num}"},
+        "output_subdir": None,
+        "searchpath": [f"file://{experiments()}"],
+        "job_logging": LOG,
+        "help": {
+            "app_name": "attnzoo.run",
+            "header": "Trains, samples, scores and profiles one variant of temporal attention.",
+            "template": HELP.replace("$VARIANTS", _variants()),
+            "footer": FOOTER,
+        },
+    }
+
+
+@dataclass
+class Run:
+    """Everything that one run is made from.
+
+    seed: of initialisation, data order and noise. noise: what the frames of a clip share, in
+    training and sampling. slots: where modules sit. stack: what the modules of a slot are.
+    device: auto, cpu, cuda or cuda:N. workers: processes that load data. resume: the folder of a
+    run to go on with.
+    """
+
+    defaults: list[Any] = field(
+        default_factory=lambda: ["_self_", {"attn": "stsa"}, {"data": "embedded"}]
+    )
+    hydra: Any = field(default_factory=_hydra)
+    attn: Any = MISSING
+    data: Any = MISSING
+    seed: int = 0
+    noise: Noise = Noise.shared
+    slots: Slots = Slots.all
+    stack: Stack = Stack.declared
+    train: Training = field(default_factory=Training)
+    sample: Sampling = field(default_factory=Sampling)
+    device: str = "auto"
+    precision: Precision = Precision.fp32
+    workers: int = 0
+    tracker: Tracker = Tracker.none
+    resume: str | None = None
+
+
+UNREADABLE = "the stored configuration names no variant and data"
+
+UNSTORED = ("resume", "hydra", "defaults")
+"""Keys of `Run` that are no part of what a run is."""
+
+
+def settings() -> tuple[str, ...]:
+    """The names of the settings and groups at the top."""
+    return tuple(f.name for f in dataclasses.fields(Run) if f.name not in ("hydra", "defaults"))
+
+
+def experiments() -> Path:
+    """The folder of the YAML files: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "experiments"
+    return inside if inside.is_dir() else package.parent / "experiments"
+
+
+def register() -> None:
+    """Puts root and groups into Hydra's store, again if mechanisms have come since."""
+    store = ConfigStore.instance()
+    store.store(NAME, Run)
+    for name in registry.list_variants():
+        store.store(name, registry.schema(name), group="attn")
+    for name in DATA:
+        store.store(name, data_schema(name), group="data")
+
+
+@functools.cache
+def data_schema(name: str) -> type:
+    """The settings of a data set as a dataclass: `name`, then the arguments of its opener."""
+    opener = _opener(name)
+    hints = typing.get_type_hints(opener)
+    fields: list[Any] = [("name", str, field(default=name))]
+    for parameter in inspect.signature(opener).parameters.values():
+        default = MISSING if parameter.default is parameter.empty else parameter.default
+        fields.append((parameter.name, hints[parameter.name], field(default=default)))
+    made = dataclasses.make_dataclass(f"{name}_data", fields)
+    made.__module__ = __name__
+    made.__doc__ = f"Settings of the data set {name}."
+    return made
+
+
+def experiment_of(cfg: DictConfig) -> Experiment:
+    """The plain experiment that a composed configuration describes.
+
+    Raises:
+        UserError: a setting is missing.
+    """
+    values = {key: _plain(cfg[key]) for key in settings() if key not in ("attn", "data", "resume")}
+    values["training"] = values.pop("train")
+    values["sampling"] = values.pop("sample")
+    return Experiment(
+        variant=cfg.attn.name, options=options_of(cfg), data=_jsonable(_plain_data(cfg)), **values
+    )
+
+
+def options_of(cfg: DictConfig) -> dict[str, Any]:
+    """The variant's options."""
+    return {key: value for key, value in _plain_mapping(cfg.attn).items() if key != "name"}
+
+
+def source_of(cfg: DictConfig) -> Source:
+    """Opens the data that a configuration names, which checks it whole.
+
+    Raises:
+        UserError: what the data set's opener has to say.
+    """
+    values = _plain_data(cfg)
+    source = _opener(values.pop("name"))(**values)
+    return typing.cast(Source, source)
+
+
+def stored(cfg: DictConfig) -> str:
+    """The configuration as it is kept in a run's folder: YAML, resolved, without Hydra's part."""
+    kept = OmegaConf.masked_copy(cfg, [key for key in settings() if key not in UNSTORED])
+    return OmegaConf.to_yaml(kept, resolve=True)
+
+
+def restored(cfg: DictConfig, text: str, changed: Mapping[str, Any]) -> DictConfig:
+    """`cfg`, composed for the same variant and data, with the values stored as `text`.
+
+    `changed` are settings that are to differ from the stored ones.
+    """
+    merged = OmegaConf.merge(cfg, OmegaConf.create(text), dict(changed))
+    return typing.cast(DictConfig, merged)
+
+
+def groups_of(text: str) -> list[str]:
+    """The overrides that choose the variant and the data of a stored configuration.
+
+    Raises:
+        UserError: it names none.
+    """
+    try:
+        kept = OmegaConf.create(text)
+        return [f"attn={kept.attn.name}", f"data={kept.data.name}"]
+    except (AttributeError, OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"{UNREADABLE}: {error}") from error
+
+
+def _opener(name: str) -> Callable[..., Any]:
+    module, _, function = DATA[name].partition(":")
+    opener: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return opener
+
+
+def _plain_data(cfg: DictConfig) -> dict[str, Any]:
+    for key in cfg.data:
+        if OmegaConf.is_missing(cfg.data, key):
+            raise UserError(f"data={cfg.data.name} needs data.{key}, as in data.{key}=VALUE")
+    return _plain_mapping(cfg.data)
+
+
+def _plain(value: Any) -> Any:
+    """A node's value: dataclasses as objects, lists as lists."""
+    return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+
+
+def _plain_mapping(node: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    return typing.cast(dict[str, Any], plain)
+
+
+def _jsonable(values: Mapping[str, Any]) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        if isinstance(value, Enum):
+            return value.name
+        return str(value) if isinstance(value, Path) else value
+
+    return {key: plain(value) for key, value in values.items()}
+
+
+def _variants() -> str:
+    names = registry.list_variants()
+    width = max(map(len, names))
+    # `$` would be a placeholder of Hydra's template.
+    rows = [f"  {name:<{width}}  {registry.get(name).title}".replace("$", "") for name in names]
+    return "\n".join(rows)

@@ -1,0 +1,193 @@
+"""Pictures from files: any video that PyAV reads, a folder of frames, or one encoded picture.
+
+Frames come one by one, upright (rotation and pixel shape that the file declares are applied), and
+none is ever replaced: what cannot be decoded is an error that names the file and the frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from attnzoo.errors import UserError
+
+Picture = NDArray[np.uint8]
+"""RGB `[H, W, 3]`."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+"""What counts as a frame in a folder."""
+
+
+def frames_of(path: Path, setting: str) -> Iterator[Picture]:
+    """The frames of a video or of a folder of pictures, in order, all of one size.
+
+    Args:
+        path: a file, or a folder whose pictures are taken in the order of the numbers in their
+            names (2.png before 10.png).
+        setting: what to call the path in an error, such as `data.path`.
+
+    Raises:
+        UserError: nothing there, no frames in it, a frame that cannot be decoded, or a frame whose
+            size differs from the first one's. All but the first two come as the frames do.
+    """
+    if not path.exists():
+        raise UserError(f"{setting}={path}: no such file; give a video or a folder of frames")
+    return _equal(_folder(path, setting) if path.is_dir() else _video(path, setting), path, setting)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of the numbers in their names."""
+    found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()]
+    return sorted((p for p in found if not p.name.startswith(".")), key=in_order)
+
+
+def in_order(path: Path) -> tuple[tuple[int, int, str], ...]:
+    """A sorting key that reads runs of digits as numbers."""
+    parts = re.split(r"(\d+)", path.name)
+    return tuple((0, int(p), p) if i % 2 else (1, 0, p) for i, p in enumerate(parts))
+
+
+def picture(data: bytes | Path, name: str, *, least: int | None = None) -> Picture:
+    """One encoded picture as RGB, upright.
+
+    Args:
+        data: its bytes or its file.
+        name: what to call it in an error.
+        least: the shorter side that is needed; a JPEG much larger than that is decoded at a half,
+            quarter or eighth of its size, which its format offers at a fraction of the time.
+
+    Raises:
+        UserError: it is no picture, is damaged or cut off, or has more than 8 bits a channel.
+    """
+    with opened(data, name) as image:
+        if least is not None and min(image.size) >= 2 * least:
+            image.draft("RGB", (least, least))
+        return pixels(image, name)
+
+
+def opened(data: bytes | Path, name: str) -> Image.Image:
+    """An encoded picture whose size and mode are known, not yet decoded."""
+    try:
+        return Image.open(io.BytesIO(data) if isinstance(data, bytes) else data)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{name}: not a picture that can be read ({_line(error)})") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name}: too large a picture ({_line(error)})") from error
+
+
+def pixels(image: Image.Image, name: str) -> Picture:
+    """Decodes a picture to RGB."""
+    if image.mode.startswith(("I", "F")):
+        raise UserError(f"{name}: {image.mode} pixels; a frame has 8 bits a channel")
+    try:
+        upright = ImageOps.exif_transpose(image)
+        return np.asarray(upright.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise UserError(f"{name}: damaged picture ({_line(error)})") from error
+
+
+def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The largest central square, by area to `[size, size(, c)]` (linear where it grows)."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    part = image[top : top + side, left : left + side]
+    if side == size:
+        return part.copy()
+    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(part, (size, size), interpolation=how), np.uint8)
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file, or of the pictures of a folder with their names."""
+    digest = hashlib.sha256()
+    for file in pictures_in(path) if path.is_dir() else [path]:
+        digest.update(file.name.encode() if path.is_dir() else b"")
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def size_text(image: NDArray[np.uint8]) -> str:
+    """Width x height."""
+    return f"{image.shape[1]}x{image.shape[0]}"
+
+
+def _equal(frames: Iterator[Picture], path: Path, setting: str) -> Iterator[Picture]:
+    first: Picture | None = None
+    for number, image in enumerate(frames):
+        first = image if first is None else first
+        if image.shape != first.shape:
+            raise UserError(
+                f"{setting}={path}: frame {number} is {size_text(image)}, the first one "
+                f"{size_text(first)}; all must be of one size"
+            )
+        yield image
+    if first is None:
+        raise UserError(f"{setting}={path}: holds no frames")
+
+
+def _folder(path: Path, setting: str) -> Iterator[Picture]:
+    found = pictures_in(path)
+    if not found:
+        raise UserError(f"{setting}={path}: no pictures in this folder ({' '.join(SUFFIXES)})")
+    for file in found:
+        yield picture(file, f"{setting}={file}")
+
+
+def _video(path: Path, setting: str) -> Iterator[Picture]:
+    if path.stat().st_size == 0:
+        raise UserError(f"{setting}={path}: an empty file; give a video or a folder of frames")
+    number = 0
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise UserError(f"{setting}={path}: has no video stream")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            # Decoders hide damage by default: they drop frames or paint over holes.
+            stream.codec_context.options = {"err_detect": "explode", "flags": "+output_corrupt"}
+            shape = stream.sample_aspect_ratio
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    raise UserError(f"{setting}={path}: damaged or cut off at frame {number}")
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise UserError(f"{setting}={path}: frame {number} is damaged")
+                    image = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                    yield _upright(image, frame.rotation, shape)
+                    number += 1
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        where = f"after {number} frames" if number else "at its start"
+        raise UserError(
+            f"{setting}={path}: cannot be decoded {where} ({_line(error)}); "
+            "give a whole video or a folder of frames"
+        ) from error
+
+
+def _upright(image: Picture, rotation: int, shape: Fraction | None) -> Picture:
+    """Pixels made square by `shape` (width / height of one), turned by degrees anticlockwise."""
+    if shape and shape != 1:
+        height, width = image.shape[:2]
+        size = (max(1, round(width * shape)), height)
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.ascontiguousarray(np.rot90(image, round(rotation / 90) % 4))
+
+
+def _line(error: BaseException) -> str:
+    """What an error says, in one line and without the path that ours already names."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())

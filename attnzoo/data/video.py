@@ -1,0 +1,212 @@
+"""One video as a data set: train on its clips and make it again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, repeat
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from attnzoo.data.flow import FINE
+from attnzoo.data.frames import Picture, fingerprint, frames_of, size_text, square
+from attnzoo.data.source import Source
+from attnzoo.data.windows import (
+    Frame,
+    Recording,
+    Short,
+    Windows,
+    all_starts,
+    check_length,
+    check_numbers,
+    separate_starts,
+)
+from attnzoo.errors import UserError
+
+LIMIT = 600
+"""Frames of a video that are read; of a longer one the rest is left out, which is logged."""
+
+FOREGROUND = 127.5
+"""Above this a mask's grey is foreground (DisCo's threshold)."""
+
+_TOLERANCE = 8
+"""How far a channel of an evenly coloured background strays by compression. DensePose's part
+colours begin only 13 steps away from its background."""
+
+_log = logging.getLogger(__name__)
+
+
+class Video(Recording):
+    """A video whose frames, made small, are all in memory."""
+
+    def __init__(self, name: str, frames: Sequence[Frame], size: int) -> None:
+        super().__init__(name, len(frames), size)
+        self._frames = frames
+
+    def read(self, index: int) -> Frame:
+        """Frame `index`."""
+        return self._frames[index]
+
+
+def open_video(
+    path: str,
+    *,
+    size: int = 64,
+    frames: int = 16,
+    stride: int = 1,
+    pose: str | None = None,
+    mask: str | None = None,
+    short: Short = Short.refuse,
+) -> Source:
+    """A video, or a folder of frames, as training and test data.
+
+    Trains on every window of `frames` frames and tests on the first and on further ones that share
+    no frame with it (`TEST_WINDOWS` at most): the task is to make the clip again. Every picture is
+    the central square, reduced by area. The whole of it is read here, frame by frame; only the
+    small pictures stay in memory, `LIMIT` of them at most.
+
+    Args:
+        path: any video that PyAV reads, or a folder of frames.
+        size: pixels of a side.
+        frames: frames of a clip.
+        stride: frames of the video from one frame of a clip to the next.
+        pose: a video, or folder, of pose pictures, as long and as large as the video; it may be the
+            same file. Where the pictures' border is of one colour, that colour is background and
+            becomes black, as in every pose picture of the package, and does not move. Without it
+            the pose picture is blank and flow comes from the frames.
+        mask: a video, or folder, of masks, one for each frame, white where the person is. The
+            background is then the first frame with the person painted out. Without it the whole
+            first frame is foreground and the video's temporal median is background.
+        short: what to do with a video shorter than a clip; loop plays it to and fro.
+
+    Raises:
+        UserError: a number is too small; a file is missing, empty, damaged or cut off; there are
+            too few frames, or pose or mask have fewer than the video or another size.
+    """
+    check_numbers(size, frames, stride)
+    file = Path(path).expanduser()
+    kept = list(islice(_frames(file, pose, mask, size), LIMIT + 1))
+    if len(kept) > LIMIT:
+        del kept[LIMIT:]
+        _log.warning("data.path=%s: only the first %d frames are used", path, LIMIT)
+    check_length(len(kept), frames, stride, short, f"data.path={path}")
+    recording = Video(file.stem, kept, size)
+    starts = {
+        "train": all_starts(len(kept), frames, stride),
+        "test": separate_starts(len(kept), frames, stride),
+    }
+    files = {"path": file, "pose": pose, "mask": mask}
+    split = {
+        "data": "video",
+        **{k: p and {"name": Path(p).name, "sha256": _sha256(p)} for k, p in files.items()},
+        "frames_used": len(kept),
+        "train": f"windows that start at frames 0 to {starts['train'][-1]}",
+        "test": [f"window that starts at frame {start}" for start in starts["test"]],
+        "frames": frames,
+        "stride": stride,
+        "size": size,
+        "short": short.name,
+        "flow": "pose" if pose else "frames",
+    }
+    train, test = (
+        Windows([(recording, start) for start in starts[part]], frames, stride)
+        for part in ("train", "test")
+    )
+    return Source("video", frames, size, train, test, split)
+
+
+def _sha256(path: str | Path) -> str:
+    return fingerprint(Path(path).expanduser())
+
+
+@dataclass(frozen=True)
+class _Backdrop:
+    """The one colour of the background of pose pictures; None where there is no such colour."""
+
+    colour: NDArray[np.int16] | None
+
+    @classmethod
+    def of(cls, image: Picture) -> _Backdrop:
+        """Read off the border of the first picture: a colour that most of it has."""
+        border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(np.int16)
+        colour = np.median(border, 0).astype(np.int16)
+        share = (np.abs(border - colour).max(1) <= _TOLERANCE).mean()
+        return cls(colour if share > 0.5 else None)
+
+    def covered(self, image: Picture) -> NDArray[np.uint8] | None:
+        """255 where the picture shows something else than background, 0 where it does not."""
+        if self.colour is None:
+            return None
+        low, high = (self.colour + d for d in (-_TOLERANCE, _TOLERANCE))
+        return np.asarray(cv2.bitwise_not(cv2.inRange(image, low, high)), np.uint8)
+
+
+def _frames(path: Path, pose: str | None, mask: str | None, size: int) -> Iterator[Frame]:
+    """The video's frames with their conditions, decoded side by side."""
+    images = frames_of(path, "data.path")
+    same = pose is not None and Path(pose).expanduser().resolve() == path.resolve()
+    poses = repeat(None) if pose is None or same else _beside(pose, "pose")
+    masks = repeat(None) if mask is None else _beside(mask, "mask")
+    backdrop: _Backdrop | None = None
+    for number, image in enumerate(images):
+        shown = image if same else _partner(poses, image, number, pose, "pose")
+        cover = _partner(masks, image, number, mask, "mask")
+        if shown is not None and backdrop is None:
+            backdrop = _Backdrop.of(shown)
+        yield _frame(image, shown, cover, backdrop, size)
+
+
+def _beside(path: str, setting: str) -> Iterator[Picture]:
+    return frames_of(Path(path).expanduser(), f"data.{setting}")
+
+
+def _partner(
+    others: Iterator[Picture] | Iterator[None],
+    image: Picture,
+    number: int,
+    path: str | None,
+    setting: str,
+) -> Picture | None:
+    """The next of `others`, which belongs to frame `number` and must be of its size."""
+    if path is None:
+        return None
+    other = next(others, None)
+    if other is None:
+        raise UserError(f"data.{setting}={path}: {number} frames; the video has more, give as many")
+    if other.shape != image.shape:
+        raise UserError(
+            f"data.{setting}={path}: {size_text(other)}; must be as large as the video, "
+            f"{size_text(image)}"
+        )
+    return other
+
+
+def _frame(
+    image: Picture, pose: Picture | None, cover: Picture | None, backdrop: _Backdrop | None,
+    size: int,
+) -> Frame:  # fmt: skip
+    fine = max(size, FINE)
+    moving, body, still = image, None, None
+    if pose is not None and backdrop is not None:
+        covered = backdrop.covered(pose)
+        if covered is not None:
+            pose = np.asarray(cv2.bitwise_and(pose, pose, mask=covered), np.uint8)
+            body = square(covered, size) > FOREGROUND
+            still = square(covered, fine) <= FOREGROUND
+        moving = pose
+    mask = None
+    if cover is not None:
+        white = (cv2.cvtColor(cover, cv2.COLOR_RGB2GRAY) > FOREGROUND).astype(np.uint8) * 255
+        mask = square(white, size) > FOREGROUND
+    return Frame(
+        picture=square(image, size),
+        pose=None if pose is None else square(pose, size),
+        mask=mask,
+        grey=np.asarray(cv2.cvtColor(square(moving, fine), cv2.COLOR_RGB2GRAY), np.uint8),
+        body=body,
+        still=still,
+    )

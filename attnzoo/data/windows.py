@@ -1,0 +1,205 @@
+"""Clips cut from recordings: which frames a clip takes, and how frames become a `Clip`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import overload
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attnzoo.data.clip import POSE_CHANNELS, Clip
+from attnzoo.data.flow import WindowFlow, dense_flow
+from attnzoo.data.frames import Picture
+from attnzoo.errors import UserError
+
+TEST_WINDOWS = 4
+"""Test windows of a recording at most."""
+
+_KEPT_BYTES = 1 << 28
+"""What the frames and flows of one recording may take in memory."""
+
+
+class Short(Enum):
+    """A recording with fewer frames than a clip: an error, or played to and fro until it lasts."""
+
+    refuse = "refuse"
+    loop = "loop"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a recording at the clip's size.
+
+    picture and pose `[size, size, 3]` (pose None: none known), mask `[size, size]` (the person;
+    None: unknown), body `[size, size]` (where a pose picture shows one), grey `[n, n]` what flow
+    is computed from, still `[n, n]` where that shows nothing that moves.
+    """
+
+    picture: Picture
+    pose: Picture | None
+    mask: NDArray[np.bool_] | None
+    grey: NDArray[np.uint8]
+    body: NDArray[np.bool_] | None = None
+    still: NDArray[np.bool_] | None = None
+
+
+class Recording(ABC):
+    """A named sequence of frames, read when asked for and kept as long as memory allows."""
+
+    def __init__(self, name: str, count: int, size: int) -> None:
+        self.name, self.count, self.size = name, count, size
+        fine = max(size, 256)
+        self.frame = lru_cache(_KEPT_BYTES // (7 * size**2 + 2 * fine**2))(self.read)
+        self.flow = lru_cache(_KEPT_BYTES // (8 * size**2))(self._flow)
+
+    @abstractmethod
+    def read(self, index: int) -> Frame:
+        """Frame `index`, decoded. `frame(index)` is the same and remembers."""
+
+    def background(self, index: int) -> Picture:
+        """The place without its dancer, for a clip that starts at frame `index`.
+
+        The frame outside the dancer's mask, what lies behind her painted in from around; without
+        a mask the median over time.
+        """
+        first = self.frame(index)
+        if first.mask is None:
+            return self.median()
+        return without(first.picture, first.mask)
+
+    def median(self) -> Picture:
+        """Temporal median of the recording `[size, size, 3]`, of at most 64 frames spread over it.
+
+        Computed once.
+        """
+        if not hasattr(self, "_median"):
+            chosen = np.unique(np.linspace(0, self.count - 1, 64).round().astype(int))
+            stack = np.stack([self.frame(int(i)).picture for i in chosen])
+            self._median: Picture = np.median(stack, 0).round().astype(np.uint8)
+        return self._median
+
+    def _flow(self, start: int, end: int) -> Tensor:
+        a, b = self.frame(start), self.frame(end)
+        return dense_flow(a.grey, b.grey, self.size, a.still)
+
+
+class Windows(Sequence[Clip]):
+    """Clips of `frames` frames, made when indexed: one for each (recording, first frame)."""
+
+    def __init__(
+        self, starts: Sequence[tuple[Recording, int]], frames: int, stride: int = 1
+    ) -> None:
+        self.starts, self.frames, self.stride = starts, frames, stride
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+    @overload
+    def __getitem__(self, index: slice) -> Windows: ...
+    def __getitem__(self, index: int | slice) -> Clip | Windows:
+        """The clip with this number, or the sequence of several."""
+        if isinstance(index, slice):
+            return Windows(self.starts[index], self.frames, self.stride)
+        recording, start = self.starts[index]
+        return _clip(recording, places(start, recording.count, self.frames, self.stride))
+
+
+def span(frames: int, stride: int) -> int:
+    """Frames of a recording that a clip reaches over."""
+    return (frames - 1) * stride + 1
+
+
+def places(start: int, count: int, frames: int, stride: int) -> tuple[int, ...]:
+    """Which frame of the recording stands at each place of a clip.
+
+    A clip that reaches beyond the last of `count` frames turns there, and again at the first:
+    0 1 2 1 0 1 2 ...; so neighbours stay neighbours and no jump is made.
+    """
+    period = max(2 * (count - 1), 1)
+    turned = [(start + i * stride) % period for i in range(frames)]
+    return tuple(min(i, period - i) if count > 1 else 0 for i in turned)
+
+
+def all_starts(count: int, frames: int, stride: int) -> list[int]:
+    """First frames of all windows; one window for a recording that is too short."""
+    return list(range(max(1, count - span(frames, stride) + 1)))
+
+
+def separate_starts(count: int, frames: int, stride: int) -> list[int]:
+    """First frames of windows without a common frame: the first, and what else has room."""
+    return all_starts(count, frames, stride)[:: span(frames, stride)][:TEST_WINDOWS]
+
+
+def check_length(count: int, frames: int, stride: int, short: Short, name: str) -> None:
+    """Refuses a recording of `count` frames that is shorter than a clip, unless it may loop."""
+    needed = span(frames, stride)
+    if count >= needed or short is Short.loop:
+        return
+    apart = f", {stride} apart" if stride > 1 else ""
+    raise UserError(
+        f"{name}: {count} frames, but a clip takes {frames}{apart}: give at least {needed}, "
+        f"a smaller data.frames, or data.short=loop (plays it to and fro)"
+    )
+
+
+def check_numbers(size: int, frames: int, stride: int = 1) -> None:
+    """Refuses numbers that no clip can have."""
+    for name, value, least in (("size", size, 32), ("frames", frames, 2), ("stride", stride, 1)):
+        if value < least:
+            raise UserError(f"data.{name}={value}: must be at least {least}")
+    if size % 8:
+        raise UserError(f"data.size={size}: must be a multiple of 8")
+
+
+def without(image: Picture, mask: NDArray[np.bool_]) -> Picture:
+    """The picture with what `mask` covers, and a rim of it, painted in from around (Telea 2004).
+
+    Black where the mask leaves nothing to paint from.
+    """
+    rim = 2 * (1 + image.shape[0] // 64) + 1
+    hole = cv2.dilate(mask.astype(np.uint8), np.ones((rim, rim), np.uint8))
+    if hole.all():
+        return np.zeros_like(image)
+    return np.asarray(cv2.inpaint(image, hole, 3, cv2.INPAINT_TELEA), np.uint8)
+
+
+def _clip(recording: Recording, where: Sequence[int]) -> Clip:
+    """The clip of these frames; its foreground, mask and background are the first one's."""
+    frames = [recording.frame(i) for i in where]
+    first = frames[0]
+    video = _image(np.stack([f.picture for f in frames]))
+    pose = torch.zeros(len(frames), POSE_CHANNELS, *video.shape[-2:])
+    for image, frame in zip(pose, frames, strict=True):
+        if frame.pose is not None:
+            image[:3] = _image(frame.pose)
+    bodies = [f.mask if f.mask is not None else f.body for f in frames]
+    empty = np.zeros(first.picture.shape[:2], bool)
+    body = np.stack([empty if b is None else b for b in bodies])
+    mask = ~empty if first.mask is None else first.mask
+    shown = torch.from_numpy(mask)[None].float()
+    return Clip(
+        name=f"{recording.name}-{where[0]:05d}",
+        video=video,
+        pose=pose,
+        foreground=video[0] * shown,
+        mask=shown,
+        reference_pose=pose[0],
+        background=_image(recording.background(where[0])),
+        body=torch.from_numpy(body)[:, None].float(),
+        flow=WindowFlow(recording.flow, where),
+    )
+
+
+def _image(picture: Picture) -> Tensor:
+    """`[..., H, W, 3]` bytes to `[..., 3, H, W]` in [0, 1]."""
+    return torch.from_numpy(np.moveaxis(picture, -1, -3).astype(np.float32) / 255)

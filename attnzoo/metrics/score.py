@@ -1,0 +1,214 @@
+"""All scores of a set of generated clips, in the form in which a record keeps them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol, TypedDict
+
+import torch
+from torch import Tensor
+
+from attnzoo.errors import UserError
+from attnzoo.metrics.features import (
+    FEATURES,
+    WEIGHTS,
+    FeatureNetwork,
+    features,
+    load_features,
+    perceptual_distance,
+)
+from attnzoo.metrics.flicker import flicker, tremor
+from attnzoo.metrics.frechet import frechet_distance, gaussian
+from attnzoo.metrics.l1 import l1
+from attnzoo.metrics.perceptual import lpips, lpips_missing
+from attnzoo.metrics.psnr import psnr
+from attnzoo.metrics.ssim import ssim
+from attnzoo.metrics.warp_error import Correspondence, PairFlow, correspondence, warp_error
+
+SPANS = (1, 4)
+"""Frames between the two pictures of a warp error."""
+
+HIGHER_IS_BETTER = frozenset({"ssim", "psnr"})
+"""Of the scores; of all others lower is better (flicker: nearer to zero)."""
+
+
+class _Valued(TypedDict):
+    value: float | None
+    n: int
+    clips: list[float | None]
+
+
+class Score(_Valued, total=False):
+    """One score, of plain JSON values.
+
+    value: mean over the clips that have one, or the distance of the whole set; None if it cannot
+    be had, and then `reason` says why. n: how many samples stand behind it: clips, or frames for
+    `fd_embedded_frame`. clips: each clip's own value in the order of the clips, for comparisons
+    pair by pair (empty for distances of sets). real: the same measure of the real clips, where
+    that is not trivial. note: what to mind when reading the value.
+    """
+
+    reason: str
+    real: float | None
+    note: str
+
+
+class ScoredClip(Protocol):
+    """What scoring asks of a clip beside its pictures; `attnzoo.data.clip.Clip` is one."""
+
+    @property
+    def body(self) -> Tensor:
+        """`[f, 1, H, W]`, 1 where the person is; zeros where unknown."""
+
+    @property
+    def flow(self) -> PairFlow | None:
+        """Flow and visibility between two frames, or None."""
+
+
+def score(
+    real: Tensor, fake: Tensor, clips: Sequence[ScoredClip], *, weights: Path = WEIGHTS
+) -> dict[str, Score]:
+    """Scores generated clips against real ones, both `[n, f, 3, H, W]` in [0, 1].
+
+    `clips` gives each pair's body and flow; `weights` is the embedded feature network's file. The
+    keys are always the same: ssim, psnr, l1, l1_body, lpips, embedded_perceptual,
+    fd_embedded_frame, fd_embedded_video, warp_error_1, warp_error_4 (on the body),
+    warp_error_1_picture, warp_error_4_picture, flicker.
+
+    Raises:
+        ValueError: if shapes or the number of clips differ, or a generated value is not finite.
+    """
+    if real.shape != fake.shape or len(clips) != len(real):
+        raise ValueError(
+            f"{tuple(real.shape)} real, {tuple(fake.shape)} generated and {len(clips)} clips"
+        )
+    if not fake.isfinite().all():
+        raise ValueError("a generated clip holds values that are not finite")
+    body = torch.stack([clip.body for clip in clips]).to(real.device)
+    return {
+        "ssim": _attempt(lambda: ssim(real, fake)),
+        "psnr": _attempt(lambda: psnr(real, fake)),
+        "l1": _attempt(lambda: l1(real, fake)),
+        "l1_body": _attempt(lambda: l1(real, fake, body), missing="no clip's body is known"),
+        "lpips": _lpips(real, fake),
+        **_embedded(real, fake, weights),
+        **_warp_errors(real, fake, clips),
+        "flicker": _flicker(real, fake),
+    }
+
+
+def _attempt(metric: Callable[[], Tensor], *, missing: str = "no clip has a value") -> Score:
+    """Calls a metric of `[n]` values; what it refuses (size, frames) becomes the reason."""
+    try:
+        return _of_clips(metric().tolist(), missing)
+    except ValueError as error:
+        return _none(str(error))
+
+
+def _of_clips(values: Sequence[float], missing: str) -> Score:
+    """Mean over the clips with a value; NaN says that a clip has none."""
+    known = [v for v in values if not math.isnan(v)]
+    if not known:
+        return _none(missing)
+    listed = [None if math.isnan(v) else v for v in values]
+    return Score(value=math.fsum(known) / len(known), n=len(known), clips=listed)
+
+
+def _none(reason: str) -> Score:
+    return Score(value=None, n=0, clips=[], reason=reason)
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    known = [v for v in values if not math.isnan(v)]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _lpips(real: Tensor, fake: Tensor) -> Score:
+    reason = lpips_missing()
+    return _none(reason) if reason else _attempt(lambda: lpips(real, fake))
+
+
+def _embedded(real: Tensor, fake: Tensor, weights: Path) -> dict[str, Score]:
+    names = ("embedded_perceptual", "fd_embedded_frame", "fd_embedded_video")
+    try:
+        network = load_features(weights)
+    except UserError as error:
+        return {name: _none(str(error)) for name in names}
+    # The pictures go to the network, not it to them: it is shared by all callers.
+    real, fake = real.cpu(), fake.cpu()
+    return {
+        names[0]: _attempt(lambda: perceptual_distance(network, real, fake)),
+        **_distances(network, real, fake),
+    }
+
+
+def _distances(network: FeatureNetwork, real: Tensor, fake: Tensor) -> dict[str, Score]:
+    real_frames, real_videos = features(network, real)
+    fake_frames, fake_videos = features(network, fake)
+    return {
+        "fd_embedded_frame": _frechet(real_frames.flatten(0, 1), fake_frames.flatten(0, 1)),
+        "fd_embedded_video": _frechet(real_videos, fake_videos),
+    }
+
+
+def _frechet(real: Tensor, fake: Tensor) -> Score:
+    n = len(real)
+    try:
+        value = frechet_distance(gaussian(real), gaussian(fake))
+    except ValueError as error:
+        return _none(str(error))
+    found = Score(value=value, n=n, clips=[])
+    if n <= FEATURES:
+        found["note"] = (
+            f"{n} samples of {FEATURES} dimensions: biased upwards, compare at equal n only"
+        )
+    return found
+
+
+def _warp_errors(real: Tensor, fake: Tensor, clips: Sequence[ScoredClip]) -> dict[str, Score]:
+    found: dict[str, Score] = {}
+    for span in SPANS:
+        on_body, in_picture = f"warp_error_{span}", f"warp_error_{span}_picture"
+        if span >= real.shape[1]:
+            reason = f"clips of {real.shape[1]} frames have no two that are {span} apart"
+            found[on_body] = found[in_picture] = _none(reason)
+            continue
+        # One clip's correspondences at a time: large ones fill memory.
+        rows = [_warp_row(a, b, clip, span) for a, b, clip in zip(real, fake, clips, strict=True)]
+        found[on_body] = _compared([row[:2] for row in rows], clips)
+        found[in_picture] = _compared([row[2:] for row in rows], clips)
+    return found
+
+
+def _warp_row(
+    real: Tensor, fake: Tensor, clip: ScoredClip, span: int
+) -> tuple[float, float, float, float]:
+    """Generated and real on the body, generated and real in the picture; NaN where none."""
+    if clip.flow is None:
+        return (math.nan,) * 4
+    along: Correspondence = correspondence(clip.flow, real.shape[0], span)
+    return (
+        warp_error(fake, along, clip.body),
+        warp_error(real, along, clip.body),
+        warp_error(fake, along),
+        warp_error(real, along),
+    )
+
+
+def _compared(rows: Sequence[tuple[float, float]], clips: Sequence[ScoredClip]) -> Score:
+    missing = "no pixel whose motion is known counts (no body, or nothing stays visible)"
+    if all(clip.flow is None for clip in clips):
+        missing = "the data set knows no flow"
+    found = _of_clips([row[0] for row in rows], missing)
+    if found["value"] is not None:
+        found["real"] = _mean(row[1] for row in rows)
+    return found
+
+
+def _flicker(real: Tensor, fake: Tensor) -> Score:
+    found = _attempt(lambda: flicker(real, fake))
+    if found["value"] is not None:
+        found["note"] = f"the real clips' own tremor: {float(tremor(real).mean()):.6f}"
+    return found

@@ -1,0 +1,1 @@
+"""What tests mechanisms: references that say what each computes, token by token."""

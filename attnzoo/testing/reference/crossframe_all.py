@@ -1,0 +1,14 @@
+"""Reference of `crossframe_all`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from attnzoo.testing.reference._frames import attend_frames
+
+
+def reference(module: Any, x: Tensor, flow: Tensor | None = None) -> Tensor:
+    """Each token attends to all frames."""
+    return attend_frames(module, x, lambda i: range(x.shape[1]))

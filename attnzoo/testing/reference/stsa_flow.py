@@ -1,0 +1,78 @@
+"""Reference of `stsa_flow`: equations 6 and 7 in a plain loop, and its rules, one by one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnzoo.testing.reference._windows import attend_subspaces, group
+
+Cell = tuple[int, int]
+"""Row, column."""
+
+
+def reference(module: Any, x: Tensor, flow: Tensor | None = None) -> Tensor:
+    """Align, attention in subspaces, Restore."""
+    assert flow is not None
+    deltas = []
+    for clip, clip_flow in zip(x, flow, strict=True):
+        f, h, w, _ = clip.shape
+        maps = [align(clip_flow[k], module.align.name) for k in range(f)]
+        aligned = torch.zeros_like(clip)
+        for k, (source, _) in enumerate(maps):
+            for cell in cells(h, w):
+                aligned[(k, *cell)] = clip[(k, *source[cell])]
+        attended = attend_subspaces(module, aligned)
+        restored = torch.zeros_like(clip)
+        for k, (_, target) in enumerate(maps):
+            for cell in cells(h, w):
+                restored[(k, *cell)] = attended[(k, *target[cell])]
+        deltas.append(restored)
+    return torch.stack(deltas)
+
+
+def reference_frame(k: int, frames: int, size: int, shift: bool) -> int:
+    """r = floor((b + e) / 2) of the frames b..e that share frame k's group."""
+    own = group(k, frames, size, shift)
+    same = [i for i in range(frames) if group(i, frames, size, shift) == own]
+    return (same[0] + same[-1]) // 2
+
+
+def cells(h: int, w: int) -> list[Cell]:
+    """All cells in the order of their index."""
+    return [(y, x) for y in range(h) for x in range(w)]
+
+
+def align(flow: Tensor, how: str) -> tuple[dict[Cell, Cell], dict[Cell, Cell]]:
+    """For the flow `[2, h, w]` of one frame: the patch in each cell, the target of each patch."""
+    h, w = flow.shape[1:]
+    target = {cell: _target(flow, cell) for cell in cells(h, w)}
+    source: dict[Cell, Cell] = {}
+    for cell in cells(h, w):
+        # Distance first, then index: the order of `cells` is that of the index, and min keeps
+        # the first of equals.
+        comers = [patch for patch in cells(h, w) if target[patch] == cell]
+        if comers:
+            source[cell] = min(comers, key=lambda patch: _square(patch, target[patch]))
+    if how == "scatter":
+        return {cell: source.get(cell, cell) for cell in cells(h, w)}, target
+    for patch in cells(h, w):
+        if source[target[patch]] != patch:
+            free = [cell for cell in cells(h, w) if cell not in source]
+            nearest = min(free, key=lambda cell: _square(cell, target[patch]))
+            source[nearest], target[patch] = patch, nearest
+    return source, target
+
+
+def _target(flow: Tensor, cell: Cell) -> Cell:
+    h, w = flow.shape[1:]
+    dx, dy = (float(v) if math.isfinite(v) else 0.0 for v in flow[:, cell[0], cell[1]].tolist())
+    y, x = math.floor(cell[0] + dy + 0.5), math.floor(cell[1] + dx + 0.5)
+    return (y, x) if 0 <= y < h and 0 <= x < w else cell
+
+
+def _square(a: Cell, b: Cell) -> int:
+    return (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2

@@ -1,0 +1,3 @@
+"""Training, sampling and scoring of one variant: `attnzoo.train.experiment.run` does it all."""
+
+from __future__ import annotations

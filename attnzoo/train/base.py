@@ -1,0 +1,267 @@
+"""Trains the embedded model's image-level base, both ControlNets and the image encoder.
+
+    python -m attnzoo.train.base --steps 6000 --out attnzoo/weights/base.safetensors
+
+Stops at any moment lose little: the same command goes on from `--work`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+from diffusers.training_utils import EMAModel
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from attnzoo.data.cast import stills
+from attnzoo.data.clip import Batch
+from attnzoo.models.dance import DanceModel
+from attnzoo.models.embedded import build_embedded
+from attnzoo.models.image_encoder import covered_cells
+
+SIZE = 64
+PEOPLE, EACH = 8, 2
+HINT = 0.02
+"""The weight of the correspondence loss beside the denoising loss."""
+
+STEADY = 0.7
+"""The share of steps at full learning rate; over the rest it falls to zero in a straight line."""
+
+
+@dataclass
+class Progress:
+    """What a resumed training goes on from, beside the tensors."""
+
+    step: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+
+class BaseTraining:
+    """Model, optimiser and averages of one training of the base."""
+
+    def __init__(self, steps: int, rate: float, seed: int, device: torch.device) -> None:
+        torch.manual_seed(seed)
+        self.model = build_embedded().to(device)
+        self.steps, self.rate, self.seed, self.device = steps, rate, seed, device
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
+        self.ema = EMAModel(self.parameters, decay=0.998, use_ema_warmup=True, power=0.75)
+        self.noise = DDPMScheduler.from_config(self.model.scheduler_config)
+        self.hints = Correspondence(self.model)
+        self.progress = Progress()
+
+    def learning_rate(self, step: int) -> float:
+        """Warm-up, a level stretch, then down to zero at the last step."""
+        warm = min(1.0, (step + 1) / 100)
+        fall = min(1.0, (self.steps - step) / ((1 - STEADY) * self.steps))
+        return self.rate * warm * max(fall, 0.0)
+
+    def step(self) -> float:
+        """One optimiser step on fresh stills; everything random follows from seed and step."""
+        step = self.progress.step
+        rows = stills(np.random.default_rng([self.seed, step, 1]), PEOPLE, EACH, SIZE)
+        data = {k: torch.from_numpy(v).to(self.device) for k, v in rows.items()}
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(step)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        loss, hint = _loss(self.model, self.hints, data, self.noise, generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss + HINT * hint).backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.ema.step(self.parameters)
+        self.progress.step += 1
+        return float(loss.detach())
+
+    def save(self, folder: Path) -> None:
+        """Writes all that `load` needs, beside and renamed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.state_dict(),
+            "progress": vars(self.progress),
+        }
+        torch.save(state, folder / "state.tmp")
+        (folder / "state.tmp").replace(folder / "state.pt")
+
+    def load(self, folder: Path) -> None:
+        """Goes on where `save` left off, if it did."""
+        if not (folder / "state.pt").is_file():
+            return
+        state = torch.load(folder / "state.pt", map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema.load_state_dict(state["ema"])
+        self.progress = Progress(**state["progress"])
+
+    def export(self, path: Path) -> None:
+        """Writes the averaged weights as float16 safetensors, beside and renamed."""
+        self.ema.store(self.parameters)
+        self.ema.copy_to(self.parameters)
+        tensors = {k: v.half().contiguous() for k, v in self.model.state_dict().items()}
+        self.ema.restore(self.parameters)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+
+
+class Correspondence:
+    """Teaches the top level's cross-attention which token shows the same piece of the body.
+
+    Surface coordinates tell it exactly, and without the hint the copying of clothes, which is what
+    the image encoder is for, takes many times as long to begin.
+    """
+
+    def __init__(self, model: DanceModel) -> None:
+        self.queries: list[Tensor] = []
+        self.keys: list[Tensor] = []
+        for transformer in model.unet.up_blocks[-1].attentions:
+            attention = transformer.transformer_blocks[0].attn2
+            attention.to_q.register_forward_hook(lambda m, a, out: self.queries.append(out))
+            attention.to_k.register_forward_hook(lambda m, a, out: self.keys.append(out))
+
+    def loss(self, pose: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+        """Cross-entropy of the scores of the last forward pass against nearness on the surface.
+
+        Args: pose `[n, 6, H, W]`, reference `[n, 6, H, W]`, mask `[n, 1, H, W]`.
+        """
+        shown, on = _surface(pose)
+        wanted, _ = _surface(reference)
+        covered = covered_cells(mask)
+        terms = []
+        for i in range(len(pose)):
+            distance = torch.cdist(shown[i][on[i]], wanted[i][covered[i]]) ** 2
+            target = torch.softmax(-distance / 0.02, 1)
+            seen = (distance.min(1).values < 0.05).float()
+            for q, k in zip(self.queries, self.keys, strict=True):
+                there = k[i, : distance.shape[1]].float()
+                scores = q[i][on[i]].float() @ there.T / q.shape[-1] ** 0.5
+                entropy = -(target * torch.log_softmax(scores, 1)).sum(1)
+                terms.append((entropy * seen).sum() / seen.sum().clamp(min=1))
+        self.queries.clear()
+        self.keys.clear()
+        return torch.stack(terms).mean()
+
+
+def _surface(pose: Tensor) -> tuple[Tensor, Tensor]:
+    """Each 2x2 cell's mean place on the body `[n, cells, 6]`, and whether it shows the body."""
+    known = (pose[:, 4:].sum(1, keepdim=True) > 0).float()
+    share = torch.nn.functional.avg_pool2d(known, 2)
+    mean = torch.nn.functional.avg_pool2d(pose * known, 2) / share.clamp(min=0.25)
+    scale = torch.tensor([4.0, 4, 4, 2, 2, 2], device=pose.device)[:, None, None]
+    return (mean * scale).flatten(2).transpose(1, 2), share.flatten(1) > 0.5
+
+
+def _timesteps(n: int, generator: torch.Generator) -> Tensor:
+    """Half of them anywhere, half where the noise is strong and all must come from conditions."""
+    anywhere = torch.randint(0, 1000, (n,), generator=generator)
+    strong = torch.randint(700, 1000, (n,), generator=generator)
+    return torch.where(torch.rand(n, generator=generator) < 0.5, anywhere, strong)
+
+
+def _loss(
+    model: DanceModel,
+    hints: Correspondence,
+    data: dict[str, Tensor],
+    scheduler: Any,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """v-prediction error, the person's pixels three times as heavy as the rest; and the hints'."""
+    n = data["image"].shape[0]
+    device = data["image"].device
+    latents = model.codec.encode(data["image"][:, None])
+    noise = torch.randn(latents.shape, generator=generator).to(device)
+    t = _timesteps(n, generator).to(device)
+    dropped = (torch.rand(n, generator=generator) < 0.1).to(device)
+    noisy = scheduler.add_noise(latents, noise, t)
+    target = scheduler.get_velocity(latents, noise, t)
+    batch = Batch(
+        names=("",) * n,
+        video=data["image"][:, None],
+        pose=data["pose"][:, None],
+        foreground=data["foreground"],
+        mask=data["mask"],
+        reference_pose=data["reference_pose"],
+        background=data["background"],
+        motion=None,
+    )
+    with torch.autocast(device.type, torch.bfloat16):
+        tokens = model.tokens(batch)
+        tokens = torch.where(dropped[:, None, None], model.null_tokens(tokens), tokens)
+        out = model(noisy, t, tokens, batch.pose, batch.background)
+    weight = 1 + 2 * torch.nn.functional.avg_pool2d(data["body"], 2)[:, None]
+    error: Tensor = ((out.float() - target) ** 2 * weight).mean() / weight.mean()
+    return error, hints.loss(data["pose"], data["reference_pose"], data["mask"])
+
+
+def plot(losses: list[float], path: Path) -> None:
+    """The loss curve, one point for 20 steps, on logarithmic axes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    axes.plot(20 * np.arange(1, len(losses) + 1), losses, linewidth=0.8)
+    axes.set(xlabel="step", ylabel="weighted v-prediction loss", yscale="log", xscale="log")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path.with_suffix(".tmp.png"), dpi=120)
+    path.with_suffix(".tmp.png").replace(path)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Parses the command line and trains."""
+    parser = argparse.ArgumentParser(prog="python -m attnzoo.train.base", description=__doc__)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--work", type=Path, default=Path("outputs/base"), help="checkpoints")
+    parser.add_argument("--out", type=Path, default=Path("attnzoo/weights/base.safetensors"))
+    parser.add_argument("--figure", type=Path, default=Path("results/weights/base_loss.png"))
+    options = parser.parse_args()
+    training = BaseTraining(options.steps, options.rate, options.seed, torch.device(options.device))
+    training.load(options.work)
+    progress, recent, saved = training.progress, [], time.monotonic()
+    started = time.monotonic() - progress.seconds
+    with tqdm(total=options.steps, initial=progress.step, unit="step") as bar:
+        while progress.step < options.steps:
+            recent.append(training.step())
+            bar.update()
+            progress.seconds = time.monotonic() - started
+            if progress.step % 20 == 0:
+                progress.losses.append(float(np.mean(recent)))
+                bar.set_postfix(loss=f"{progress.losses[-1]:.4f}")
+                recent = []
+            if time.monotonic() - saved > 120 or progress.step == options.steps:
+                training.save(options.work)
+                saved = time.monotonic()
+    training.export(options.out)
+    plot(progress.losses, options.figure)
+    note = {
+        "steps": progress.step,
+        "minutes": round(progress.seconds / 60, 1),
+        "seed": options.seed,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "final_loss": round(progress.losses[-1], 4),
+    }
+    options.out.with_suffix(".json").write_text(json.dumps(note, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

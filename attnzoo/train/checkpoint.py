@@ -1,0 +1,149 @@
+"""Checkpoints of a run: what a stage needs to go on as if it had never stopped.
+
+A checkpoint is a folder `checkpoints/stage1-000120`: `progress.json`, the trained weights and
+their averages as safetensors, and what accelerate saves of optimiser, learning-rate schedule and
+loss scaling. It is written beside and renamed; the two newest are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from attnzoo.errors import UserError
+from attnzoo.train.files import remove, replacing, sweep
+from attnzoo.train.stages import STAGES
+
+_LOG = logging.getLogger(__name__)
+_NAME = re.compile(r"stage(\d+)-(\d+)")
+KEPT = 2
+
+
+@dataclass
+class History:
+    """One stage so far: each step's loss, seconds of training, and parameters trained."""
+
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    trained_parameters: int = 0
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    identity: what decides the run's weights, hashed; stage: the one at work, `steps` of it done.
+    """
+
+    identity: str
+    stage: int = 1
+    steps: int = 0
+    resumed: int = 0
+    histories: dict[int, History] = field(
+        default_factory=lambda: {stage: History() for stage in STAGES}
+    )
+
+    @property
+    def history(self) -> History:
+        """That of the stage at work."""
+        return self.histories[self.stage]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint as read; accelerate loads the rest from `folder`."""
+
+    folder: Path
+    progress: Progress
+    weights: dict[str, Tensor]
+    averages: dict[str, Tensor]
+
+
+class Checkpoints:
+    """The checkpoints of the run in `folder`."""
+
+    def __init__(self, folder: Path, *, every: float, clock: Callable[[], float] = time.monotonic):
+        """`every`: seconds after which one is due."""
+        self.folder = folder / "checkpoints"
+        self.every = every
+        self._clock = clock
+        self._last = clock()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last one is as old as it may be."""
+        return self._clock() - self._last >= self.every
+
+    def save(
+        self,
+        progress: Progress,
+        weights: dict[str, Tensor],
+        averages: dict[str, Tensor],
+        accelerator: Accelerator,
+    ) -> Path:
+        """Writes one, and deletes all but the two newest. `weights` may be parameters."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"stage{progress.stage}-{progress.steps:06d}"
+        with replacing(path) as folder:
+            accelerator.save_state(str(folder))
+            save_file(_contiguous(weights), folder / "weights.safetensors")
+            save_file(_contiguous(averages), folder / "averages.safetensors")
+            (folder / "progress.json").write_text(json.dumps(asdict(progress)))
+        for old in self.newest_first()[KEPT:]:
+            remove(old)
+        self._last = self._clock()
+        return path
+
+    def newest_first(self) -> list[Path]:
+        """The whole checkpoints, the latest of the latest stage first."""
+        found = [(m, p) for p in self.folder.glob("stage*-*") if (m := _NAME.fullmatch(p.name))]
+        found.sort(key=lambda pair: tuple(map(int, pair[0].groups())), reverse=True)
+        return [path for _, path in found]
+
+    def newest(self, identity: str) -> Snapshot | None:
+        """The newest that can be read; None if there is none.
+
+        Raises:
+            UserError: it was made with other settings or other data.
+        """
+        for path in self.newest_first():
+            try:
+                snapshot = _read(path)
+            except Exception as error:
+                # A disk that failed may leave anything; the one before is whole.
+                _LOG.warning("%s cannot be read (%s): taking the one before", path, error)
+                continue
+            if snapshot.progress.identity != identity:
+                raise UserError(f"{path} was made with other settings or data: take a new folder")
+            return snapshot
+        return None
+
+    def clear(self) -> None:
+        """Deletes all, those half-written too: a run starts over."""
+        for path in self.newest_first():
+            remove(path)
+        sweep(self.folder)
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+
+
+def _read(folder: Path) -> Snapshot:
+    kept = json.loads((folder / "progress.json").read_text())
+    histories = {int(k): History(**v) for k, v in kept.pop("histories").items()}
+    return Snapshot(
+        folder,
+        Progress(**kept, histories=histories),
+        load_file(folder / "weights.safetensors"),
+        load_file(folder / "averages.safetensors"),
+    )

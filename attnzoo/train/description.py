@@ -1,0 +1,128 @@
+"""The parts of a record that are read off settings, data, model and progress."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from attnzoo import registry
+from attnzoo.data.clip import Clip
+from attnzoo.data.source import Source
+from attnzoo.models.dance import DanceModel
+from attnzoo.train.checkpoint import Progress
+from attnzoo.train.record import (
+    Curve,
+    DataRecord,
+    NoiseRecord,
+    ParameterRecord,
+    SamplingRecord,
+    StageRecord,
+    TrainingRecord,
+)
+from attnzoo.train.settings import Experiment, plain
+
+CURVE_POINTS = 200
+
+
+def describe_options(experiment: Experiment) -> dict[str, Any]:
+    """All options of the variant, those not given at their defaults, as plain values."""
+    entry = registry.get(experiment.variant)
+    defaults = {option.name: option.default for option in entry.free}
+    options: dict[str, Any] = plain(defaults | experiment.options)
+    return options
+
+
+def describe_noise(experiment: Experiment) -> NoiseRecord:
+    """That of training and that of sampling."""
+    return NoiseRecord(experiment.noise.name, experiment.sampling_noise.name)
+
+
+def describe_data(experiment: Experiment, source: Source) -> DataRecord:
+    """What the source says of itself, and from what it was opened."""
+    return DataRecord(
+        name=source.name,
+        frames=source.frames,
+        size=source.size,
+        settings=plain(experiment.data),
+        split=plain(source.split),
+        split_hash=source.split_hash,
+    )
+
+
+def describe_parameters(model: DanceModel) -> ParameterRecord:
+    """The numbers of an inflated model's parameters."""
+    if model.inflation is None:
+        raise ValueError("the model has no variant yet: inflate it first")
+    counts = model.inflation.parameter_counts()
+    return ParameterRecord(
+        total=_count(model),
+        unet=counts.total,
+        added=counts.added,
+        slots=counts.slots,
+        positions=counts.positions,
+        replaced=counts.replaced,
+    )
+
+
+def describe_training(experiment: Experiment, progress: Progress, frames: int) -> TrainingRecord:
+    """Both stages as they went; `frames` is that of a clip."""
+    training = experiment.training
+    return TrainingRecord(
+        batch=training.batch,
+        accumulate=training.accumulate,
+        clip_norm=training.clip_norm,
+        weight_decay=training.weight_decay,
+        schedule=training.schedule.name,
+        ema=training.ema,
+        null_tokens=training.null_tokens,
+        resumed=progress.resumed,
+        stage1=_stage(experiment, progress, 1, frames),
+        stage2=_stage(experiment, progress, 2, frames),
+    )
+
+
+def _stage(experiment: Experiment, progress: Progress, number: int, frames: int) -> StageRecord:
+    training, history = experiment.training, progress.histories[number]
+    stage = training.stage(number)
+    trained = stage.steps * training.batch * training.accumulate * frames
+    return StageRecord(
+        steps=stage.steps,
+        learning_rate=stage.learning_rate,
+        warmup=stage.warmup,
+        trained_parameters=history.trained_parameters,
+        seconds=history.seconds,
+        frames_per_second=trained / history.seconds if history.seconds else None,
+        loss=curve(history.losses, CURVE_POINTS),
+    )
+
+
+def describe_sampling(
+    experiment: Experiment, clips: Sequence[Clip], frames: int, seconds: float
+) -> SamplingRecord:
+    """How `clips`, of so many frames each, were made in so many seconds."""
+    sampling = experiment.sampling
+    return SamplingRecord(
+        steps=sampling.steps,
+        guidance=sampling.guidance,
+        fps=sampling.fps,
+        clips=[clip.name for clip in clips],
+        scenarios=[clip.scenario for clip in clips],
+        seconds=seconds,
+        frames_per_second=len(clips) * frames / seconds,
+    )
+
+
+def curve(losses: Sequence[float], points: int) -> Curve:
+    """Losses of all steps as at most `points` means over stretches of nearly equal length."""
+    count = min(points, len(losses))
+    edges = [round(i * len(losses) / count) for i in range(count + 1)] if count else [0]
+    pairs = list(itertools.pairwise(edges))
+    return Curve([b for _, b in pairs], [math.fsum(losses[a:b]) / (b - a) for a, b in pairs])
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

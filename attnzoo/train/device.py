@@ -1,0 +1,73 @@
+"""The device and the arithmetic of a run, and the accelerator that stands for both."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+
+from attnzoo.errors import UserError
+from attnzoo.train.settings import Experiment, Precision, Tracker
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; auto is CUDA where there is any.
+
+    Raises:
+        UserError: another name, or no CUDA device here.
+    """
+    if name not in DEVICES:
+        raise UserError(f"device={name}: choose one of {', '.join(DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: no CUDA device is available here; device=cpu or auto")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda")
+
+
+def check_machine(experiment: Experiment) -> torch.device:
+    """The run's device, if this machine can do what the run asks for.
+
+    Raises:
+        UserError: a missing device, an arithmetic that it lacks, a tracker not installed.
+    """
+    device = choose_device(experiment.device)
+    if experiment.precision is Precision.fp16 and device.type == "cpu":
+        raise UserError("precision=fp16: needs a CUDA device; on the CPU take bf16 or fp32")
+    if (
+        experiment.precision is Precision.bf16
+        and device.type == "cuda"
+        and not torch.cuda.is_bf16_supported()
+    ):
+        raise UserError("precision=bf16: this GPU has none; take fp16 or fp32")
+    extra = {Tracker.tensorboard: "logging", Tracker.wandb: "wandb"}.get(experiment.tracker)
+    name = experiment.tracker.name
+    if extra is not None and importlib.util.find_spec(name) is None:
+        raise UserError(f"tracker={name}: not installed; pip install 'attnzoo[{extra}]'")
+    return device
+
+
+def make_accelerator(experiment: Experiment, folder: Path) -> Accelerator:
+    """Accelerate's accelerator for one run; several may follow each other in one process.
+
+    Raises:
+        UserError: as `check_machine`.
+    """
+    device = check_machine(experiment)
+    # Accelerate keeps device and precision in process-wide singletons and refuses others later; a
+    # sweep runs one job after the other in one process.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    precision = experiment.precision
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no" if precision is Precision.fp32 else precision.value,
+        gradient_accumulation_steps=experiment.training.accumulate,
+        log_with=None if experiment.tracker is Tracker.none else experiment.tracker.value,
+        project_dir=str(folder),
+    )

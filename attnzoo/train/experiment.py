@@ -1,0 +1,245 @@
+"""One run from start to record: both stages, sampling, scores, pictures."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnzoo import registry
+from attnzoo.data.clip import Batch, Clip, collate
+from attnzoo.data.source import Source
+from attnzoo.errors import UserError
+from attnzoo.metrics.score import score
+from attnzoo.models.dance import DanceModel
+from attnzoo.models.embedded import load_embedded
+from attnzoo.models.sampling import sample
+from attnzoo.train.batches import Purpose, generator
+from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot
+from attnzoo.train.description import (
+    describe_data,
+    describe_noise,
+    describe_options,
+    describe_parameters,
+    describe_sampling,
+    describe_training,
+)
+from attnzoo.train.device import check_machine, make_accelerator
+from attnzoo.train.files import PARTIAL, sweep
+from attnzoo.train.outputs import Shown, write_loss, write_strip, write_video
+from attnzoo.train.record import NAME, SCHEMA, Record, read_record, write_record
+from attnzoo.train.settings import Experiment, plain
+from attnzoo.train.stages import STAGES
+from attnzoo.train.trainer import Run, StageTrainer, progress_bar
+
+_LOG = logging.getLogger(__name__)
+PICTURES = ("loss.png", "strip.png", "sample.mp4")
+
+Profile = Callable[[DanceModel, Batch], dict[str, Any]]
+Scores = Callable[[Tensor, Tensor, Sequence[Clip]], Mapping[str, Any]]
+
+
+def run(
+    experiment: Experiment,
+    source: Source,
+    folder: Path,
+    *,
+    resume: bool = False,
+    build: Callable[[], DanceModel] = load_embedded,
+    scores: Scores = score,
+    profile: Profile | None = None,
+    environment: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Trains, samples, scores and describes one variant; returns what stands in `record.json`.
+
+    Everything lies in `folder`, the record last. With `resume` it goes on from the newest
+    checkpoint there, or starts over without one; after both stages only sampling is done again,
+    and a finished run's record is returned as it is.
+
+    Args:
+        experiment: what decides the run.
+        source: the opened data.
+        folder: made if need be.
+        resume: see above.
+        build: makes the image-level model.
+        scores: of real and generated clips `[n, f, 3, H, W]` and the clips themselves.
+        profile: measures the trained model on one batch, for the record.
+        environment: hardware and versions, for the record.
+
+    Raises:
+        UserError: settings that cannot be, before any training; a folder that holds a finished run
+            (without `resume`) or a checkpoint of another; a loss that is not finite.
+    """
+    started = time.perf_counter()
+    if (folder / NAME).is_file():
+        if not resume:
+            raise UserError(f"{folder} holds a finished run: take another folder")
+        _LOG.info("%s: this run is finished, its record stands", folder)
+        return read_record(folder)
+    check(experiment, source)
+    _prepare(folder)
+    model = _inflated(experiment, build)
+    accelerator = make_accelerator(experiment, folder)
+    checkpoints = Checkpoints(folder, every=experiment.training.checkpoint_seconds)
+    identity = experiment.identity(source.split_hash)
+    snapshot = checkpoints.newest(identity) if resume else None
+    if snapshot is None:
+        checkpoints.clear()
+    progress = snapshot.progress if snapshot is not None else Progress(identity)
+    model.to(accelerator.device)
+    state = Run(model, experiment, source, accelerator, checkpoints, progress)
+    _train(state, snapshot)
+    clips = [source.test[i] for i in range(min(experiment.sampling.clips, len(source.test)))]
+    generated, seconds = _sample(state, clips)
+    real = torch.stack([clip.video for clip in clips])
+    found = plain(scores(real, generated, clips))
+    _pictures(folder, progress, clips, generated, experiment.sampling.fps)
+    measured = None
+    if profile is not None:
+        measured = plain(profile(model, collate(clips[:1]).to(accelerator.device)))
+    record = Record(
+        schema=SCHEMA,
+        variant=experiment.variant,
+        options=describe_options(experiment),
+        kind=registry.get(experiment.variant).kind.name,
+        slots=experiment.slots.name,
+        stack=experiment.stack.name,
+        seed=experiment.seed,
+        device=str(accelerator.device),
+        precision=experiment.precision.name,
+        noise=describe_noise(experiment),
+        data=describe_data(experiment, source),
+        parameters=describe_parameters(model),
+        training=describe_training(experiment, progress, source.frames),
+        sampling=describe_sampling(experiment, clips, source.frames, seconds),
+        scores=found,
+        profile=measured,
+        environment=plain(environment or {}),
+        seconds=time.perf_counter() - started,
+        files=[*PICTURES],
+    )
+    return write_record(record, folder)
+
+
+def check(experiment: Experiment, source: Source) -> None:
+    """UserError for what cannot run, before anything expensive is made.
+
+    Settings out of range, an unknown variant or option, a missing device or tracker, data without
+    the flow or the frames that the variant needs.
+    """
+    experiment.check()
+    check_machine(experiment)
+    entry = registry.get(experiment.variant)
+    with torch.device("meta"):  # for what only the constructor can say, without memory
+        registry.create(entry.name, 64, 1, **experiment.options)
+    if source.frames < entry.min_frames:
+        raise UserError(
+            f"attn={entry.name} needs clips of at least {entry.min_frames} frames, "
+            f"not {source.frames}"
+        )
+    if entry.needs_flow and source.train[0].flow is None:
+        raise UserError(
+            f"attn={entry.name} needs flow and data={source.name} has none: "
+            "use data with motion, or a variant that needs no flow"
+        )
+
+
+def _prepare(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        trial = folder / f"{PARTIAL}trial"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def _inflated(experiment: Experiment, build: Callable[[], DanceModel]) -> DanceModel:
+    model = build()
+    trained = int(model.scheduler_config["num_train_timesteps"])
+    steps = experiment.sampling.steps
+    if steps > trained:
+        raise UserError(f"sample.steps={steps}: a whole number from 1 to {trained} is needed")
+    model.inflate(
+        experiment.variant,
+        options=experiment.options,
+        slots=experiment.slots,
+        stack=experiment.stack,
+        seed=experiment.seed,
+    )
+    return model
+
+
+def _train(state: Run, snapshot: Snapshot | None) -> None:
+    """What is left of both stages; the averaged weights are in the model then."""
+    accelerator = state.accelerator
+    accelerator.init_trackers("attnzoo", config=_flat(plain(state.experiment)))
+    try:
+        for stage in STAGES[state.progress.stage - 1 :]:
+            trainer = StageTrainer(state, stage)
+            if snapshot is not None:
+                trainer.restore(snapshot)
+                state.progress.resumed += 1
+                snapshot = None
+            trainer.train()
+    finally:
+        accelerator.end_training()
+
+
+def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Trackers take one level of plain values."""
+    if not isinstance(settings, dict):
+        kept = isinstance(settings, bool | int | float | str)
+        return {prefix: settings if kept else str(settings)}
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}.{name}" if prefix else name)
+    return flat
+
+
+def _sample(state: Run, clips: Sequence[Clip]) -> tuple[Tensor, float]:
+    """Generated clips `[n, f, 3, H, W]` on the CPU, and the seconds that they took."""
+    experiment, accelerator = state.experiment, state.accelerator
+    settings, videos = experiment.sampling, []
+    started = time.perf_counter()
+    with progress_bar("sampling", len(clips) * settings.steps, 0) as bar, accelerator.autocast():
+        for i, clip in enumerate(clips):
+            videos.append(
+                sample(
+                    state.model,
+                    collate([clip]).to(accelerator.device),
+                    steps=settings.steps,
+                    guidance=settings.guidance,
+                    noise=experiment.sampling_noise,
+                    # Each clip's own, so that it does not depend on how many are made.
+                    generator=generator(experiment.seed, Purpose.sample, i),
+                    progress=lambda done, steps: bar.update(),
+                )[0].cpu()
+            )
+            speed = len(videos) * clip.video.shape[0] / (time.perf_counter() - started)
+            bar.set_postfix_str(f"{speed:.1f} frames/s", refresh=False)
+    return torch.stack(videos), time.perf_counter() - started
+
+
+def _pictures(
+    folder: Path, progress: Progress, clips: Sequence[Clip], generated: Tensor, fps: int
+) -> None:
+    shown = [Shown(clip, video) for clip, video in zip(clips, generated, strict=True)]
+    losses = {f"stage {n}": progress.histories[n].losses for n in STAGES}
+    write_loss(folder / PICTURES[0], losses)
+    write_strip(folder / PICTURES[1], _first_of_each(shown))
+    write_video(folder / PICTURES[2], shown, fps)
+
+
+def _first_of_each(shown: Sequence[Shown], most: int = 4) -> list[Shown]:
+    """The first clip of each scenario, in order: what a strip has room for."""
+    firsts: dict[str, Shown] = {}
+    for one in shown:
+        firsts.setdefault(one.clip.scenario, one)
+    return list(firsts.values())[:most]

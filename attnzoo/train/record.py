@@ -1,0 +1,249 @@
+"""`record.json`: everything about a finished run, in one schema.
+
+The dataclasses below are the schema; a field's type is what its JSON value must be, and a key
+that is missing, unknown or of another type is refused when a record is written or read. Numbers
+are finite. `SCHEMA` grows by one when a key changes its meaning, comes or goes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from attnzoo.errors import UserError
+from attnzoo.train.files import replacing
+from attnzoo.train.settings import plain
+
+SCHEMA = 1
+NAME = "record.json"
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """What it was trained and tested on.
+
+    settings: the data group as resolved; split: which clips are in which part; split_hash: SHA-256
+    of it; frames of a clip and size in pixels.
+    """
+
+    name: str
+    frames: int
+    size: int
+    settings: dict[str, Any]
+    split: dict[str, Any]
+    split_hash: str
+
+
+@dataclass(frozen=True)
+class NoiseRecord:
+    """What the frames of a clip share of their noise, in training and in sampling."""
+
+    training: str
+    sampling: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Losses over a stage, `loss[i]` the mean over the steps after `step[i - 1]` to `step[i]`."""
+
+    step: list[int]
+    loss: list[float]
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage: trained_parameters is their number; seconds without checkpoints."""
+
+    steps: int
+    learning_rate: float
+    warmup: int
+    trained_parameters: int
+    seconds: float
+    frames_per_second: float | None
+    loss: Curve
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """Both stages and what they have in common; see `attnzoo.train.settings.Training`."""
+
+    batch: int
+    accumulate: int
+    clip_norm: float
+    weight_decay: float
+    schedule: str
+    ema: float
+    null_tokens: float
+    resumed: int
+    stage1: StageRecord
+    stage2: StageRecord
+
+
+@dataclass(frozen=True)
+class ParameterRecord:
+    """Numbers of parameters.
+
+    total: the whole model; unet: the inflated U-Net; added: what its 2-D form had not, `slots` and
+    frame `positions` together; replaced: self-attentions taken over with their weights.
+    """
+
+    total: int
+    unet: int
+    added: int
+    slots: int
+    positions: int
+    replaced: int
+
+
+@dataclass(frozen=True)
+class SamplingRecord:
+    """How the scored clips were made; clips: their names in order, scenarios: one for each."""
+
+    steps: int
+    guidance: float
+    fps: int
+    clips: list[str]
+    scenarios: list[str]
+    seconds: float
+    frames_per_second: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """The whole record.
+
+    options: all of the variant's own, with defaults filled in; scores: by name, each as
+    `attnzoo.metrics.score.Score` (a value, or null with its reason); profile: what
+    `attnzoo.bench.profile` measured, null if nothing was asked for; environment: hardware and
+    versions; seconds: from start to end of the (last) process; files: what lies beside.
+    """
+
+    schema: int
+    variant: str
+    options: dict[str, Any]
+    kind: str
+    slots: str
+    stack: str
+    seed: int
+    device: str
+    precision: str
+    noise: NoiseRecord
+    data: DataRecord
+    parameters: ParameterRecord
+    training: TrainingRecord
+    sampling: SamplingRecord
+    scores: dict[str, Any]
+    profile: dict[str, Any] | None
+    environment: dict[str, Any]
+    seconds: float
+    files: list[str]
+
+
+def write_record(record: Record, folder: Path) -> dict[str, Any]:
+    """Writes `record.json` whole or not at all, and returns what stands in it.
+
+    Raises:
+        ValueError: it does not have the schema; nothing is written.
+    """
+    content: dict[str, Any] = plain(record)
+    check_record(content)
+    with replacing(folder / NAME) as beside:
+        beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    return content
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record in a file or a run's folder.
+
+    Raises:
+        UserError: there is none, or not one of this schema.
+    """
+    path = path / NAME if path.is_dir() else path
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: no record can be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not a record: {error}") from error
+    try:
+        check_record(content)
+    except ValueError as error:
+        raise UserError(f"{path}: not a record of schema {SCHEMA}: {error}") from error
+    return content
+
+
+def check_record(content: Any) -> None:
+    """ValueError that names the first key whose value is not as the schema has it."""
+    _check(content, Record, "record")
+    if content["schema"] != SCHEMA:
+        raise ValueError(f"record.schema is {content['schema']}, not {SCHEMA}")
+    for name, score in content["scores"].items():
+        place = f"record.scores.{name}"
+        if not isinstance(score, dict) or "value" not in score:
+            raise ValueError(f"{place} has no value")
+        _check(score["value"], float | None, f"{place}.value")
+        if score["value"] is None and not score.get("reason"):
+            raise ValueError(f"{place} is null and gives no reason")
+
+
+def _check(value: Any, kind: Any, place: str) -> None:
+    if is_dataclass(kind):
+        _check_object(value, kind, place)
+    elif get_origin(kind) in (Union, types.UnionType):
+        _check_union(value, get_args(kind), place)
+    elif get_origin(kind) is list:
+        _need(isinstance(value, list), value, "a list", place)
+        for i, item in enumerate(value):
+            _check(item, get_args(kind)[0], f"{place}[{i}]")
+    elif get_origin(kind) is dict:
+        _check_json(value, place)
+        _need(isinstance(value, dict), value, "an object", place)
+    elif kind is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        _need(number and math.isfinite(value), value, "a finite number", place)
+    elif kind is int:
+        _need(isinstance(value, int) and not isinstance(value, bool), value, "an integer", place)
+    else:
+        _need(isinstance(value, kind), value, f"of type {kind.__name__}", place)
+
+
+def _check_object(value: Any, kind: Any, place: str) -> None:
+    _need(isinstance(value, dict), value, "an object", place)
+    hints, names = get_type_hints(kind), {f.name for f in fields(kind)}
+    for problem, keys in (("lacks", names - set(value)), ("has unknown", set(value) - names)):
+        if keys:
+            raise ValueError(f"{place} {problem} {', '.join(sorted(keys))}")
+    for name in names:
+        _check(value[name], hints[name], f"{place}.{name}")
+
+
+def _check_union(value: Any, kinds: tuple[Any, ...], place: str) -> None:
+    if value is None and type(None) in kinds:
+        return
+    others = [kind for kind in kinds if kind is not type(None)]
+    _check(value, others[0], place)
+
+
+def _check_json(value: Any, place: str) -> None:
+    """Any JSON value, whose numbers are finite."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _need(isinstance(name, str), name, "a text as key", place)
+            _check_json(item, f"{place}.{name}")
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _check_json(item, f"{place}[{i}]")
+    elif isinstance(value, float):
+        _need(math.isfinite(value), value, "a finite number", place)
+    else:
+        _need(value is None or isinstance(value, str | int), value, "a JSON value", place)
+
+
+def _need(fine: bool, value: Any, what: str, place: str) -> None:
+    if not fine:
+        shown = repr(value)
+        raise ValueError(f"{place} must be {what}, not {shown[:60]}")

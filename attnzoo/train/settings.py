@@ -1,0 +1,165 @@
+"""What decides a run, as plain dataclasses; names are those of the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from attnzoo.errors import UserError
+from attnzoo.models.noise import Noise
+from attnzoo.models.slots import Slots, Stack
+
+
+class Precision(Enum):
+    """Arithmetic of forward and backward; weights, averages and optimiser stay float32."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Tracker(Enum):
+    """Where loss and speed are logged beside the record."""
+
+    none = "none"
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+
+
+class Schedule(Enum):
+    """The learning rate after its warm-up: level, or down to zero along half a cosine."""
+
+    constant = "constant"
+    cosine = "cosine"
+
+
+@dataclass
+class Stage:
+    """One stage: optimiser steps, peak learning rate, and how many of the steps are warm-up."""
+
+    steps: int = 100
+    learning_rate: float = 1e-3
+    warmup: int = 10
+
+
+@dataclass
+class Training:
+    """Both stages.
+
+    batch: clips of one forward pass; accumulate: such passes to an optimiser step; clip_norm:
+    largest norm of the gradient; ema: the averages' largest decay (they start at less);
+    null_tokens: how often a clip is trained without its person, for guidance;
+    checkpoint_seconds: longest time between two checkpoints.
+    """
+
+    stage1: Stage = field(default_factory=Stage)
+    stage2: Stage = field(default_factory=lambda: Stage(learning_rate=1e-4))
+    batch: int = 1
+    accumulate: int = 1
+    clip_norm: float = 1.0
+    weight_decay: float = 0.01
+    schedule: Schedule = Schedule.constant
+    ema: float = 0.99
+    null_tokens: float = 0.1
+    checkpoint_seconds: float = 15.0
+
+    def stage(self, number: int) -> Stage:
+        """Stage 1 or 2."""
+        return {1: self.stage1, 2: self.stage2}[number]
+
+
+@dataclass
+class Sampling:
+    """How test clips are made; noise None means that of training, fps is that of `sample.mp4`."""
+
+    steps: int = 10
+    guidance: float = 1.0
+    noise: Noise | None = None
+    clips: int = 8
+    fps: int = 8
+
+
+@dataclass
+class Experiment:
+    """One run.
+
+    options: the variant's own; device: auto, cpu or cuda; workers: threads that make clips ahead;
+    data: the settings from which the source was opened, for the record.
+    """
+
+    variant: str
+    options: dict[str, Any] = field(default_factory=dict)
+    slots: Slots = Slots.all
+    stack: Stack = Stack.declared
+    seed: int = 0
+    noise: Noise = Noise.shared
+    training: Training = field(default_factory=Training)
+    sampling: Sampling = field(default_factory=Sampling)
+    device: str = "auto"
+    precision: Precision = Precision.fp32
+    tracker: Tracker = Tracker.none
+    workers: int = 0
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sampling_noise(self) -> Noise:
+        """The noise that sampling starts from."""
+        return self.noise if self.sampling.noise is None else self.sampling.noise
+
+    def check(self) -> None:
+        """UserError for the first number that no run can have, under its command-line name."""
+        train, sample = self.training, self.sampling
+        least: list[tuple[str, float, float]] = [
+            ("seed", self.seed, 0),
+            ("workers", self.workers, 0),
+            ("train.batch", train.batch, 1),
+            ("train.accumulate", train.accumulate, 1),
+            ("train.weight_decay", train.weight_decay, 0),
+            ("train.checkpoint_seconds", train.checkpoint_seconds, 0),
+            ("sample.steps", sample.steps, 1),
+            ("sample.guidance", sample.guidance, 0),
+            ("sample.clips", sample.clips, 1),
+            ("sample.fps", sample.fps, 1),
+        ]
+        above = [("train.clip_norm", train.clip_norm)]
+        for number in (1, 2):
+            stage = train.stage(number)
+            least.append((f"train.stage{number}.steps", stage.steps, 0))
+            least.append((f"train.stage{number}.warmup", stage.warmup, 0))
+            above.append((f"train.stage{number}.learning_rate", stage.learning_rate))
+        for name, value, bound in least:
+            if not value >= bound:
+                raise UserError(f"{name}={value}: must be at least {bound:g}")
+        for name, value in above:
+            if not value > 0:
+                raise UserError(f"{name}={value}: must be above 0")
+        if not 0 <= train.ema < 1:
+            raise UserError(f"train.ema={train.ema}: must be at least 0 and below 1")
+        if not 0 <= train.null_tokens <= 1:
+            raise UserError(f"train.null_tokens={train.null_tokens}: must be from 0 to 1")
+
+    def identity(self, split_hash: str) -> str:
+        """SHA-256 of all that decides the weights; equal for runs that may continue each other."""
+        decides = plain(self)
+        for name in ("device", "tracker", "workers", "sampling"):
+            del decides[name]
+        del decides["training"]["checkpoint_seconds"]
+        text = json.dumps([decides, split_hash], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """Settings as JSON values: dataclasses as objects, enums by name, tuples as lists."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value

@@ -1,0 +1,184 @@
+"""Align and Restore against equations 6 and 7 in a plain loop, and against no alignment."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from attnzoo import registry
+from attnzoo.attention._align import Align, align_maps
+from attnzoo.attention._subspace import reference_frames, segments
+from attnzoo.motion import Motion
+from attnzoo.testing.reference import stsa_flow as plain
+
+grids = st.tuples(st.integers(1, 6), st.integers(1, 6))
+seeds = st.integers(0, 10_000)
+
+
+def random_flow(seed: int, *shape: int, speed: float = 2.0) -> Tensor:
+    return speed * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def flat(maps: dict, h: int, w: int) -> list[int]:
+    return [maps[cell][0] * w + maps[cell][1] for cell in plain.cells(h, w)]
+
+
+@pytest.mark.parametrize("align", Align)
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(grid=grids, seed=seeds, speed=st.sampled_from([0.3, 1.5, 4.0, 50.0]), whole=st.booleans())
+def test_maps_are_those_of_the_plain_loop(align, grid, seed, speed, whole):
+    h, w = grid
+    flow = random_flow(seed, 2, 3, 2, h, w, speed=speed)
+    flow = flow.round() if whole else flow  # whole cells make ties
+    flow[0, 1, 0, 0, 0], flow[1, 0, 1, -1, -1] = torch.nan, torch.inf
+    source, target = align_maps(flow, align)
+    assert source.shape == target.shape == (2, 3, h * w)
+    for b in range(2):
+        for k in range(3):
+            expected = plain.align(flow[b, k], align.name)
+            assert source[b, k].tolist() == flat(expected[0], h, w)
+            assert target[b, k].tolist() == flat(expected[1], h, w)
+
+
+def maps_of(flow: list[tuple[float, float]], align: Align) -> tuple[list[int], list[int]]:
+    """Maps of a frame of one row, from (dx, dy) of each cell."""
+    tensor = torch.tensor(flow).T.view(1, 1, 2, 1, -1)
+    source, target = align_maps(tensor, align)
+    return source.flatten().tolist(), target.flatten().tolist()
+
+
+def test_shortest_displacement_wins_then_the_lowest_index():
+    # 0, 1 and 3 all go to 2, and 2 goes to 4, where 4 itself stays.
+    flow = [(2.0, 0.0), (1.0, 0.0), (2.0, 0.0), (-1.0, 0.0), (0.0, 0.0)]
+    source, target = maps_of(flow, Align.scatter)
+    assert target == [2, 2, 4, 2, 4]
+    assert source == [0, 1, 1, 3, 4]  # 1 wins over 3 by index, over 0 by distance; holes keep
+    source, target = maps_of(flow, Align.permute)
+    # Losers 0, 2, 3 in turn; free are 0, 1, 3. 0 wants 2: 1 and 3 are as near. 2 wants 4.
+    assert target == [1, 2, 3, 0, 4]
+    assert [source[t] for t in target] == [0, 1, 2, 3, 4]
+
+
+def test_a_target_outside_the_frame_stays():
+    source, target = maps_of([(-1.0, 0.0), (0.0, 1.0), (0.6, 0.0)], Align.scatter)
+    assert target == [0, 1, 2] and source == [0, 1, 2]
+    assert maps_of([(0.4, 0.0), (-0.5, 0.4), (-0.6, 0.0)], Align.scatter)[1] == [0, 1, 1]
+    assert maps_of([(1e30, 0.0), (0.0, -1e30)], Align.scatter)[1] == [0, 1]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(grid=grids, seed=seeds, speed=st.sampled_from([1.0, 3.0]))
+def test_restore_after_permute_is_the_identity(grid, seed, speed):
+    source, target = align_maps(random_flow(seed, 2, 2, 2, *grid, speed=speed), Align.permute)
+    own = torch.arange(grid[0] * grid[1]).expand_as(source)
+    assert torch.equal(source.gather(2, target), own)
+    assert torch.equal(target.gather(2, source), own)
+
+
+def test_everything_to_one_cell():
+    y, x = torch.meshgrid(torch.arange(7.0), torch.arange(8.0), indexing="ij")
+    flow = torch.stack([3 - x, 2 - y])[None, None]
+    source, target = align_maps(flow, Align.scatter)
+    assert target.eq(2 * 8 + 3).all() and torch.equal(source[0, 0], torch.arange(56))
+    assert align_maps(flow, Align.permute)[1].unique().numel() == 56
+
+
+@pytest.mark.parametrize("align", Align)
+@pytest.mark.parametrize("shift", [False, True])
+@pytest.mark.parametrize("bias", ["none", "relative"])
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(shape=st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 9)), seed=seeds)
+def test_zero_flow_is_stsa_bit_for_bit(align, shift, bias, shape, seed):
+    options = {"size": (2, 3, 4), "shift": shift, "bias": bias}
+    module = registry.create("stsa_flow", 8, 2, **options, align=align)
+    plain_module = registry.create("stsa", 8, 2, **options)
+    plain_module.load_state_dict(module.state_dict())
+    f, h, w = shape
+    x = random_flow(seed, 2, f, h, w, 8).requires_grad_()
+    y = x.detach().clone().requires_grad_()
+    still = Motion(lambda k, r: torch.zeros(2, 2, 16, 16))
+    delta, expected = module(x, flow=still), plain_module(y)
+    assert torch.equal(delta, expected)
+    assert torch.equal(module(x, flow=torch.zeros(2, f, 2, h, w)), expected)
+    delta.square().sum().backward()
+    expected.square().sum().backward()
+    assert torch.equal(x.grad, y.grad)
+
+
+@pytest.mark.parametrize("align", Align)
+def test_colliding_patches_read_one_result(align):
+    module = registry.create("stsa_flow", 8, 2, size=(1, 2, 2), align=align)
+    flow = torch.zeros(1, 1, 2, 1, 4)
+    flow[0, 0, 0, 0, 0] = 1.0  # cell 0 to cell 1, which stays
+    delta = module(random_flow(0, 1, 1, 1, 4, 8), flow=flow)[0, 0, 0]
+    assert torch.equal(delta[0], delta[1]) == (align is Align.scatter)
+
+
+@pytest.mark.parametrize("shift", [False, True])
+@given(frames=st.integers(1, 20), size=st.integers(1, 9))
+@settings(deadline=None, derandomize=True)
+def test_reference_frame_is_the_middle_of_the_clipped_group(shift, frames, size):
+    expected = [plain.reference_frame(k, frames, size, shift) for k in range(frames)]
+    assert reference_frames(frames, size, shift) == expected
+
+
+def test_reference_frames_of_the_paper():
+    assert reference_frames(8, 4, False) == [1] * 4 + [5] * 4
+    assert reference_frames(8, 4, True) == [0] * 2 + [3] * 4 + [6] * 2
+    assert segments(8, 4, True) == [(0, 2), (2, 6), (6, 8)]
+    assert segments(4, 4, True) == [(0, 4)]
+    assert segments(9, 3, True) == [(0, 1), (1, 4), (4, 7), (7, 9)]
+
+
+def test_maps_are_made_once_for_all_layers_and_steps():
+    calls: list[tuple[int, int]] = []
+
+    def pair(k: int, r: int) -> Tensor:
+        calls.append((k, r))
+        return random_flow(10 * k + r, 1, 2, 12, 12)
+
+    motion = Motion(pair, frames=4)
+    layers = [registry.create("stsa_flow", 8, 2, size=s) for s in ((4, 2, 2), (4, 3, 3), (4, 2, 2))]
+    x = random_flow(0, 1, 4, 6, 6, 8)
+    for _ in range(2):
+        guided = motion.repeat(2)
+        assert guided is motion.repeat(2)
+        single = [layer(x, flow=motion) for layer in layers]
+        double = [layer(torch.cat([x, x]), flow=guided) for layer in layers]
+    for one, two in zip(single, double, strict=True):
+        torch.testing.assert_close(two, torch.cat([one, one]))
+    assert len(calls) == len(set(calls))
+
+
+def test_wrong_flow_is_refused():
+    module, x = registry.create("stsa_flow", 8, 2), torch.zeros(2, 3, 4, 4, 8)
+    with pytest.raises(ValueError, match=r"flow must be \[2, 3, 2, 4, 4\], not \[2, 3, 2, 4, 5\]"):
+        module(x, flow=torch.zeros(2, 3, 2, 4, 5))
+    with pytest.raises(ValueError, match="motion of 1 clips for a batch of 2"):
+        module(x, flow=Motion.pairs(torch.zeros(1, 3, 3, 2, 4, 4)))
+    with pytest.raises(ValueError, match="3 reference frames for a motion of 5 frames"):
+        module(x, flow=Motion.pairs(torch.zeros(2, 5, 5, 2, 4, 4)))
+
+
+def test_alignment_brings_a_moving_patch_to_its_place_in_the_reference():
+    frames, size = 4, 8
+    mark = [2, 3, 5, 6]  # the column of a mark that moves along row 1
+    motion = torch.zeros(1, frames, frames, 2, size, size)
+    for k in range(frames):
+        for r in range(frames):
+            motion[0, k, r, 0, 1, mark[k]] = mark[r] - mark[k]
+    flow = Motion.pairs(motion).to([1] * frames, size, size)
+    source, _ = align_maps(flow, Align.scatter)
+    still = source[0, :, 8 + mark[1]].tolist()
+    # The background that stays in the reference's cell is nearer to it: it wins there.
+    assert still == [8 + mark[1]] * frames
+    motion[0, :, 1, 0, 1, mark[1]] = 9.0  # leaves the cell free for who comes
+    motion[0, range(frames), 1, 1, 1, mark[1]] = 3.0
+    motion[0, 1, 1] = 0.0
+    motion[0, [0, 2, 3], 1, 0, 1, mark[1]] = 0.0
+    flow = Motion.pairs(motion).to([1] * frames, size, size)
+    source, _ = align_maps(flow, Align.scatter)
+    assert source[0, :, 8 + mark[1]].tolist() == [8 + m for m in mark]

@@ -1,0 +1,51 @@
+"""Training of the embedded base: resumable to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from attnzoo.models.embedded import build_embedded
+from attnzoo.train import base
+
+
+def training() -> base.BaseTraining:
+    return base.BaseTraining(steps=4, rate=1e-3, seed=0, device=torch.device("cpu"))
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(base, "PEOPLE", 1)
+    whole = training()
+    for _ in range(3):
+        whole.step()
+    first = training()
+    first.step()
+    first.save(tmp_path)
+    second = training()
+    second.load(tmp_path)
+    for _ in range(2):
+        second.step()
+    for a, b in zip(whole.parameters, second.parameters, strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(whole.ema.shadow_params, second.ema.shadow_params, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
+    schedule = base.BaseTraining(steps=1000, rate=1.0, seed=0, device=torch.device("cpu"))
+    rates = [schedule.learning_rate(step) for step in (0, 99, 700, 850, 1000)]
+    assert rates == pytest.approx([0.01, 1.0, 1.0, 0.5, 0.0])
+
+
+def test_exported_weights_fit_the_model(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(base, "PEOPLE", 1)
+    trained = training()
+    trained.step()
+    trained.export(tmp_path / "base.safetensors")
+    state = load_file(tmp_path / "base.safetensors")
+    assert {v.dtype for v in state.values()} == {torch.float16}
+    build_embedded().load_state_dict(state)
+    assert not list(tmp_path.glob("*.tmp"))

@@ -1,0 +1,207 @@
+"""Stopped and resumed runs end with the weights of one that never stopped, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_run import Interrupting, tiny_experiment, tiny_model, tiny_run, tiny_source
+
+from attnzoo import registry
+from attnzoo.errors import UserError
+from attnzoo.train.checkpoint import Checkpoints
+from attnzoo.train.files import PARTIAL, replacing
+from attnzoo.train.settings import Experiment, Sampling, Schedule
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than these runs and have tests of their own."""
+    monkeypatch.setattr("attnzoo.train.experiment._pictures", lambda *_: None)
+
+
+def checkpoints(folder: Path) -> list[str]:
+    return [p.name for p in Checkpoints(folder, every=1).newest_first()]
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [n for n in one if not torch.equal(one[n], other[n])] == []
+
+
+def accumulating(variant: str = "temporal") -> Experiment:
+    experiment = tiny_experiment(variant)
+    training = replace(experiment.training, accumulate=2, schedule=Schedule.cosine)
+    return replace(experiment, training=training)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    return tiny_run(tmp_path_factory.mktemp("whole"), accumulating())
+
+
+# Three steps of two clips a stage: in the first stage's second step, at its very first clip, in
+# the second stage's first step (nothing of it saved yet) and last.
+@pytest.mark.parametrize(
+    ("at", "error"),
+    [(1, KeyboardInterrupt()), (4, SystemExit(143)), (7, KeyboardInterrupt()), (12, SystemExit(1))],
+)
+def test_interrupted_and_resumed(
+    tmp_path: Path, whole: tuple[Any, Any], at: int, error: BaseException
+) -> None:
+    with pytest.raises(type(error)):
+        tiny_run(tmp_path, accumulating(), tiny_source(Interrupting(at, error)))
+    stage, step = divmod((at - 1) // 2, 3)
+    assert checkpoints(tmp_path)[0] == f"stage{stage + 1}-{step:06d}"
+    assert not (tmp_path / "record.json").exists()
+    record, weights = tiny_run(tmp_path, accumulating(), resume=True)
+    assert_equal(weights, whole[1])
+    assert record["training"]["resumed"] == 1
+    for name in ("stage1", "stage2"):
+        assert record["training"][name]["loss"] == whole[0]["training"][name]["loss"]
+    assert record["scores"] == whole[0]["scores"]
+
+
+@pytest.mark.parametrize("variant", ["stsa_flow", "crossframe_first", "none"])
+def test_killed_between_checkpoints_goes_back_to_the_last(tmp_path: Path, variant: str) -> None:
+    """Nothing is saved at a kill: the steps after the last checkpoint are done again."""
+    experiment = tiny_experiment(variant)
+    _, expected = tiny_run(tmp_path / "whole", experiment)
+    saving = replace(experiment, training=replace(experiment.training, checkpoint_seconds=0))
+    folder = tmp_path / "killed"
+    with pytest.raises(MemoryError):
+        # What needs flow has a first look at a clip, to see whether there is any.
+        looks = int(registry.get(variant).needs_flow)
+        tiny_run(folder, saving, tiny_source(Interrupting(6 + looks, MemoryError())))
+    assert checkpoints(folder) == ["stage2-000002", "stage2-000001"]
+    (folder / "checkpoints" / f"{PARTIAL}1-stage2-000003").mkdir()
+    _, weights = tiny_run(folder, experiment, resume=True)
+    assert_equal(weights, expected)
+
+
+def test_resumed_twice(tmp_path: Path, whole: tuple[Any, Any]) -> None:
+    for at in (3, 5):
+        with pytest.raises(KeyboardInterrupt):
+            tiny_run(
+                tmp_path,
+                accumulating(),
+                tiny_source(Interrupting(at, KeyboardInterrupt())),
+                resume=True,
+            )
+    record, weights = tiny_run(tmp_path, accumulating(), resume=True)
+    assert_equal(weights, whole[1])
+    assert record["training"]["resumed"] == 2
+
+
+def test_an_unreadable_newest_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    experiment = tiny_experiment()
+    _, expected = tiny_run(tmp_path / "whole", experiment)
+    saving = replace(experiment, training=replace(experiment.training, checkpoint_seconds=0))
+    folder = tmp_path / "broken"
+    with pytest.raises(MemoryError):
+        tiny_run(folder, saving, tiny_source(Interrupting(3, MemoryError())))
+    newest = Checkpoints(folder, every=1).newest_first()[0]
+    (newest / "averages.safetensors").write_bytes(b"cut off")
+    _, weights = tiny_run(folder, experiment, resume=True)
+    assert_equal(weights, expected)
+
+
+def test_after_both_stages_only_sampling_is_done_again(tmp_path: Path) -> None:
+    def fail(*_: Any) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    experiment = tiny_experiment()
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run(tmp_path, experiment, scores=fail)
+    untouchable = tiny_source(Interrupting(1, AssertionError("trained again")))
+    other = replace(experiment, sampling=Sampling(steps=3, clips=1))
+    record, _ = tiny_run(tmp_path, other, untouchable, resume=True)
+    assert record["sampling"]["steps"] == 3
+    assert record["training"]["stage2"]["loss"]["step"] == [1, 2, 3]
+
+
+def test_finished_runs_stand(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    experiment = tiny_experiment("none")
+    record, _ = tiny_run(tmp_path, experiment)
+    with caplog.at_level("INFO"):
+        again, weights = tiny_run(tmp_path, experiment, resume=True)
+    assert again == record == json.loads((tmp_path / "record.json").read_text())
+    assert weights == {} and "finished" in caplog.text
+    with pytest.raises(UserError, match="holds a finished run"):
+        tiny_run(tmp_path, experiment)
+
+
+def test_without_a_checkpoint_it_starts_over(tmp_path: Path) -> None:
+    _, expected = tiny_run(tmp_path / "a", tiny_experiment())
+    _, weights = tiny_run(tmp_path / "b", tiny_experiment(), resume=True)
+    assert_equal(weights, expected)
+
+
+def test_a_fresh_run_forgets_old_checkpoints(tmp_path: Path) -> None:
+    experiment = tiny_experiment()
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run(tmp_path, experiment, tiny_source(Interrupting(6, KeyboardInterrupt())))
+    record, _ = tiny_run(tmp_path, replace(experiment, seed=1))
+    assert record["training"]["resumed"] == 0
+    assert set(checkpoints(tmp_path)) == {"stage2-000003", "stage1-000003"}
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"variant": "stsa"}])
+def test_other_settings_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    experiment = tiny_experiment()
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run(tmp_path, experiment, tiny_source(Interrupting(2, KeyboardInterrupt())))
+    with pytest.raises(UserError, match="made with other settings"):
+        tiny_run(tmp_path, replace(experiment, **change), resume=True)
+    # What does not decide the weights may differ.
+    tiny_run(tmp_path, replace(experiment, workers=1), resume=True)
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    experiment = tiny_experiment()
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run(tmp_path, experiment, tiny_source(Interrupting(5, KeyboardInterrupt())))
+
+    def other() -> Any:
+        model = tiny_model()
+        model.image_projection.append(torch.nn.Linear(8, 8))
+        return model
+
+    with pytest.raises(UserError, match="does not fit this model"):
+        tiny_run(tmp_path, experiment, build=other, resume=True)
+
+
+def test_due_by_the_clock(tmp_path: Path) -> None:
+    now = [0.0]
+    kept = Checkpoints(tmp_path, every=15, clock=lambda: now[0])
+    assert not kept.due
+    now[0] = 15.0
+    assert kept.due
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_replacing_is_all_or_nothing(tmp_path: Path, folder: bool) -> None:
+    place = tmp_path / "thing"
+
+    def write(path: Path, text: str) -> None:
+        if folder:
+            path.mkdir()
+            path = path / "file"
+        path.write_text(text)
+
+    with replacing(place) as beside:
+        write(beside, "one")
+        assert not place.exists()
+    with pytest.raises(KeyboardInterrupt), replacing(place) as beside:
+        write(beside, "two")
+        raise KeyboardInterrupt
+    read = place / "file" if folder else place
+    assert read.read_text() == "one"
+    with replacing(place) as beside:
+        write(beside, "three")
+    assert read.read_text() == "three"
+    assert [p.name for p in tmp_path.iterdir()] == ["thing"]
