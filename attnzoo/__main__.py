@@ -37,9 +37,7 @@ def command(arguments: Sequence[str]) -> None:
 def _usage() -> str:
     width = max(map(len, COMMANDS))
     rows = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
-    return "\n".join(
-        ["usage: python -m attnzoo COMMAND ...", "", *rows, "", "Each takes --help."]
-    )
+    return "\n".join(["usage: python -m attnzoo COMMAND ...", "", *rows, "", "Each takes --help."])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

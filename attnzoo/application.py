@@ -181,8 +181,8 @@ def _composed(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
     rest = [text for text in overrides if not text.lstrip("+~").startswith("attn.")]
     with _initialised(config_dir):
         if options:
-            variant = _compose(rest).attn.name
-            check_options(variant, {o.key_or_group.removeprefix("attn."): o.value() for o in options})
+            given = {o.key_or_group.removeprefix("attn."): o.value() for o in options}
+            check_options(_compose(rest).attn.name, given)
         return _compose(overrides)
 
 

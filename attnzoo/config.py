@@ -29,15 +29,25 @@ from attnzoo.data.source import Source
 from attnzoo.errors import UserError
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
-from attnzoo.train.settings import Experiment, Precision, Sampling, Tracker, Training
+from attnzoo.train.settings import Experiment, Precision, Sampling, Schedule, Tracker, Training
 
 NAME = "run"
 """Under which the root of the configuration is stored."""
 
 DATA = {
     "embedded": "attnzoo.data.embedded:open_embedded",
+    "video": "attnzoo.data.video:open_video",
+    "tiktok": "attnzoo.data.tiktok:open_tiktok",
 }
 """Data sets: the function whose arguments are the settings `data.*` and which gives a Source."""
+
+OTHER_PICTURES: dict[str, Any] = {
+    "schedule": Schedule.cosine,
+    "stage1": {"steps": 40, "learning_rate": 3e-3},
+    "stage2": {"steps": 140, "learning_rate": 1e-3},
+}
+"""Settings `train.*` that real pictures bring: the base knows the embedded dancers alone, and
+learns everything else in stage 2."""
 
 LOG = {
     "formatters": {"plain": {"format": "%(message)s"}},
@@ -45,6 +55,8 @@ LOG = {
         "console": {"formatter": "plain"},
         "file": {"filename": "${hydra.runtime.output_dir}/log"},
     },
+    # It announces every file of every checkpoint.
+    "loggers": {"accelerate": {"level": "WARNING"}},
 }
 """Of a job: plain lines on the console, dated ones in the folder's file `log`."""
 
@@ -142,7 +154,9 @@ def register() -> None:
     for name in registry.list_variants():
         store.store(name, registry.schema(name), group="attn")
     for name in DATA:
-        store.store(name, data_schema(name), group="data")
+        train = {} if name == "embedded" else OTHER_PICTURES
+        node = {"data": data_schema(name), "train": train}
+        store.store(name, node, group="data", package="_global_")
 
 
 @functools.cache

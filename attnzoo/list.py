@@ -21,9 +21,8 @@ def command(arguments: Sequence[str]) -> None:
         registry.load_plugin(plugin)
     names = registry.list_variants(given.pattern)
     if not names:
-        raise UserError(
-            f"no variant matches {given.pattern!r}; there are: {', '.join(registry.list_variants())}"
-        )
+        known = ", ".join(registry.list_variants())
+        raise UserError(f"no variant matches {given.pattern!r}; there are: {known}")
     width = max(map(len, names))
     for name in names:
         print(name if given.names else f"{name:<{width}}  {registry.get(name).title}")

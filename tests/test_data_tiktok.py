@@ -240,7 +240,7 @@ def test_coloured_masks_of_another_size(tmp_path: Path) -> None:
     expected = mask(4)[TOP : TOP + WIDTH]
     found = clip.body[4, 0].numpy() > 0
     # JPEG halves the resolution of colour: the outline may move by a pixel.
-    assert (found != expected).mean() < 0.03
+    assert (found != expected).mean() < 0.05
 
 
 def test_a_large_set_is_read_when_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

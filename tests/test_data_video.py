@@ -6,6 +6,7 @@ import logging
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -22,12 +23,13 @@ from attnzoo.data import video as video_module
 from attnzoo.data.clip import collate
 from attnzoo.data.frames import frames_of, square
 from attnzoo.data.source import Source
-from attnzoo.data.video import open_video
 from attnzoo.data.windows import Short, all_starts, places, separate_starts, span, without
 from attnzoo.errors import UserError
 from attnzoo.metrics.warp_error import correspondence, warp_error
 
 Frames = NDArray[np.uint8]
+
+open_video = partial(video_module.open_video, windows=0)
 
 CLIPS = os.environ.get("ATTNZOO_CLIPS")
 needs_clips = pytest.mark.skipif(CLIPS is None, reason="ATTNZOO_CLIPS names no folder of clips")
@@ -146,10 +148,23 @@ def test_which_frames_a_clip_takes(count: int, frames: int, stride: int) -> None
         assert list(places(start, count, frames, stride)) == expected
     starts = separate_starts(count, frames, stride)
     assert starts[0] == 0
-    assert len(starts) == max(1, min(4, count // span(frames, stride)))
+    assert len(starts) == max(1, count // span(frames, stride))
     taken = [range(s, s + span(frames, stride)) for s in starts]
     assert all(a.stop <= b.start for a, b in pairwise(taken))
     assert len(starts) == 1 or taken[-1].stop <= count
+
+
+def test_few_windows_are_trained_on_and_tested_alike(tmp_path: Path) -> None:
+    path = str(write_folder(tmp_path / "f", moving(40)))
+    names = {
+        count: [[clip.name for clip in part] for part in (source.train, source.test)]
+        for count in (1, 2, 9)
+        for source in [video_module.open_video(path, windows=count)]
+    }
+    assert names[1] == [["f-00000"]] * 2
+    assert names[2] == names[9] == [["f-00000", "f-00016"]] * 2
+    with pytest.raises(UserError, match=r"data\.windows=-1: must be at least 0"):
+        video_module.open_video(path, windows=-1)
 
 
 def test_a_short_video_is_refused_or_loops(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file
 from tiny_run import FRAMES, SIZE, tiny_clip, tiny_experiment, tiny_run
 
 from attnzoo.metrics.score import score
@@ -68,7 +69,8 @@ def test_picture_rounds_and_clips() -> None:
 
 def test_strip_has_its_rows_in_order(tmp_path: Path) -> None:
     write_strip(tmp_path / "strip.png", [flat(0), flat(1)])
-    sheet = np.asarray(Image.open(tmp_path / "strip.png"))
+    with Image.open(tmp_path / "strip.png") as image:
+        sheet = np.asarray(image)
     assert len(list(tmp_path.iterdir())) == 1
     block = LINE + 4 * (CELL + 2)
     assert sheet.shape == (2 * block, LABEL + FRAMES * (CELL + 2), 3)
@@ -131,7 +133,11 @@ def test_a_run_leaves_all_of_them_and_the_real_scores(tmp_path: Path) -> None:
     assert record["precision"] == "bf16" and record["options"]["size"] == [2, 2, 2]
     assert record["scores"]["l1"]["value"] > 0 and "warp_error_1" in record["scores"]
     assert record["sampling"]["scenarios"] == ["seen", "unseen"]
-    left = sorted(p.name for p in tmp_path.iterdir())
-    assert left == sorted(["checkpoints", "record.json", *record["files"]])
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {"record.json", *record["files"]}
+    kept = load_file(tmp_path / "weights.safetensors")
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in kept.items())
+    assert {n for n in weights if n.startswith(("unet.", "image_projection."))} == set(kept)
     block = LINE + 4 * (CELL + 2)
-    assert Image.open(tmp_path / "strip.png").height == 2 * block
+    with Image.open(tmp_path / "strip.png") as strip:
+        assert strip.height == 2 * block

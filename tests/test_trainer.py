@@ -65,6 +65,17 @@ def test_order_is_one_permutation_after_another_wherever_it_begins(
     assert [n for _, b in parts for n in b.names] == names
 
 
+def test_epochs_stages_and_seeds_differ_in_order() -> None:
+    data = [tiny_clip(0, flow=False)] * 20
+    orders = {
+        tuple(Batches(data, seed, stage, 1).index(epoch * 20 + n) for n in range(20))
+        for seed in (0, 1)
+        for stage in (1, 2)
+        for epoch in (0, 1)
+    }
+    assert len(orders) == 8
+
+
 def test_keys_differ_by_seed_purpose_and_place() -> None:
     keys = {
         key(seed, purpose, stage, step)

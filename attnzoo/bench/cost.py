@@ -39,11 +39,11 @@ def flops(run: Run) -> dict[str, int]:
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+    return int(sdpa_flop_count(query, key, value))
 
 
 def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    count = sdpa_backward_flop_count(gradient, query, key, value)  # type: ignore[no-untyped-call]
+    count = sdpa_backward_flop_count(gradient, query, key, value)
     return int(count)
 
 

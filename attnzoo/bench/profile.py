@@ -141,7 +141,7 @@ class _Steps:
         self.model.train()
         loss = (self._predict().float() - self.target).square().mean()
         if self.optimizer is not None:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             self.optimizer.step()
         self.drop_gradients()
 

@@ -16,6 +16,7 @@ from attnzoo.data.flow import FINE
 from attnzoo.data.frames import Picture, fingerprint, frames_of, size_text, square
 from attnzoo.data.source import Source
 from attnzoo.data.windows import (
+    TEST_WINDOWS,
     Frame,
     Recording,
     Short,
@@ -60,14 +61,14 @@ def open_video(
     stride: int = 1,
     pose: str | None = None,
     mask: str | None = None,
+    windows: int = 1,
     short: Short = Short.refuse,
 ) -> Source:
     """A video, or a folder of frames, as training and test data.
 
-    Trains on every window of `frames` frames and tests on the first and on further ones that share
-    no frame with it (`TEST_WINDOWS` at most): the task is to make the clip again. Every picture is
-    the central square, reduced by area. The whole of it is read here, frame by frame; only the
-    small pictures stay in memory, `LIMIT` of them at most.
+    Trains on the first windows of `frames` frames that share no frame, and tests on the same: the
+    task is to make the clip again. Every picture is the central square, reduced by area. The whole
+    video is read here, frame by frame; only the small pictures stay in memory, `LIMIT` at most.
 
     Args:
         path: any video that PyAV reads, or a folder of frames.
@@ -81,6 +82,8 @@ def open_video(
         mask: a video, or folder, of masks, one for each frame, white where the person is. The
             background is then the first frame with the person painted out. Without it the whole
             first frame is foreground and the video's temporal median is background.
+        windows: how many windows; 0 trains on every window there is, overlapping ones too, and
+            tests on `TEST_WINDOWS` separate ones at most.
         short: what to do with a video shorter than a clip; loop plays it to and fro.
 
     Raises:
@@ -88,6 +91,8 @@ def open_video(
             too few frames, or pose or mask have fewer than the video or another size.
     """
     check_numbers(size, frames, stride)
+    if windows < 0:
+        raise UserError(f"data.windows={windows}: must be at least 0, and 0 means every window")
     file = Path(path).expanduser()
     kept = list(islice(_frames(file, pose, mask, size), LIMIT + 1))
     if len(kept) > LIMIT:
@@ -95,16 +100,18 @@ def open_video(
         _log.warning("data.path=%s: only the first %d frames are used", path, LIMIT)
     check_length(len(kept), frames, stride, short, f"data.path={path}")
     recording = Video(file.stem, kept, size)
+    separate = separate_starts(len(kept), frames, stride)
+    every = all_starts(len(kept), frames, stride)
     starts = {
-        "train": all_starts(len(kept), frames, stride),
-        "test": separate_starts(len(kept), frames, stride),
+        "train": separate[:windows] if windows else every,
+        "test": separate[:windows] if windows else separate[:TEST_WINDOWS],
     }
     files = {"path": file, "pose": pose, "mask": mask}
     split = {
         "data": "video",
         **{k: p and {"name": Path(p).name, "sha256": _sha256(p)} for k, p in files.items()},
         "frames_used": len(kept),
-        "train": f"windows that start at frames 0 to {starts['train'][-1]}",
+        "train": f"{len(starts['train'])} windows, the last starts at frame {starts['train'][-1]}",
         "test": [f"window that starts at frame {start}" for start in starts["test"]],
         "frames": frames,
         "stride": stride,

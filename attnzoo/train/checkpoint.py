@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -128,13 +128,22 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Deletes all, those half-written too: a run starts over."""
+        """Deletes all, those half-written too: a run starts over, or is finished."""
         for path in self.newest_first():
             remove(path)
-        sweep(self.folder)
+        if self.folder.is_dir():
+            sweep(self.folder)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
 
-def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def write_weights(path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Writes tensors and a few texts about them as safetensors, whole or not at all."""
+    with replacing(path) as beside:
+        save_file(_contiguous(weights), beside, metadata)
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
 
 

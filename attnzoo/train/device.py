@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from pathlib import Path
 
 import torch
@@ -63,6 +64,8 @@ def make_accelerator(experiment: Experiment, folder: Path) -> Accelerator:
     # sweep runs one job after the other in one process.
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
+    # It tells the root logger of every file of every checkpoint.
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
     precision = experiment.precision
     return Accelerator(
         cpu=device.type == "cpu",

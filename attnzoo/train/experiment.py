@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from attnzoo.models.dance import DanceModel
 from attnzoo.models.embedded import load_embedded
 from attnzoo.models.sampling import sample
 from attnzoo.train.batches import Purpose, generator
-from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot
+from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot, write_weights
 from attnzoo.train.description import (
     describe_data,
     describe_noise,
@@ -34,11 +35,13 @@ from attnzoo.train.files import PARTIAL, sweep
 from attnzoo.train.outputs import Shown, write_loss, write_strip, write_video
 from attnzoo.train.record import NAME, SCHEMA, Record, read_record, write_record
 from attnzoo.train.settings import Experiment, plain
-from attnzoo.train.stages import STAGES
+from attnzoo.train.stages import STAGES, trained_parameters
 from attnzoo.train.trainer import Run, StageTrainer, progress_bar
 
 _LOG = logging.getLogger(__name__)
 PICTURES = ("loss.png", "strip.png", "sample.mp4")
+WEIGHTS = "weights.safetensors"
+"""All that was trained, averaged, by its names in the model: U-Net with slots, and projection."""
 
 Profile = Callable[[DanceModel, Batch], dict[str, Any]]
 Scores = Callable[[Tensor, Tensor, Sequence[Clip]], Mapping[str, Any]]
@@ -59,7 +62,8 @@ def run(
 
     Everything lies in `folder`, the record last. With `resume` it goes on from the newest
     checkpoint there, or starts over without one; after both stages only sampling is done again,
-    and a finished run's record is returned as it is.
+    and a finished run's record is returned as it is. A finished run keeps its averaged weights and
+    no checkpoints.
 
     Args:
         experiment: what decides the run.
@@ -98,11 +102,28 @@ def run(
     generated, seconds = _sample(state, clips)
     real = torch.stack([clip.video for clip in clips])
     found = plain(scores(real, generated, clips))
+    trained = trained_parameters(model, STAGES[-1])
+    write_weights(folder / WEIGHTS, trained, {"variant": experiment.variant})
     _pictures(folder, progress, clips, generated, experiment.sampling.fps)
     measured = None
     if profile is not None:
         measured = plain(profile(model, collate(clips[:1]).to(accelerator.device)))
-    record = Record(
+    record = replace(
+        _described(state, clips, seconds),
+        scores=found,
+        profile=measured,
+        environment=plain(environment or {}),
+        seconds=time.perf_counter() - started,
+    )
+    content = write_record(record, folder)
+    checkpoints.clear()
+    return content
+
+
+def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
+    """All of the record that says what was done; what was found is still empty."""
+    experiment, source = state.experiment, state.source
+    return Record(
         schema=SCHEMA,
         variant=experiment.variant,
         options=describe_options(experiment),
@@ -110,20 +131,19 @@ def run(
         slots=experiment.slots.name,
         stack=experiment.stack.name,
         seed=experiment.seed,
-        device=str(accelerator.device),
+        device=str(state.accelerator.device),
         precision=experiment.precision.name,
         noise=describe_noise(experiment),
         data=describe_data(experiment, source),
-        parameters=describe_parameters(model),
-        training=describe_training(experiment, progress, source.frames),
+        parameters=describe_parameters(state.model),
+        training=describe_training(experiment, state.progress, source.frames),
         sampling=describe_sampling(experiment, clips, source.frames, seconds),
-        scores=found,
-        profile=measured,
-        environment=plain(environment or {}),
-        seconds=time.perf_counter() - started,
-        files=[*PICTURES],
+        scores={},
+        profile=None,
+        environment={},
+        seconds=0.0,
+        files=[*PICTURES, WEIGHTS],
     )
-    return write_record(record, folder)
 
 
 def check(experiment: Experiment, source: Source) -> None:

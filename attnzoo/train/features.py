@@ -116,7 +116,7 @@ def _run(
             rows = torch.randint(held, settings.clips, (settings.batch,), generator=generator)
             loss = _loss(task, pool, rows, generator)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -150,8 +150,10 @@ def _check(task: FeatureTask, pool: Pool, held: int) -> float:
 def _save(path: Path, settings: FeatureTraining, parts: dict[str, Any], progress: Progress) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: part.state_dict() for name, part in parts.items()}
-    with replacing(path) as temporary:
-        torch.save(state | {"settings": asdict(settings), "progress": asdict(progress)}, temporary)
+    state |= {"settings": asdict(settings), "progress": asdict(progress)}
+    # Through an open file: torch refuses some names, such as hidden ones without a suffix.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
 
 
 def _load(path: Path, settings: FeatureTraining, parts: dict[str, Any]) -> Progress:
@@ -202,7 +204,8 @@ def draw_losses(path: Path, progress: Progress) -> None:
     axes.plot(range(1, len(losses) + 1), losses, color="0.8", linewidth=0.5, label="each step")
     axes.plot(range(width, len(losses) + 1), means, label=f"mean of {width} steps")
     axes.plot(*zip(*progress.checks, strict=True), "o-", markersize=3, label="held-out clips")
-    axes.set(xlabel="step", ylabel="loss", title="embedded feature network", yscale="log")
+    axes.set(xlabel="step", ylabel="loss", title="embedded feature network")
+    axes.set_ylim(bottom=0)
     axes.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")

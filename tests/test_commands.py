@@ -1,0 +1,351 @@
+"""What commands say and how they exit: one line and status 2 for whatever is wrong."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from attnzoo import __main__ as dispatcher
+from attnzoo import commands, registry, run
+from attnzoo import list as listing
+from attnzoo.errors import UserError
+from command import command
+
+# `attnzoo.show` is the function.
+MAIN = {
+    "run": run.command,
+    "list": listing.command,
+    "show": importlib.import_module("attnzoo.show").command,
+}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """Puts a function in the place of what `run` does with a configuration."""
+
+    def put(task):
+        task.__module__ = run.__name__
+        monkeypatch.setattr(run, "_run", task)
+
+    return put
+
+
+@pytest.fixture
+def composed(job):
+    """Configurations that `run` would have started with; none is."""
+    started = []
+    job(lambda cfg: started.append(cfg))
+    return started
+
+
+def status(*arguments: str, name: str = "run") -> int:
+    with pytest.raises(SystemExit) as exit_:
+        commands.execute(MAIN[name], arguments)
+    return exit_.value.code
+
+
+def clip(path: Path, frames: int) -> Path:
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=8)
+        stream.width = stream.height = 64
+        for i in range(frames):
+            picture = np.full((64, 64, 3), 10 * i, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        file.mux(stream.encode())
+    return path
+
+
+@pytest.fixture
+def videos(tmp_path):
+    clip(tmp_path / "short.mp4", 5)
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "broken.mp4").write_bytes(clip(tmp_path / "whole.mp4", 20).read_bytes()[:300])
+    (tmp_path / "file").touch()
+    return tmp_path
+
+
+# Arguments, and what the one line must say: the value, and what would be right.
+WRONG = [
+    ("attn=stas", "'stas'", "did you mean 'stsa'"),
+    ("attn=", "''", "crossframe_all, crossframe_first"),
+    ("attn=[stsa,none]", "attn=[stsa,none]", "-m attn=stsa,none"),
+    ("attn=stsa,none", "attn=stsa,none", "-m attn=stsa,none"),
+    ("size=[0,4,4]", "[0,4,4]", "positive"),
+    ("size=[-8,4,4]", "[-8,4,4]", "positive"),
+    ("size=[4,4]", "[4,4]", "3 values"),
+    ("size=[4,4,4,4]", "[4,4,4,4]", "3 values"),
+    ("size=8", "size=8", "[int, int, int]"),
+    ("size=[8,4.5,4]", "[8,4.5,4]", "[int, int, int]"),
+    ("size=[8,four,4]", "[8,four,4]", "[int, int, int]"),
+    ("size=null", "size=", "[int, int, int]"),
+    ("size=[8,4,4", "size=[8,4,4", "key=value"),
+    ("attn=none size=[8,4,4]", "'size'", "attn=none has no option"),
+    ("attn.sizes=[8,4,4]", "'sizes'", "did you mean 'size'"),
+    ("+attn.sizes=[8,4,4]", "'sizes'", "did you mean 'size'"),
+    ("shift=true", "shift", "stack=declared|flat"),
+    ("sed=1", "'sed'", "did you mean 'seed'"),
+    ("+sed=1", "'sed'", "did you mean 'seed'"),
+    ("train.stage1.stps=3", "'train.stage1.stps'", "did you mean 'steps'"),
+    ("train.stage3.steps=3", "'train.stage3.steps'", "did you mean 'stage1'|'stage2'"),
+    ("+train.foo=3", "'train.foo'", "stage1, stage2"),
+    ("data.sise=64", "'data.sise'", "did you mean 'size'"),
+    ("hydra.foo=1", "'hydra.foo'", "job_logging"),
+    ("seed=one", "seed=one", "Integer"),
+    ("seed=-1", "seed=-1", "at least 0"),
+    ("train.stage1.steps=-5", "train.stage1.steps=-5", "at least 0"),
+    ("noise=some", "noise=some", "[shared, half, independent]"),
+    ("slots=every", "slots=every", "[attention, all]"),
+    ("stack=tall", "stack=tall", "[declared, flat]"),
+    ("precision=fp8", "precision=fp8", "[fp32, bf16, fp16]"),
+    ("device=cpu precision=fp16", "precision=fp16", "bf16 or fp32"),
+    ("device=tpu", "device=tpu", "auto, cpu, cuda"),
+    ("data=tiktak", "data=tiktak", "did you mean 'tiktok'"),
+    ("data.size=63", "data.size=63", "multiple of 8"),
+    ("data.camera=shaky", "data.camera=shaky", "[still, moving]"),
+    ("data=video", "data.path", "data.path=VALUE"),
+    ("data=video data.path=gone.mp4", "gone.mp4", "give a video"),
+    ("data=video data.path=empty.mp4", "empty.mp4", ""),
+    ("data=video data.path=broken.mp4", "broken.mp4", ""),
+    ("data=video data.path=file", "file", ""),
+    ("data=video data.path=short.mp4", "5 frames", "data.short=loop"),
+    ("data=tiktok data.path=gone", "gone", ""),
+    ("hydra.run.dir=file/below", "hydra.run.dir=file/below", "another folder"),
+    ("+experiment=quik", "experiment=quik", "did you mean 'quick'"),
+    ("experiment=quick", "experiment=", "+experiment=NAME"),
+    ("resume=gone", "resume=gone", "folder of an earlier run"),
+    ("resume=.", "config.yaml", "folder of an earlier run"),
+    ("resume=. seed=1", "seed=1", "device, workers, tracker"),
+    ("-m resume=.", "resume=.", "not with -m"),
+    ("-m attn=stsa,nune", "'nune'", "did you mean 'none'"),
+    ("-m attn=stsa,none size=[8,4,4]", "'size'", "attn=none has no option"),
+    ("-m attn=stsa size=[8,4,4],[8,4]", "[8,4]", "3 values"),
+    ("-m attn=glob(x*)", "attn=glob(x*)", "no name matches"),
+    ("-m seed=0,-1", "seed=-1", "at least 0"),
+    ("--cfg job sed=1", "'sed'", "did you mean 'seed'"),
+    ("--config-dir gone", "gone", "no such folder"),
+    ("--fast", "--fast", "--help"),
+    ("size", "size", "key=value"),
+    ("=3", "=3", "key=value"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "value", "right"), WRONG, ids=[row[0] for row in WRONG])
+def test_bad_input_is_one_line_and_status_2(line, value, right, videos, composed, capfd):
+    before = sorted(videos.rglob("*"))
+    started = time.perf_counter()
+    assert status(*line.split()) == commands.BAD_INPUT
+    assert time.perf_counter() - started < 5
+    out, err = capfd.readouterr()
+    assert err.count("\n") == 1 and err.endswith("\n") and not out
+    assert value in err
+    assert any(words in err for words in right.split("'|'")), err
+    assert "Traceback" not in err and not composed
+    assert sorted(videos.rglob("*")) == before, "bad input leaves nothing behind"
+
+
+def test_in_a_process_of_its_own_too_within_5_seconds_of_the_imports(tmp_path):
+    clock = (
+        "import atexit, time, attnzoo.run, attnzoo.train.experiment\n"
+        "began = time.process_time()\n"
+        "atexit.register(lambda: print(time.process_time() - began))"
+    )
+    done = command("run", "attn=stsa", "size=[0,4,4]", cwd=tmp_path, code=clock)
+    assert done.returncode == 2
+    assert re.fullmatch(r"[^\n]*\[0,4,4\][^\n]*\n", done.stderr)
+    assert float(done.stdout) < 5
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_traceback_is_shown_when_asked_for(monkeypatch, capfd):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert status("seed=one") == commands.BAD_INPUT
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_hydras_own_switch_is_as_it_was_afterwards(composed, monkeypatch):
+    assert status("attn=none") == 0
+    assert not commands.full_error()
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    assert status("attn=none") == 0
+    assert not commands.full_error()
+
+
+def test_a_missing_device_is_named(composed, monkeypatch, capfd):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert status("device=cuda") == commands.BAD_INPUT
+    assert re.fullmatch(r"device=cuda: [^\n]*device=cpu[^\n]*\n", capfd.readouterr().err)
+
+
+def test_a_tracker_that_is_not_installed_is_named(composed, monkeypatch, capfd):
+    monkeypatch.setattr("attnzoo.train.device.importlib.util.find_spec", lambda name: None)
+    assert status("tracker=tensorboard") == commands.BAD_INPUT
+    assert "attnzoo[logging]" in capfd.readouterr().err
+
+
+def test_a_folder_with_a_record_is_refused(composed, tmp_path, capfd):
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done/record.json").write_text("{}")
+    assert status("hydra.run.dir=done") == commands.BAD_INPUT
+    assert re.fullmatch(r"hydra.run.dir=done: [^\n]* another folder\n", capfd.readouterr().err)
+
+
+def test_a_wrong_configuration_in_a_folder_is_one_line(composed, tmp_path, capfd):
+    for text in ("attn: [", "seed: 1", "attn: {name: none}\ndata: {name: embedded}\nfoo: 1"):
+        (tmp_path / "config.yaml").write_text(text)
+        assert status("resume=.") == commands.BAD_INPUT
+        assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_the_short_form_is_the_option_of_the_variant(composed):
+    assert status("attn=stsa", "size=[8,4,4]") == 0
+    assert status("size=[8,4,4]") == 0
+    assert status("attn=temporal", "positions=sinusoidal") == 0
+    assert status("attn.size=[2,2,2]", "size=[8,4,4]") == 0
+    assert [list(cfg.attn.get("size", [])) for cfg in composed] == [[8, 4, 4]] * 2 + [[], [8, 4, 4]]
+    assert composed[2].attn.positions.name == "sinusoidal"
+
+
+def test_an_option_named_like_a_setting_needs_its_prefix(composed):
+    entry = registry.get("none")
+
+    class Noisy(entry.cls):
+        def __init__(self, channels: int, heads: int, *, noise: int = 3) -> None:
+            super().__init__(channels, heads)
+
+    with registry.preserved():
+        registry.register("noisy", title="t", source="s", kind=entry.kind, cost="0")(Noisy)
+        assert status("attn=noisy", "noise=half", "attn.noise=4") == 0
+    assert composed[0].noise.name == "half" and composed[0].attn.noise == 4
+
+
+def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(composed, tmp_path):
+    assert status("-m", "attn=none,stsa", "seed=0,1,2") == 0
+    assert [(c.attn.name, c.seed) for c in composed] == [
+        (name, seed) for name in ("none", "stsa") for seed in (0, 1, 2)
+    ]
+    folders = [path.parent for path in tmp_path.glob("outputs/*/*/log")]
+    assert len(folders) == 6 and {f.parent.name for f in folders} == {"none", "stsa"}
+
+
+def test_a_sweep_goes_over_options_and_globs(composed):
+    assert status("-m", "size=[8,4,4],[4,4,4]") == 0
+    assert status("-m", "attn=glob(crossframe*)") == 0
+    assert [list(c.attn.size) for c in composed[:2]] == [[8, 4, 4], [4, 4, 4]]
+    assert [c.attn.name for c in composed[2:]] == registry.list_variants("crossframe*")
+
+
+def test_what_fails_inside_a_job_is_one_line_and_in_a_sweep_says_which(job, capfd):
+    def task(cfg):
+        raise UserError(f"seed {cfg.seed}\nwill not do")
+
+    job(task)
+    assert status("seed=4") == commands.BAD_INPUT
+    assert capfd.readouterr().err == "seed 4 will not do\n"
+    assert status("-m", "seed=4") == commands.BAD_INPUT
+    assert capfd.readouterr().err.splitlines()[-1] == "seed 4 will not do"
+
+
+def test_a_fault_of_the_program_is_no_bad_input(job):
+    def task(cfg):
+        raise ZeroDivisionError
+
+    job(task)
+    with pytest.raises(ZeroDivisionError):
+        commands.execute(run.command, ["attn=none"])
+
+
+@pytest.mark.parametrize("name", ["list", "show", "run"])
+def test_help_works_and_that_of_run_lists_the_variants(name, capfd):
+    assert status("--help", name=name) == 0
+    out = capfd.readouterr().out
+    assert len(out) > 100
+    if name == "run":
+        for variant in registry.list_variants():
+            assert re.search(rf"^  {variant} +\S", out, re.MULTILINE), variant
+        assert "data: embedded, tiktok, video" in out and "size" in out
+
+
+def test_help_and_cfg_take_overrides(capfd):
+    assert status("--cfg", "job", "attn=stsa", "size=[8,4,4]") == 0
+    out = capfd.readouterr().out
+    assert re.search(r"size:\n  - 8\n  - 4\n  - 4", out)
+
+
+def test_list_prints_names_and_titles(capfd):
+    assert status(name="list") == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == registry.list_variants()
+    assert all(registry.get(line.split()[0]).title in line for line in lines)
+    assert status("crossframe*", "--names", name="list") == 0
+    assert capfd.readouterr().out.split() == registry.list_variants("crossframe*")
+    assert status("x*", name="list") == commands.BAD_INPUT
+    assert "'x*'" in capfd.readouterr().err
+
+
+def test_show_prints_all_of_a_variant(capfd):
+    assert status("stsa", name="show") == 0
+    assert capfd.readouterr().out.strip() == registry.show("stsa")
+    assert status("stas", name="show") == commands.BAD_INPUT
+    assert "'stsa'" in capfd.readouterr().err
+    assert status(name="show") == commands.BAD_INPUT
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_list_and_show_take_plugins(tmp_path, capfd):
+    source = Path(sys.modules[registry.get("none").cls.__module__].__file__).read_text()
+    (tmp_path / "mine.py").write_text(re.sub(r'"none"', '"mine"', source, count=1))
+    with registry.preserved():
+        assert status("--plugin", "mine.py", "mi*", name="list") == 0
+        assert status("--plugin", "mine.py", "mine", name="show") == 0
+    assert capfd.readouterr().out.count("mine") >= 2
+    assert status("--plugin", "gone.py", name="list") == commands.BAD_INPUT
+
+
+def test_both_spellings_of_a_command_are_the_same(tmp_path):
+    one = command("list", "--names", cwd=tmp_path)
+    code = "import runpy\nrunpy.run_module('attnzoo.list', run_name='__main__', alter_sys=True)"
+    other = command("--names", cwd=tmp_path, code=code)
+    assert (one.returncode, one.stderr) == (other.returncode, other.stderr) == (0, "")
+    assert one.stdout.split() == other.stdout.split() == registry.list_variants()
+
+
+def test_every_command_of_the_dispatcher_exists(capfd):
+    for name in dispatcher.COMMANDS:
+        assert callable(MAIN[name])
+    for arguments in ([], ["--help"]):
+        dispatcher.command(arguments)
+        out = capfd.readouterr().out
+        assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in dispatcher.COMMANDS)
+    with pytest.raises(UserError, match="did you mean 'list'"):
+        dispatcher.command(["lisst"])
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    code = "import os\nr, w = os.pipe()\nos.close(r)\nos.dup2(w, 1)"
+    done = command("list", cwd=tmp_path, code=code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"), [(KeyboardInterrupt, 130), (SystemExit(143), 143), (UserError("no"), 2)]
+)
+def test_statuses(raised, code):
+    def failing(arguments):
+        raise raised
+
+    with pytest.raises(SystemExit) as exit_:
+        commands.execute(failing, [])
+    assert exit_.value.code == code
