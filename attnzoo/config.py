@@ -79,7 +79,7 @@ FOOTER = """\
 An option of the variant needs no prefix: 'size=[8,4,4]' is attn.size=[8,4,4] (quotes for zsh).
 -m attn=none,temporal seed=0,1,2  runs all combinations, each in a folder of its own
 resume=FOLDER                     goes on inside FOLDER with the configuration stored there
-+experiment=NAME, +preset=NAME    settings from experiments/, or from --config-dir
++experiment=NAME, +preset=NAME    settings from a file; there are: $FILES
 --cfg job                         prints the configuration and runs nothing"""
 
 
@@ -95,7 +95,7 @@ def _hydra() -> dict[str, Any]:
             "app_name": "attnzoo.run",
             "header": "Trains, samples, scores and profiles one variant of temporal attention.",
             "template": HELP.replace("$VARIANTS", _variants()),
-            "footer": FOOTER,
+            "footer": FOOTER.replace("$FILES", _files()),
         },
     }
 
@@ -262,6 +262,11 @@ def _jsonable(values: Mapping[str, Any]) -> dict[str, Any]:
         return str(value) if isinstance(value, Path) else value
 
     return {key: plain(value) for key, value in values.items()}
+
+
+def _files() -> str:
+    files = sorted(experiments().glob("*/*.yaml"))
+    return ", ".join(f"+{file.parent.name}={file.stem}" for file in files)
 
 
 def _variants() -> str:

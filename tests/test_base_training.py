@@ -40,6 +40,17 @@ def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
     assert rates == pytest.approx([0.01, 1.0, 1.0, 0.5, 0.0])
 
 
+def test_a_training_may_begin_from_exported_weights(tmp_path: Path) -> None:
+    training().export(tmp_path / "base.safetensors")
+    again = base.BaseTraining(steps=4, rate=1e-3, seed=1, device=torch.device("cpu"))
+    again.begin(tmp_path / "base.safetensors")
+    for a, b, c in zip(
+        training().parameters, again.parameters, again.ema.shadow_params, strict=True
+    ):
+        assert torch.allclose(a, b, atol=1e-3)
+        assert torch.equal(b, c)
+
+
 def test_exported_weights_fit_the_model(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(base, "PEOPLE", 1)
     trained = training()

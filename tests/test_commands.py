@@ -11,12 +11,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from command import command
 
 from attnzoo import __main__ as dispatcher
 from attnzoo import commands, registry, run
 from attnzoo import list as listing
 from attnzoo.errors import UserError
-from command import command
 
 # `attnzoo.show` is the function.
 MAIN = {
@@ -276,6 +276,7 @@ def test_help_works_and_that_of_run_lists_the_variants(name, capfd):
         for variant in registry.list_variants():
             assert re.search(rf"^  {variant} +\S", out, re.MULTILINE), variant
         assert "data: embedded, tiktok, video" in out and "size" in out
+        assert "+experiment=quick" in out
 
 
 def test_help_and_cfg_take_overrides(capfd):

@@ -66,9 +66,8 @@ def test_defaults_are_those_of_the_plain_settings():
 
 
 def test_every_setting_of_an_experiment_can_be_said():
-    assert {f.name for f in fields(Experiment)} - {"variant", "options", "training", "sampling"} <= {
-        *config.settings()
-    }
+    named_otherwise = {"variant", "options", "training", "sampling"}
+    assert {f.name for f in fields(Experiment)} - named_otherwise <= {*config.settings()}
 
 
 @pytest.mark.parametrize("name", VARIANTS)

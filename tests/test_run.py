@@ -13,14 +13,18 @@ from pathlib import Path
 
 import av
 import pytest
+from command import OPTIONAL, ROOT, TINY, WITHOUT_OPTIONAL, command, environment, finish, start
 from PIL import Image
 
 import attnzoo
+from attnzoo import commands, run
 from attnzoo.config import experiments
 from attnzoo.train.record import read_record
-from command import OPTIONAL, ROOT, TINY, WITHOUT_OPTIONAL, command, environment, finish, start
 
-FILES = {"config.yaml", "record.json", "loss.png", "sample.mp4", "strip.png", "log"}
+FILES = {
+    "config.yaml", "log", "loss.png", "record.json", "sample.mp4", "strip.png",
+    "weights.safetensors",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +33,8 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     done = command("run", "attn=stsa", "size=[2,4,4]", *TINY, cwd=folder, code=WITHOUT_OPTIONAL)
     assert done.returncode == 0, done.stderr
-    (run,) = folder.glob("outputs/*/*")
-    return run, done
+    (made,) = folder.glob("outputs/*/*")
+    return made, done
 
 
 def scores(folder: Path) -> dict[str, float | None]:
@@ -49,7 +53,7 @@ def test_a_run_leaves_its_files_and_a_table(whole):
     assert {p.name for p in folder.iterdir() if p.is_dir()} <= {"checkpoints"}
     assert not [p for p in folder.parents[2].iterdir() if p.name != "outputs"]
     with Image.open(folder / "strip.png") as strip, Image.open(folder / "loss.png") as loss:
-        assert strip.width > strip.height > 100 and loss.width > 100
+        assert min(strip.size + loss.size) > 100
     with av.open(str(folder / "sample.mp4")) as video:
         assert sum(1 for _ in video.decode(video=0)) == 2 * 4
     lines = done.stdout.splitlines()
@@ -123,11 +127,16 @@ def test_a_terminated_run_leaves_no_record(stopped):
     assert "checkpoint_seconds: 0.0" in (folder / "config.yaml").read_text()
 
 
-def test_a_resumed_run_refuses_other_settings(stopped):
-    for override in ("seed=1", "attn=none", "size=[4,4,4]", "hydra.run.dir=there"):
-        done = command("run", "resume=here", override, cwd=stopped)
-        assert done.returncode == 2
-        assert done.stderr.count("\n") == 1 and override in done.stderr
+def test_a_resumed_run_refuses_other_settings(stopped, monkeypatch, capfd):
+    monkeypatch.chdir(stopped)
+    before = sorted(stopped.rglob("*"))
+    for override in ("seed=1", "attn=none", "size=[4,4,4]", "hydra.run.dir=there", "+a=1", "~seed"):
+        with pytest.raises(SystemExit) as exit_:
+            commands.execute(run.command, ["resume=here", override])
+        assert exit_.value.code == 2
+        err = capfd.readouterr().err
+        assert err.count("\n") == 1 and override in err
+    assert sorted(stopped.rglob("*")) == before
 
 
 def test_a_resumed_run_ends_as_the_undisturbed_one(stopped, whole, tmp_path):
@@ -175,14 +184,12 @@ def test_a_folder_without_a_checkpoint_starts_over(stopped, tmp_path):
 
 def test_a_sweep_leaves_a_record_for_each_job(tmp_path):
     done = command(
-        "run", "-m", "attn=none,temporal", "seed=0,1", *TINY,
-        "train.stage1.steps=1", "train.stage2.steps=1", cwd=tmp_path,
+        "run", "-m", "attn=none,temporal", *TINY, "train.stage1.steps=1", "train.stage2.steps=1",
+        cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = [read_record(p.parent) for p in tmp_path.glob("outputs/*/*/record.json")]
-    assert sorted((r["variant"], r["seed"]) for r in found) == [
-        (name, seed) for name in ("none", "temporal") for seed in (0, 1)
-    ]
+    assert sorted(r["variant"] for r in found) == ["none", "temporal"]
     assert all(f"outputs/{r['variant']}/" in done.stdout for r in found)
 
 
@@ -190,8 +197,8 @@ def test_importing_the_package_imports_nothing_heavy():
     code = (
         "import sys, attnzoo, attnzoo.errors\n"
         "assert attnzoo.UserError\n"
-        "heavy = {'torch', 'hydra', 'omegaconf', 'matplotlib', 'numpy', 'diffusers', 'torchvision'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
+        "heavy = 'torch hydra omegaconf matplotlib numpy diffusers torchvision'.split()\n"
+        "print(sorted(set(heavy) & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), cwd=ROOT, capture_output=True, text=True

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from attnzoo.data.cast import stills
 from attnzoo.data.clip import Batch
 from attnzoo.models.dance import DanceModel
-from attnzoo.models.embedded import build_embedded
+from attnzoo.models.embedded import build_embedded, load_embedded
 from attnzoo.models.image_encoder import covered_cells
 
 SIZE = 64
@@ -57,7 +57,7 @@ class BaseTraining:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01
         )
-        self.ema = EMAModel(self.parameters, decay=0.998, use_ema_warmup=True, power=0.75)
+        self.ema = _averages(self.parameters)
         self.noise = DDPMScheduler.from_config(self.model.scheduler_config)
         self.hints = Correspondence(self.model)
         self.progress = Progress()
@@ -84,6 +84,11 @@ class BaseTraining:
         self.ema.step(self.parameters)
         self.progress.step += 1
         return float(loss.detach())
+
+    def begin(self, weights: Path) -> None:
+        """Starts from exported weights, which a training of its own made."""
+        self.model.load_state_dict(load_embedded(weights).state_dict())
+        self.ema = _averages(self.parameters)
 
     def save(self, folder: Path) -> None:
         """Writes all that `load` needs, beside and renamed."""
@@ -116,6 +121,10 @@ class BaseTraining:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
+
+
+def _averages(parameters: list[torch.nn.Parameter]) -> EMAModel:
+    return EMAModel(parameters, decay=0.998, use_ema_warmup=True, power=0.75)
 
 
 class Correspondence:
@@ -230,11 +239,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--start", type=Path, help="exported weights to begin from")
     parser.add_argument("--work", type=Path, default=Path("outputs/base"), help="checkpoints")
     parser.add_argument("--out", type=Path, default=Path("attnzoo/weights/base.safetensors"))
     parser.add_argument("--figure", type=Path, default=Path("results/weights/base_loss.png"))
     options = parser.parse_args()
     training = BaseTraining(options.steps, options.rate, options.seed, torch.device(options.device))
+    if options.start is not None:
+        training.begin(options.start)
     training.load(options.work)
     progress, recent, saved = training.progress, [], time.monotonic()
     started = time.monotonic() - progress.seconds
