@@ -41,7 +41,7 @@ class Schedule(Enum):
 class Stage:
     """One stage: optimiser steps, peak learning rate, and how many of the steps are warm-up."""
 
-    steps: int = 100
+    steps: int = 80
     learning_rate: float = 3e-3
     warmup: int = 10
 
@@ -57,7 +57,7 @@ class Training:
     """
 
     stage1: Stage = field(default_factory=Stage)
-    stage2: Stage = field(default_factory=lambda: Stage(steps=20, learning_rate=1e-4, warmup=5))
+    stage2: Stage = field(default_factory=lambda: Stage(steps=15, learning_rate=1e-4, warmup=5))
     batch: int = 1
     accumulate: int = 1
     clip_norm: float = 1.0
