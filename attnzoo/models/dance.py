@@ -67,7 +67,7 @@ class DanceModel(nn.Module):
         )
         return self.inflation
 
-    def encode_person(self, batch: Batch) -> Tensor:
+    def tokens(self, batch: Batch) -> Tensor:
         """The image encoder's tokens `[b, n, d]`: what stays fixed while the U-Net trains."""
         encoded: Tensor = self.image_encoder(batch.foreground, batch.mask, batch.reference_pose)
         return encoded
@@ -76,10 +76,6 @@ class DanceModel(nn.Module):
         """Encoded tokens that stand for no person (classifier-free guidance)."""
         null: Tensor = self.image_encoder.null_tokens(tokens)
         return null
-
-    def tokens(self, batch: Batch) -> Tensor:
-        """Same as `encode_person`: what `forward` takes."""
-        return self.encode_person(batch)
 
     def forward(
         self,
