@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         schema,
         show,
     )
+    from attnzoo.testing.receptive_field import receptive_field, slot_receptive_field
 
     __version__: str
 
@@ -43,12 +44,19 @@ __all__ = [
     "get",
     "list_variants",
     "load_plugin",
+    "receptive_field",
     "register",
     "schema",
     "show",
+    "slot_receptive_field",
 ]
 
-_HOMES = {"Motion": "attnzoo.motion", "UserError": "attnzoo.errors"}
+_HOMES = {
+    "Motion": "attnzoo.motion",
+    "UserError": "attnzoo.errors",
+    "receptive_field": "attnzoo.testing.receptive_field",
+    "slot_receptive_field": "attnzoo.testing.receptive_field",
+}
 
 _torchvision.install()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from attnzoo import commands, registry
+from attnzoo.errors import UserError
 
 
 def command(arguments: Sequence[str]) -> None:
@@ -14,10 +16,31 @@ def command(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--plugin", action="append", default=[], help="a file or module of your own mechanisms"
     )
+    parser.add_argument(
+        "--picture",
+        type=Path,
+        metavar="FOLDER",
+        help="also draw which tokens a token attends to, as NAME.png into this folder",
+    )
     given = parser.parse_args(arguments)
     for plugin in given.plugin:
         registry.load_plugin(plugin)
     print("\n\n".join([registry.show(name) for name in given.name]))
+    if given.picture is not None:
+        _draw(given.name, given.picture)
+
+
+def _draw(names: Sequence[str], folder: Path) -> None:
+    # Only a picture needs torch.
+    from attnzoo.testing.receptive_field import draw
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            draw(name, folder / f"{name}.png")
+            print(folder / f"{name}.png")
+    except OSError as error:
+        raise UserError(f"--picture {folder}: {error.strerror or error}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

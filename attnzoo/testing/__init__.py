@@ -1,1 +1,1 @@
-"""What tests mechanisms: references that say what each computes, token by token."""
+"""What mechanisms are held to: references that compute token by token, and receptive fields."""
