@@ -43,6 +43,8 @@ DATA = {
 
 OTHER_PICTURES: dict[str, Any] = {
     "schedule": Schedule.cosine,
+    "high_noise": 0.5,
+    "positions_rate": 10.0,
     "stage1": {"steps": 40, "learning_rate": 3e-3},
     "stage2": {"steps": 140, "learning_rate": 1e-3},
 }
@@ -106,8 +108,8 @@ class Run:
 
     seed: of initialisation, data order and noise. noise: what the frames of a clip share, in
     training and sampling. slots: where modules sit. stack: what the modules of a slot are.
-    device: auto, cpu, cuda or cuda:N. workers: processes that load data. resume: the folder of a
-    run to go on with.
+    device: auto, cpu or cuda. workers: threads that load data. resume: the folder of a run to go on
+    with.
     """
 
     defaults: list[Any] = field(

@@ -1,4 +1,4 @@
-"""Training of the embedded base: resumable to the bit."""
+"""Training of the embedded base: resumable to the bit, on stills of every kind."""
 
 from __future__ import annotations
 
@@ -38,6 +38,25 @@ def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
     schedule = base.BaseTraining(steps=1000, rate=1.0, seed=0, device=torch.device("cpu"))
     rates = [schedule.learning_rate(step) for step in (0, 99, 700, 850, 1000)]
     assert rates == pytest.approx([0.01, 1.0, 1.0, 0.5, 0.0])
+
+
+@pytest.mark.parametrize("step", [2, 3, 7])
+def test_every_kind_of_still_teaches_by_both_losses(step: int, monkeypatch) -> None:
+    monkeypatch.setattr(base, "PEOPLE", 2)
+    trained = training()
+    trained.progress.step = step
+    hints: list[torch.Tensor] = []
+    loss_of = trained.hints.loss
+
+    def seen(*args):
+        hints.append(loss_of(*args))
+        return hints[-1]
+
+    monkeypatch.setattr(trained.hints, "loss", seen)
+    assert trained.step() > 0
+    assert 0 < float(hints[0].detach()) < 20
+    query = trained.model.unet.up_blocks[-1].attentions[0].transformer_blocks[0].attn2.to_q
+    assert query.weight.grad.abs().sum() > 0
 
 
 def test_a_training_may_begin_from_exported_weights(tmp_path: Path) -> None:

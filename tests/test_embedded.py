@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from attnzoo.data.cast import HELD_BACK, TRAINING, Part, stills, training_casting
+from attnzoo.data.cast import HELD_BACK, TRAINING, Known, Part, stills, training_casting
 from attnzoo.data.embedded import SCENARIOS, Camera, held_out, make_clip, open_embedded
 from attnzoo.errors import UserError
 
@@ -135,3 +135,24 @@ def test_stills_pair_frames_with_their_persons_picture() -> None:
     assert np.array_equal(rows["foreground"][0], rows["foreground"][2])
     assert not np.array_equal(rows["foreground"][0], rows["foreground"][3])
     assert not np.array_equal(rows["image"][0], rows["image"][1])
+
+
+def test_stills_without_surface_coordinates_show_the_whole_of_another_frame() -> None:
+    full = stills(np.random.default_rng(0), people=1, each=2, size=64)
+    rows = stills(np.random.default_rng(0), people=1, each=2, size=64, known=Known.picture)
+    assert np.array_equal(rows["pose"][:, :3], full["pose"][:, :3])
+    assert not rows["pose"][:, 3:].any() and not rows["reference_pose"][:, 3:].any()
+    assert rows["mask"].all()
+    person = full["mask"] > 0
+    assert np.array_equal(rows["foreground"] * person, full["foreground"])
+    assert np.array_equal(rows["surface"], full["pose"])
+    assert np.array_equal(rows["reference_surface"], full["reference_pose"])
+
+
+def test_stills_without_a_pose_are_to_copy_the_picture_in_place() -> None:
+    rows = stills(np.random.default_rng(0), people=1, each=2, size=64, known=Known.nothing)
+    assert not rows["pose"].any() and not rows["reference_pose"].any()
+    assert np.array_equal(rows["foreground"], rows["image"])
+    assert np.array_equal(rows["surface"], rows["reference_surface"])
+    places = rows["surface"][0, :2].reshape(2, -1).T
+    assert len(np.unique(places, axis=0)) == 64 * 64

@@ -47,7 +47,7 @@ RECORD = Record(
     noise=NoiseRecord("shared", "half"),
     data=DataRecord("embedded", 16, 64, {"camera": "still"}, {"test": ["a"]}, "abc"),
     parameters=ParameterRecord(100, 80, 20, 15, 5, 0),
-    training=TrainingRecord(1, 1, 1.0, 0.01, "constant", 0.99, 0.1, 0, STAGE, STAGE),
+    training=TrainingRecord(1, 1, 1.0, 0.01, "constant", 0.99, 0.1, 0.0, 1.0, 0, STAGE, STAGE),
     sampling=SamplingRecord(10, 1.0, 8, ["a"], [""], 3.0, 5.3),
     scores={
         "ssim": {"value": 0.5, "n": 1, "clips": [0.5]},

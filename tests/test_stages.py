@@ -84,6 +84,18 @@ def test_zero_gates_learn_faster() -> None:
     assert len(parameters) == len(inflation.new_parameters())
 
 
+@pytest.mark.parametrize("stage", [1, 2])
+def test_frame_positions_have_a_rate_of_their_own(stage: int) -> None:
+    model = tiny_model()
+    inflation = model.inflate("temporal")
+    parameters = trained_parameters(model, stage)
+    groups = parameter_groups(model, parameters, 0.5, positions_rate=4.0)
+    assert [g["lr"] for g in groups] == [0.5, 2.0]
+    assert inflation.positions is not None
+    assert set(groups[1]["params"]) == set(inflation.positions.parameters())
+    assert sum(len(g["params"]) for g in groups) == len(parameters)
+
+
 def test_needs_a_variant_and_a_stage_there_is() -> None:
     model = tiny_model()
     with pytest.raises(ValueError, match="inflate it first"):

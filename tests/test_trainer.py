@@ -144,6 +144,20 @@ def test_loss_is_the_formula(kind: str) -> None:
     assert torch.equal(model.seen["tokens"].any(-1).any(-1), ~draw.null)
 
 
+def test_a_share_of_times_is_drawn_where_the_noise_is_high() -> None:
+    # Of 50 steps the noisiest 30 % are those from 35 on.
+    shape = (400, FRAMES, 12, 1, 1)
+    shares = {
+        high: (objective(Echo("epsilon"), high_noise=high).draw(0, shape).times >= 35)
+        .float()
+        .mean()
+        for high in (0.0, 0.5, 1.0)
+    }
+    assert shares[0.0] == pytest.approx(0.3, abs=0.08)
+    assert shares[0.5] == pytest.approx(0.65, abs=0.08)
+    assert shares[1.0] == 1.0
+
+
 def test_choices_belong_to_a_clips_number_not_to_its_batch() -> None:
     loss = objective(Echo("epsilon"))
     shape = (FRAMES, 12, 4, 4)
@@ -296,6 +310,8 @@ def refused(folder: Path, experiment: Experiment, source: Any = None) -> str:
         ({"training": Training(batch=0)}, "train.batch=0"),
         ({"training": Training(ema=1.0)}, "train.ema=1.0: must be at least 0 and below 1"),
         ({"training": Training(null_tokens=2)}, "train.null_tokens=2: must be from 0 to 1"),
+        ({"training": Training(positions_rate=0)}, "train.positions_rate=0: must be above 0"),
+        ({"training": Training(high_noise=-0.1)}, "train.high_noise=-0.1: must be from 0 to 1"),
         ({"training": Training(stage2=Stage(-1, 1.0, 0))}, "train.stage2.steps=-1"),
         ({"training": Training(stage1=Stage(1, 0.0, 0))}, "train.stage1.learning_rate=0.0"),
     ],

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from attnzoo.data.cast import stills
+from attnzoo.data.cast import Known, stills
 from attnzoo.data.clip import Batch
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.embedded import build_embedded, load_embedded
@@ -49,10 +49,13 @@ class Progress:
 class BaseTraining:
     """Model, optimiser and averages of one training of the base."""
 
-    def __init__(self, steps: int, rate: float, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, steps: int, rate: float, seed: int, device: torch.device, bf16: bool = False
+    ) -> None:
         torch.manual_seed(seed)
         self.model = build_embedded().to(device)
         self.steps, self.rate, self.seed, self.device = steps, rate, seed, device
+        self.bf16 = bf16
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01
@@ -71,12 +74,17 @@ class BaseTraining:
     def step(self) -> float:
         """One optimiser step on fresh stills; everything random follows from seed and step."""
         step = self.progress.step
-        rows = stills(np.random.default_rng([self.seed, step, 1]), PEOPLE, EACH, SIZE)
+        known = known_at(step)
+        # A whole picture as foreground has several times the tokens.
+        people = PEOPLE if known is Known.surface else max(PEOPLE // 2, 1)
+        rows = stills(np.random.default_rng([self.seed, step, 1]), people, EACH, SIZE, known)
         data = {k: torch.from_numpy(v).to(self.device) for k, v in rows.items()}
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        loss, hint = _loss(self.model, self.hints, data, self.noise, generator)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            loss = _loss(self.model, data, self.noise, generator)
+        hint = self.hints.loss(data["surface"], data["reference_surface"], data["mask"])
         self.optimizer.zero_grad(set_to_none=True)
         (loss + HINT * hint).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -123,6 +131,11 @@ class BaseTraining:
         path.with_suffix(".tmp").replace(path)
 
 
+def known_at(step: int) -> Known:
+    """Every eighth step has no pose at all, every eighth no surface coordinates."""
+    return {3: Known.nothing, 7: Known.picture}.get(step % 8, Known.surface)
+
+
 def _averages(parameters: list[torch.nn.Parameter]) -> EMAModel:
     return EMAModel(parameters, decay=0.998, use_ema_warmup=True, power=0.75)
 
@@ -142,16 +155,16 @@ class Correspondence:
             attention.to_q.register_forward_hook(lambda m, a, out: self.queries.append(out))
             attention.to_k.register_forward_hook(lambda m, a, out: self.keys.append(out))
 
-    def loss(self, pose: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+    def loss(self, surface: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
         """Cross-entropy of the scores of the last forward pass against nearness on the surface.
 
-        Args: pose `[n, 6, H, W]`, reference `[n, 6, H, W]`, mask `[n, 1, H, W]`.
+        Args: surfaces of picture and foreground, both `[n, 6, H, W]`, mask `[n, 1, H, W]`.
         """
-        shown, on = _surface(pose)
+        shown, on = _surface(surface)
         wanted, _ = _surface(reference)
         covered = covered_cells(mask)
         terms = []
-        for i in range(len(pose)):
+        for i in range(len(surface)):
             distance = torch.cdist(shown[i][on[i]], wanted[i][covered[i]]) ** 2
             target = torch.softmax(-distance / 0.02, 1)
             seen = (distance.min(1).values < 0.05).float()
@@ -183,12 +196,11 @@ def _timesteps(n: int, generator: torch.Generator) -> Tensor:
 
 def _loss(
     model: DanceModel,
-    hints: Correspondence,
     data: dict[str, Tensor],
     scheduler: Any,
     generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """v-prediction error, the person's pixels three times as heavy as the rest; and the hints'."""
+) -> Tensor:
+    """v-prediction error, the person's pixels three times as heavy as the rest."""
     n = data["image"].shape[0]
     device = data["image"].device
     latents = model.codec.encode(data["image"][:, None])
@@ -207,13 +219,12 @@ def _loss(
         background=data["background"],
         motion=None,
     )
-    with torch.autocast(device.type, torch.bfloat16):
-        tokens = model.tokens(batch)
-        tokens = torch.where(dropped[:, None, None], model.null_tokens(tokens), tokens)
-        out = model(noisy, t, tokens, batch.pose, batch.background)
+    tokens = model.tokens(batch)
+    tokens = torch.where(dropped[:, None, None], model.null_tokens(tokens), tokens)
+    out = model(noisy, t, tokens, batch.pose, batch.background)
     weight = 1 + 2 * torch.nn.functional.avg_pool2d(data["body"], 2)[:, None]
     error: Tensor = ((out.float() - target) ** 2 * weight).mean() / weight.mean()
-    return error, hints.loss(data["pose"], data["reference_pose"], data["mask"])
+    return error
 
 
 def plot(losses: list[float], path: Path) -> None:
@@ -239,12 +250,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--bf16", action="store_true", help="faster where AMX or a GPU is")
     parser.add_argument("--start", type=Path, help="exported weights to begin from")
     parser.add_argument("--work", type=Path, default=Path("outputs/base"), help="checkpoints")
     parser.add_argument("--out", type=Path, default=Path("attnzoo/weights/base.safetensors"))
     parser.add_argument("--figure", type=Path, default=Path("results/weights/base_loss.png"))
     options = parser.parse_args()
-    training = BaseTraining(options.steps, options.rate, options.seed, torch.device(options.device))
+    device = torch.device(options.device)
+    training = BaseTraining(options.steps, options.rate, options.seed, device, options.bf16)
     if options.start is not None:
         training.begin(options.start)
     training.load(options.work)

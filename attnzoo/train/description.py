@@ -79,6 +79,8 @@ def describe_training(experiment: Experiment, progress: Progress, frames: int) -
         schedule=training.schedule.name,
         ema=training.ema,
         null_tokens=training.null_tokens,
+        high_noise=training.high_noise,
+        positions_rate=training.positions_rate,
         resumed=progress.resumed,
         stage1=_stage(experiment, progress, 1, frames),
         stage2=_stage(experiment, progress, 2, frames),

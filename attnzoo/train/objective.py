@@ -16,6 +16,9 @@ from attnzoo.models.dance import DanceModel
 from attnzoo.models.noise import Noise, clip_noise
 from attnzoo.train.batches import Purpose, generator
 
+HIGH = 0.7
+"""Where the noisiest times begin, as a share of all."""
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -30,12 +33,19 @@ class Objective:
     """Mean squared error of the model's prediction of noise or v, as its scheduler says.
 
     The frames of a clip share its time. A share `null_tokens` of the clips is shown without
-    person, for classifier-free guidance. All is drawn clip by clip, keyed by seed, stage and the
-    clip's number in the stage.
+    person, for classifier-free guidance, a share `high_noise` has its time among the noisiest. All
+    is drawn clip by clip, keyed by seed, stage and the clip's number in the stage.
     """
 
     def __init__(
-        self, model: DanceModel, *, noise: Noise, seed: int, stage: int, null_tokens: float
+        self,
+        model: DanceModel,
+        *,
+        noise: Noise,
+        seed: int,
+        stage: int,
+        null_tokens: float,
+        high_noise: float = 0.0,
     ) -> None:
         """Raises UserError for a prediction type that is neither epsilon nor v_prediction."""
         self.scheduler: Any = DDPMScheduler.from_config(dict(model.scheduler_config))
@@ -47,6 +57,7 @@ class Objective:
         self.seed = seed
         self.stage = stage
         self.null_tokens = null_tokens
+        self.high_noise = high_noise
 
     def draw(self, first: int, shape: tuple[int, int, int, int, int]) -> Draw:
         """The choices for clips `first`, `first + 1`, ... of latents of this shape, on the CPU."""
@@ -55,11 +66,17 @@ class Objective:
         def own(purpose: Purpose, number: int) -> torch.Generator:
             return generator(self.seed, purpose, self.stage, number)
 
-        steps = int(self.scheduler.config.num_train_timesteps)
-        times = [torch.randint(steps, (1,), generator=own(Purpose.time, n)) for n in clips]
+        times = [self._time(own(Purpose.time, n)) for n in clips]
         noise = [clip_noise((1, *shape[1:]), self.noise, own(Purpose.noise, n)) for n in clips]
         null = [torch.rand((1,), generator=own(Purpose.null, n)) < self.null_tokens for n in clips]
         return Draw(torch.cat(times), torch.cat(noise), torch.cat(null))
+
+    def _time(self, generator: torch.Generator) -> Tensor:
+        steps = int(self.scheduler.config.num_train_timesteps)
+        time = torch.randint(steps, (1,), generator=generator)
+        if float(torch.rand((1,), generator=generator)) >= self.high_noise:
+            return time
+        return torch.randint(int(HIGH * steps), steps, (1,), generator=generator)
 
     def __call__(self, batch: Batch, first: int) -> Tensor:
         """The loss (float32 scalar) of a batch on the model's device; `first` as for `draw`."""

@@ -18,7 +18,7 @@ from attnzoo.errors import UserError
 from attnzoo.train.files import replacing
 from attnzoo.train.settings import plain
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "record.json"
 
 
@@ -78,6 +78,8 @@ class TrainingRecord:
     schedule: str
     ema: float
     null_tokens: float
+    high_noise: float
+    positions_rate: float
     resumed: int
     stage1: StageRecord
     stage2: StageRecord

@@ -52,7 +52,9 @@ class Training:
 
     batch: clips of one forward pass; accumulate: such passes to an optimiser step; clip_norm:
     largest norm of the gradient; ema: the averages' largest decay (they start at less);
-    null_tokens: how often a clip is trained without its person, for guidance;
+    null_tokens: how often a clip is trained without its person, for guidance; high_noise: the share
+    of clips that are drawn from the noisiest 30 % of times alone, where the picture's layout is
+    decided; positions_rate: the frame positions' learning rate as a multiple of the stage's;
     checkpoint_seconds: longest time between two checkpoints.
     """
 
@@ -65,6 +67,8 @@ class Training:
     schedule: Schedule = Schedule.constant
     ema: float = 0.99
     null_tokens: float = 0.1
+    high_noise: float = 0.0
+    positions_rate: float = 1.0
     checkpoint_seconds: float = 15.0
 
     def stage(self, number: int) -> Stage:
@@ -125,7 +129,10 @@ class Experiment:
             ("sample.clips", sample.clips, 1),
             ("sample.fps", sample.fps, 1),
         ]
-        above = [("train.clip_norm", train.clip_norm)]
+        above = [
+            ("train.clip_norm", train.clip_norm),
+            ("train.positions_rate", train.positions_rate),
+        ]
         for number in (1, 2):
             stage = train.stage(number)
             least.append((f"train.stage{number}.steps", stage.steps, 0))
@@ -139,8 +146,9 @@ class Experiment:
                 raise UserError(f"{name}={value}: must be above 0")
         if not 0 <= train.ema < 1:
             raise UserError(f"train.ema={train.ema}: must be at least 0 and below 1")
-        if not 0 <= train.null_tokens <= 1:
-            raise UserError(f"train.null_tokens={train.null_tokens}: must be from 0 to 1")
+        for name in ("null_tokens", "high_noise"):
+            if not 0 <= getattr(train, name) <= 1:
+                raise UserError(f"train.{name}={getattr(train, name)}: must be from 0 to 1")
 
     def identity(self, split_hash: str) -> str:
         """SHA-256 of all that decides the weights; equal for runs that may continue each other."""

@@ -52,10 +52,20 @@ def enter_stage(model: DanceModel, stage: int) -> dict[str, nn.Parameter]:
 
 
 def parameter_groups(
-    model: DanceModel, parameters: dict[str, nn.Parameter], learning_rate: float
+    model: DanceModel,
+    parameters: dict[str, nn.Parameter],
+    learning_rate: float,
+    positions_rate: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """Groups for an optimiser, one for each learning-rate factor (zero gates learn faster)."""
-    factors = model.inflation.learning_rate_factors() if model.inflation is not None else {}
+    """Groups for an optimiser, one for each learning-rate factor.
+
+    Zero gates learn faster, frame positions by `positions_rate`.
+    """
+    factors: dict[nn.Parameter, float] = {}
+    if model.inflation is not None:
+        factors = model.inflation.learning_rate_factors()
+        if model.inflation.positions is not None:
+            factors |= dict.fromkeys(model.inflation.positions.parameters(), positions_rate)
     by_factor: dict[float, list[nn.Parameter]] = {}
     for parameter in parameters.values():
         by_factor.setdefault(factors.get(parameter, 1.0), []).append(parameter)

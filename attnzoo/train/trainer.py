@@ -68,11 +68,17 @@ class StageTrainer:
             seed=experiment.seed,
             stage=stage,
             null_tokens=self.settings.null_tokens,
+            high_noise=self.settings.high_noise,
         )
         self._changing = False
 
     def _prepared(self) -> tuple[Any, Any]:
-        groups = parameter_groups(self.run.model, self.parameters, self.plan.learning_rate)
+        groups = parameter_groups(
+            self.run.model,
+            self.parameters,
+            self.plan.learning_rate,
+            self.settings.positions_rate,
+        )
         optimizer = torch.optim.AdamW(groups, weight_decay=self.settings.weight_decay)
         schedule = get_scheduler(
             _SCHEDULES[self.settings.schedule],
