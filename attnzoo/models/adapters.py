@@ -1,18 +1,22 @@
-"""peft's adapters (LoRA) on layers that slots hold: taken over with them, and left out of files.
+"""peft's adapters (LoRA) on layers that slots take over, and files without them.
 
 peft wraps a layer in one that holds it as `base_layer` beside the adapter's own weights. It is
-known by that attribute, so that nothing here needs peft.
+known by that attribute, so that nothing here needs peft. An adapter is the user's: it goes on in
+the layer that stands for the adapted one, and what happens to it there is not undone.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 
+_MODULES_OWN = frozenset(nn.Module().__dict__)
 
-def wrapped(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+
+def wrapped(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """The adapted layers inside `module` by their paths."""
     for path, layer in module.named_modules():
         if isinstance(getattr(layer, "base_layer", None), nn.Module):
@@ -29,6 +33,12 @@ def names(module: nn.Module) -> set[str]:
     }
 
 
+def merged(module: nn.Module) -> dict[str, list[str]]:
+    """The adapters that are merged into the layers inside `module`, where there are any."""
+    found = {path: list(getattr(layer, "merged_adapters", ())) for path, layer in wrapped(module)}
+    return {path: adapters for path, adapters in found.items() if adapters}
+
+
 def plain_state(module: nn.Module) -> dict[str, Tensor]:
     """The state of `module` as if nothing were adapted: base layers alone, under their own names.
 
@@ -39,17 +49,24 @@ def plain_state(module: nn.Module) -> dict[str, Tensor]:
         prefix = path + "." if path else ""
         for key in [key for key in state if key.startswith(prefix)]:
             del state[key]
-        base: nn.Module = layer.base_layer  # type: ignore[assignment]
-        state.update({prefix + key: value for key, value in base.state_dict().items()})
+        state.update({prefix + key: value for key, value in layer.base_layer.state_dict().items()})
     return state
 
 
-def take_over(mechanism: nn.Module, original: nn.Module) -> None:
-    """Copies the weights of `original` into `mechanism`, and its adapted layers with adapters.
+def share(module: nn.Module, original: nn.Module) -> None:
+    """Puts the adapters of `original` on the layers of `module` too, the very same weights."""
+    for path, layer in list(wrapped(original)):
+        twin = copy.copy(layer)
+        twin.__dict__["_modules"] = {**layer._modules, "base_layer": module.get_submodule(path)}
+        module.set_submodule(path, twin)
 
-    Raises:
-        RuntimeError: the names or shapes are not the same.
-    """
-    mechanism.load_state_dict(plain_state(original), strict=True)
-    for path, layer in wrapped(original):
-        mechanism.set_submodule(path, copy.deepcopy(layer))
+
+def follow(original: nn.Module, module: nn.Module) -> None:
+    """What has happened to adapters that are shared so: switched, scaled, taken off."""
+    for path, layer in list(wrapped(original)):
+        twin = module.get_submodule(path)
+        if isinstance(getattr(twin, "base_layer", None), nn.Module):
+            new = {key: value for key, value in vars(twin).items() if key not in _MODULES_OWN}
+            layer.__dict__.update(new)
+        else:
+            original.set_submodule(path, layer.base_layer)

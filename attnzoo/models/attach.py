@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -77,8 +78,8 @@ def attach(
     b * frames images `[(b f), c, h, w]` is b clips, so guidance's doubled batch is twice as many;
     height and width may be any, and different from call to call. With kind insert the model gives
     at first what it gave before. `with attnzoo.motion(m):` says how the clips move. Frames have no
-    positions but those of the variant. Attach before `torch.compile` and before weights are
-    offloaded layer by layer; adapters (LoRA) may come before or after.
+    positions but those of the variant. Adapters (LoRA), compilation, checkpointing and offloading
+    of whole models may come before or after; offloading layer by layer has to come after.
 
     Args:
         model: a `UNet2DConditionModel`, a `ControlNetModel`, a `UNetMotionModel`, whose own motion
@@ -104,7 +105,7 @@ def attach(
         )
     if not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
         raise UserError(f"frames={frames!r} must be a positive integer")
-    _refuse_frozen_forms(unet)
+    _refuse_offloaded(unet)
     where, what = converted("slots", Slots, slots), converted("stack", Stack, stack)
     entry = registry.get(name)
     inflation = inflate(
@@ -127,6 +128,7 @@ def attach(
         inflation=inflation,
     )
     unet.__dict__[_KEPT_AS] = made
+    _forget_compiled()
     return made
 
 
@@ -134,11 +136,12 @@ def detach(model: Any) -> None:
     """Makes a model what it was before `attach`, bit for bit: modules, keys, weights, hooks.
 
     Self-attentions and motion modules come back with the weights and `requires_grad` that they
-    went with; `attnzoo.save_modules` keeps what was trained. Other parameters are not touched.
+    went with; `attnzoo.save_modules` keeps what was trained. Other parameters are not touched, nor
+    are adapters (LoRA) that were there before.
 
     Raises:
-        UserError: nothing is attached; an adapter was added to modules that would go with it;
-            weights are offloaded layer by layer. The model stays as it is then.
+        UserError: nothing is attached; an adapter was added to, or merged into, modules that would
+            go with it; weights are offloaded layer by layer. The model stays as it is then.
     """
     unet = unet_of(model)
     present = attachment_of(unet)
@@ -146,6 +149,7 @@ def detach(model: Any) -> None:
         raise UserError(f"nothing is attached to this {type(unet).__name__}")
     present.inflation.remove()
     del unet.__dict__[_KEPT_AS]
+    _forget_compiled()
 
 
 def attachment_of(model: Any) -> Attachment | None:
@@ -161,8 +165,7 @@ def unet_of(model: Any) -> Any:
         UserError: it is nothing that can carry them.
     """
     unet = model if isinstance(model, nn.Module) else getattr(model, "unet", None)
-    if hasattr(unet, "_orig_mod"):
-        raise UserError("the model is compiled: attach and detach first, then torch.compile")
+    unet = getattr(unet, "_orig_mod", unet)  # what torch.compile was given
     if not isinstance(unet, nn.Module) or not hasattr(unet, "down_blocks"):
         raise UserError(
             f"a {type(model).__name__} has no U-Net of 2-D blocks; right are UNet2DConditionModel, "
@@ -178,10 +181,14 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _refuse_frozen_forms(unet: nn.Module) -> None:
-    """Models whose layers were prepared for what they hold now."""
-    if getattr(unet, "_compiled_call_impl", None) is not None:
-        raise UserError("the model is compiled: attach first, then compile")
+def _forget_compiled() -> None:
+    """Makes TorchDynamo trace again; by default its guards do not see that hooks have come."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
+
+
+def _refuse_offloaded(unet: nn.Module) -> None:
+    """A new module among layers whose weights accelerate keeps elsewhere would have none."""
     for block in blocks(unet):
         for module in block.modules():
             own = next(module.parameters(recurse=False), None)

@@ -79,9 +79,12 @@ class _Away:
                 "the U-Net's weights are offloaded (on the meta device): "
                 "call the pipeline's remove_all_hooks() first"
             )
+        if adapters.merged(self.slot) != adapters.merged(self.original):
+            raise UserError("adapters are merged into modules that go: unmerge (unfuse) them first")
 
     def back(self) -> None:
         """Puts it back; where the U-Net's device, dtype or mode have changed, it follows."""
+        adapters.follow(self.original, self.slot)
         if _form(self.beside) != self.form:
             self.original.to(*_form(self.beside))
         if self.original.training != self.slot.training:
@@ -155,12 +158,12 @@ class Inflation:
         """Makes the U-Net what it was: the same modules, keys, hooks and weights, bit for bit.
 
         A self-attention (or motion module) that comes back has the weights and `requires_grad`
-        that it went with, on the U-Net's present device and in its present dtype and mode. A
-        second call does nothing.
+        that it went with, on the U-Net's present device and in its present dtype and mode; its
+        adapters (LoRA) are as they are by now. A second call does nothing.
 
         Raises:
-            UserError: an adapter was added to modules that go, or weights are offloaded. The
-                U-Net stays as it is then.
+            UserError: an adapter was added to, or merged into, modules that go, or weights are
+                offloaded. The U-Net stays as it is then.
         """
         for away in self._away:
             away.check()
@@ -209,6 +212,7 @@ class Inflation:
     def replace(self, host: nn.Module, block: Any, slot: ReplaceSlot) -> None:
         """Puts a slot in place of the block's self-attention; `host` is the block's transformer."""
         _like(slot, block.attn1)
+        adapters.share(slot.mechanism, block.attn1)
         self._replaced.append(slot)
         self._stand_in(block, "attn1", slot, slot)
         self._handles.append(host.register_forward_pre_hook(slot.note_grid, with_kwargs=True))
@@ -321,7 +325,7 @@ def _replace_all(inflation: Inflation, options: Mapping[str, Any]) -> None:
             old = block.attn1
             mechanism = _create(entry, old.query_dim, old.heads, options, fixed)
             try:
-                adapters.take_over(mechanism, old)
+                mechanism.load_state_dict(adapters.plain_state(old), strict=True)
             except RuntimeError as error:
                 reason = " ".join(str(error).split())
                 raise UserError(
