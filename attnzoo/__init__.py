@@ -16,7 +16,11 @@ from attnzoo import _torchvision
 
 if TYPE_CHECKING:
     from attnzoo.errors import UserError
+    from attnzoo.models.attach import attach, detach
+    from attnzoo.models.published import load_animatediff, load_tune_a_video
+    from attnzoo.models.storage import load_modules, save_modules
     from attnzoo.motion import Motion
+    from attnzoo.motion import following as motion
     from attnzoo.registry import (
         Entry,
         Kind,
@@ -39,13 +43,20 @@ __all__ = [
     "Motion",
     "UserError",
     "__version__",
+    "attach",
     "cost",
     "create",
+    "detach",
     "get",
     "list_variants",
+    "load_animatediff",
+    "load_modules",
     "load_plugin",
+    "load_tune_a_video",
+    "motion",
     "receptive_field",
     "register",
+    "save_modules",
     "schema",
     "show",
     "slot_receptive_field",
@@ -54,7 +65,13 @@ __all__ = [
 _HOMES = {
     "Motion": "attnzoo.motion",
     "UserError": "attnzoo.errors",
+    "attach": "attnzoo.models.attach",
+    "detach": "attnzoo.models.attach",
+    "load_animatediff": "attnzoo.models.published",
+    "load_modules": "attnzoo.models.storage",
+    "load_tune_a_video": "attnzoo.models.published",
     "receptive_field": "attnzoo.testing.receptive_field",
+    "save_modules": "attnzoo.models.storage",
     "slot_receptive_field": "attnzoo.testing.receptive_field",
 }
 
@@ -69,6 +86,8 @@ def __getattr__(name: str) -> Any:
             return version("attnzoo")
         except PackageNotFoundError:  # imported from a source tree that is not installed
             return "0+source"
+    if name == "motion":  # the module itself, which can be called
+        return importlib.import_module("attnzoo.motion")
     if name in __all__:
         return getattr(importlib.import_module(_HOMES.get(name, "attnzoo.registry")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,18 +3,27 @@
 A flow `F^{k->r}` says for each place of frame k how far its content has moved in frame r. It is
 read at frame k's own positions (equations 5 and 6 of Dance-Your-Latents); channel 0 is x to the
 right, channel 1 is y down, both in pixels of the flow's own grid.
+
+This module can be called: `with attnzoo.motion(m): pipe(...)` is `following(m)`, which is how
+motion reaches the modules of a model that `attnzoo.attach` changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import sys
+import threading
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import ModuleType
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["SIDES_APART", "Motion", "downsample"]
+from attnzoo.errors import UserError
+
+__all__ = ["SIDES_APART", "Motion", "current", "downsample", "following"]
 
 SIDES_APART = 0.5
 """Motions in one cell that differ by more than this, in cells of the asked grid, are two sides."""
@@ -251,3 +260,44 @@ def _sampled(flow: Tensor, at: Tensor) -> Tensor:
     # Pixel centres at -1 and 1; an axis of one pixel has only that to read.
     grid = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], -1)
     return F.grid_sample(flow, grid, padding_mode="border", align_corners=True)
+
+
+class _Active(threading.local):
+    """The motion that is followed now; a thread-local, since TorchDynamo traces no ContextVar."""
+
+    motion: Motion | None = None
+
+
+_active = _Active()
+
+
+def current() -> Motion | None:
+    """The motion that this thread follows, None outside of every `following`."""
+    return _active.motion
+
+
+@contextmanager
+def following(motion: Motion) -> Iterator[Motion]:
+    """Models changed by `attnzoo.attach` follow `motion` inside; also `attnzoo.motion(motion)`.
+
+    Concerns this thread alone; of nested ones the innermost counts. The motion's clips are those
+    of the batch, or, where guidance repeats them, a whole fraction of it.
+
+    Raises:
+        UserError: `motion` is no `attnzoo.Motion`.
+    """
+    if not isinstance(motion, Motion):
+        raise UserError(f"attnzoo.motion takes an attnzoo.Motion, not a {type(motion).__name__}")
+    before, _active.motion = _active.motion, motion
+    try:
+        yield motion
+    finally:
+        _active.motion = before
+
+
+class _Module(ModuleType):
+    def __call__(self, motion: Motion) -> AbstractContextManager[Motion]:
+        return following(motion)
+
+
+sys.modules[__name__].__class__ = _Module

@@ -70,9 +70,12 @@ class Entry:
 
     `last_linear` is a dotted path inside the module (None: it has none, and its slot gets a zero
     gate). `modules` has one mapping of options for each module that a slot carries; an option
-    named in any of them is fixed by the slot and is no command-line option. `cost` is an
-    expression in b, f, h, w, c and the options: FLOPs of scores and values of one module, forward,
-    2 per multiply-add. `place` is `file:line` of the registration.
+    named in any of them is fixed by the slot and is no command-line option. `norm` says that the
+    slot puts a LayerNorm before each module; a module that begins with a norm of its own has False.
+    `every_layer` says that in blocks without attention a slot sits behind each ResNet, not only
+    behind the last; both concern kind insert alone. `cost` is an expression in b, f, h, w, c and
+    the options: FLOPs of scores and values of one module, forward, 2 per multiply-add. `place` is
+    `file:line` of the registration.
     """
 
     name: str
@@ -83,6 +86,8 @@ class Entry:
     min_frames: int
     last_linear: str | None
     modules: tuple[Mapping[str, Any], ...]
+    norm: bool
+    every_layer: bool
     cost: str
     cls: type
     options: tuple[Option, ...]
@@ -115,6 +120,8 @@ def register(
     min_frames: int = 1,
     last_linear: str | None = None,
     modules: Sequence[Mapping[str, Any]] = ({},),
+    norm: bool = True,
+    every_layer: bool = False,
 ) -> Callable[[_C], _C]:
     """Class decorator that enters a mechanism under `name`; see `Entry` for the arguments.
 
@@ -145,6 +152,8 @@ def register(
             min_frames=min_frames,
             last_linear=last_linear,
             modules=tuple(dict(module) for module in modules),
+            norm=norm,
+            every_layer=every_layer,
             cost=cost,
             cls=cls,
             options=options,
@@ -232,6 +241,8 @@ def show(name: str) -> str:
         ("needs", ("motion flow, " if entry.needs_flow else "") + frames),
         ("last linear", entry.last_linear or "none"),
         ("modules", f"{count} per slot" + _listed(entry.modules)),
+        *([("slot", "behind every ResNet where there is no attention")] * entry.every_layer),
+        *([("norm", "the module's own")] * (not entry.norm)),
         ("cost", f"{entry.cost} FLOPs per module"),
         ("place", entry.place),
         *(("option", option.describe(option.name in entry.fixed)) for option in entry.options),

@@ -109,7 +109,7 @@ WRONG = [
     ("seed=-1", "seed=-1", "at least 0"),
     ("train.stage1.steps=-5", "train.stage1.steps=-5", "at least 0"),
     ("noise=some", "noise=some", "[shared, half, independent]"),
-    ("slots=every", "slots=every", "[attention, all]"),
+    ("slots=every", "slots=every", "[attention, all, inside]"),
     ("stack=tall", "stack=tall", "[declared, flat]"),
     ("precision=fp8", "precision=fp8", "[fp32, bf16, fp16]"),
     ("device=cpu precision=fp16", "precision=fp16", "bf16 or fp32"),

@@ -83,6 +83,7 @@ def test_all_entries_are_here():
         "crossframe_first",
         "crossframe_middle",
         "crossframe_previous",
+        "motion_module",
         "none",
         "stsa",
         "stsa_flow",

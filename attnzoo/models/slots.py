@@ -3,7 +3,8 @@
 The U-Net sees a clip as a batch of images, `[(b f), c, h, w]`; a mechanism sees `[b, f, h, w, c]`
 and returns its delta only. Between the two stands a slot: it knows the layout and the clip's
 motion, and, by kind, owns norm, residual and the identity at the start (`InsertSlot`) or leaves
-them to the block whose self-attention it stands for (`ReplaceSlot`).
+them to the block whose self-attention it stands for (`ReplaceSlot`). Two forms of the first stand
+elsewhere: `TokenSlot` inside a spatial transformer, `MotionSlot` for a motion module of diffusers.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ class Slots(Enum):
     """Where mechanisms of kind insert sit.
 
     attention: after every spatial transformer; all: also after the last ResNet of each block
-    that has no attention.
+    that has no attention (after each of them where the entry says `every_layer`); inside: after
+    every block of a spatial transformer, before its own projection out (Tune-A-Video).
     """
 
     attention = "attention"
     all = "all"
+    inside = "inside"
 
 
 class Stack(Enum):
@@ -111,14 +114,17 @@ class Needs:
 class SlotLayer(nn.Module):
     """One new layer, `x + mechanism(norm(x))`, LayerNorm over c; the identity at the start.
 
-    With `last_linear` (a path inside the mechanism) that layer's weight and bias are zeroed, as
-    the published modules do; without it the delta passes a zero gate per channel.
+    A mechanism that begins with a norm of its own has `norm=False`, `x + mechanism(x)`. With
+    `last_linear` (a path inside the mechanism) that layer's weight and bias are zeroed, as the
+    published modules do; without it the delta passes a zero gate per channel.
     """
 
-    def __init__(self, channels: int, mechanism: nn.Module, last_linear: str | None) -> None:
+    def __init__(
+        self, channels: int, mechanism: nn.Module, last_linear: str | None, *, norm: bool = True
+    ) -> None:
         """Takes `mechanism` over and makes it the identity."""
         super().__init__()
-        self.norm = nn.LayerNorm(channels)
+        self.norm: nn.Module = nn.LayerNorm(channels) if norm else nn.Identity()
         self.mechanism = mechanism
         self.gate: nn.Parameter | None = None
         if last_linear is None:
@@ -158,17 +164,26 @@ class InsertSlot(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """`[(b f), c, h, w]` to the same shape and memory format."""
-        motion = self.context.motion_of(self.context.clips(images.shape[0]))
-        self.needs.check(self.context.frames, motion)
         # One copy to channels-last for all layers and one back; none where the U-Net runs
         # channels-last itself.
-        x = rearrange(images, "(b f) c h w -> b f h w c", f=self.context.frames).contiguous()
+        x = rearrange(images, "(b f) c h w -> b f h w c", f=self._frames(images)).contiguous()
+        return rearrange(self.run(x), "b f h w c -> (b f) c h w").contiguous(
+            memory_format=_memory_format(images)
+        )
+
+    def _frames(self, batch: Tensor) -> int:
+        """Frames of a clip; UserError if the batch is no whole number of clips."""
+        self.context.clips(batch.shape[0])
+        return self.context.frames
+
+    def run(self, x: Tensor) -> Tensor:
+        """All layers on `[b, f, h, w, c]`."""
+        motion = self.context.motion_of(x.shape[0])
+        self.needs.check(self.context.frames, motion)
         again = getattr(self, "gradient_checkpointing", False) and torch.is_grad_enabled()
         for layer in self.layers:
             x = self._gradient_checkpointing_func(layer, x, motion) if again else layer(x, motion)
-        return rearrange(x, "b f h w c -> (b f) c h w").contiguous(
-            memory_format=_memory_format(images)
-        )
+        return x
 
     def after_host(self, host: nn.Module, args: Any, output: Any) -> Any:
         """Forward hook of the host: passes on its output, inflated.
@@ -182,7 +197,59 @@ class InsertSlot(nn.Module):
         return type(output)(sample=self(output.sample))
 
 
-class ReplaceSlot(nn.Module):
+class _Grid:
+    """Height and width of the image whose tokens a slot sees; tokens themselves do not show it."""
+
+    grid: tuple[int, int] | None = None
+
+    def note_grid(self, host: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Forward pre-hook of the transformer: keeps the grid of its image `[(b f), c, h, w]`."""
+        image = args[0] if args else kwargs["hidden_states"]
+        self.grid = (image.shape[-2], image.shape[-1])
+
+    def height(self, tokens: int) -> int:
+        """Rows of the grid; RuntimeError unless so many tokens fill it."""
+        if self.grid is None or self.grid[0] * self.grid[1] != tokens:
+            raise RuntimeError(f"{tokens} tokens do not fill the grid {self.grid} of this forward")
+        return self.grid[0]
+
+
+class TokenSlot(_Grid, InsertSlot):
+    """New layers behind a block inside a spatial transformer, which passes on tokens."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`[(b f), (h w), c]` to the same shape; RuntimeError as `ReplaceSlot.forward`."""
+        f, h = self._frames(tokens), self.height(tokens.shape[1])
+        x = rearrange(tokens, "(b f) (h w) c -> b f h w c", f=f, h=h)
+        return rearrange(self.run(x), "b f h w c -> (b f) (h w) c")
+
+
+class MotionSlot(InsertSlot):
+    """New layers in the place of a motion module of diffusers' `UNetMotionModel`; none: nothing."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        timestep: Tensor | None = None,
+        class_labels: Tensor | None = None,
+        num_frames: int = 1,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+    ) -> Tensor:
+        """`[(b f), c, h, w]` to the same shape, called as `AnimateDiffTransformer3D` is.
+
+        Raises:
+            UserError: the model runs clips of another length than the modules were put in for.
+        """
+        if num_frames != self.context.frames:
+            raise UserError(
+                f"attn={self.needs.variant} is attached for clips of {self.context.frames} frames "
+                f"and the model runs clips of {num_frames}"
+            )
+        return super().forward(hidden_states) if len(self.layers) else hidden_states
+
+
+class ReplaceSlot(_Grid, nn.Module):
     """Stands where a transformer block's self-attention stood, and takes over its weights.
 
     The slot's children and parameters are the mechanism's own, under the same names: the keys
@@ -202,20 +269,18 @@ class ReplaceSlot(nn.Module):
             self.__dict__[shared] = mechanism.__dict__[shared]
         self.context = context
         self.needs = needs
-        self.grid: tuple[int, int] | None = None
-
-    def note_grid(self, host: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Forward pre-hook of the transformer: keeps the grid of its image `[(b f), c, h, w]`."""
-        image = args[0] if args else kwargs["hidden_states"]
-        self.grid = (image.shape[-2], image.shape[-1])
 
     def forward(
         self,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        **cross_attention_kwargs: object,
     ) -> Tensor:
         """`[(b f), (h w), c]`, normed, to the delta of the same shape, as diffusers' Attention.
+
+        A transformer block gives `cross_attention_kwargs` to both of its attentions, though they
+        concern the other one.
 
         Raises:
             ValueError: with an attention mask or encoder states; a clip's frames see all of it.
@@ -224,12 +289,9 @@ class ReplaceSlot(nn.Module):
         """
         if attention_mask is not None or encoder_hidden_states is not None:
             raise ValueError(f"{self.needs.variant} takes neither attention mask nor text states")
-        images, tokens, _ = hidden_states.shape
-        if self.grid is None or self.grid[0] * self.grid[1] != tokens:
-            raise RuntimeError(f"{tokens} tokens do not fill the grid {self.grid} of this forward")
-        motion = self.context.motion_of(self.context.clips(images))
-        self.needs.check(self.context.frames, motion)
-        f, h = self.context.frames, self.grid[0]
+        f, h = self.context.frames, self.height(hidden_states.shape[1])
+        motion = self.context.motion_of(self.context.clips(hidden_states.shape[0]))
+        self.needs.check(f, motion)
         x = rearrange(hidden_states, "(b f) (h w) c -> b f h w c", f=f, h=h)
         delta: Tensor = self.mechanism(x, flow=motion)
         return rearrange(delta, "b f h w c -> (b f) (h w) c")

@@ -1,0 +1,3 @@
+"""attnzoo comes first, in whatever file: its import hook lets diffusers load beside a CPU torch."""
+
+import attnzoo  # noqa: F401
