@@ -12,18 +12,19 @@ import dataclasses
 import fnmatch
 import functools
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, TypeVar
 
-from attnzoo._imports import import_file, imported
-from attnzoo._options import Option, RegistrationError, converted, options_of, suggestion
+from attnzoo._imports import digest, imported, is_typed_again, loaded_files, place_of, plugin_module
+from attnzoo._options import Option, RegistrationError, converted, cost_code, options_of, suggestion
 from attnzoo.errors import UserError
 
 __all__ = [
@@ -45,9 +46,7 @@ __all__ = [
 ENTRY_POINTS = "attnzoo.attention"
 """The entry-point group by which an installed package offers mechanisms."""
 
-COST_SYMBOLS = ("b", "f", "h", "w", "c")
-"""What a cost expression may use beside the options, `min` and `max`."""
-
+_LOG = logging.getLogger(__name__)
 _C = TypeVar("_C", bound=type)
 _SCHEMA_SUFFIX = "_options"
 
@@ -66,13 +65,17 @@ class Kind(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """What a mechanism declares about itself; the tests hold it to every word.
+    """What a mechanism declares about itself; `attnzoo.testing` holds it to every word.
 
     `last_linear` is a dotted path inside the module (None: it has none, and its slot gets a zero
     gate). `modules` has one mapping of options for each module that a slot carries; an option
     named in any of them is fixed by the slot and is no command-line option. `cost` is an
     expression in b, f, h, w, c and the options: FLOPs of scores and values of one module, forward,
-    2 per multiply-add. `place` is `file:line` of the registration.
+    2 per multiply-add. `sees_exactly`: the module's `sees` is what its output depends on, and not
+    only a bound on it. `reference`: a function `(module, x, flow=None)` that computes the delta
+    plainly, for float64. `expected_failures` has a reason for each check that fails and is meant
+    to. `place` is `file:line` of the registration, `sha256` that of the file's text as it was then
+    (None: there is no text, as in `python -c`).
     """
 
     name: str
@@ -87,6 +90,15 @@ class Entry:
     cls: type
     options: tuple[Option, ...]
     place: str
+    sha256: str | None = None
+    sees_exactly: bool = True
+    reference: Callable[..., Any] | None = None
+    expected_failures: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it is one of the package's own."""
+        return self.cls.__module__.startswith("attnzoo.")
 
     @property
     def fixed(self) -> frozenset[str]:
@@ -100,7 +112,8 @@ class Entry:
 
 
 _entries: dict[str, Entry] = {}
-_loaded_files: dict[Path, ModuleType] = {}
+_broken: dict[str, str] = {}
+"""What is wrong with an entry point, by its name."""
 _discovered = False
 
 
@@ -115,6 +128,9 @@ def register(
     min_frames: int = 1,
     last_linear: str | None = None,
     modules: Sequence[Mapping[str, Any]] = ({},),
+    sees_exactly: bool = True,
+    reference: Callable[..., Any] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
 ) -> Callable[[_C], _C]:
     """Class decorator that enters a mechanism under `name`; see `Entry` for the arguments.
 
@@ -124,14 +140,14 @@ def register(
     Raises:
         RegistrationError: the name is taken; the signature has `*args`, `**kwargs`, an option
             without annotation or default or of another type; `modules` or `cost` use an option
-            that the class does not have.
+            that the class does not have; an expected failure has no reason.
     """
 
     caller = sys._getframe(1)
-    place = _place(caller.f_code.co_filename, caller.f_lineno)
+    place = place_of(caller.f_code.co_filename, caller.f_lineno)
 
     def enter(cls: _C) -> _C:
-        if name in _entries:
+        if name in _entries and not is_typed_again(_entries[name].cls, cls):
             raise RegistrationError(
                 f"the name {name!r} is used twice: {_entries[name].place} and {place}"
             )
@@ -149,7 +165,14 @@ def register(
             cls=cls,
             options=options,
             place=place,
+            sha256=digest(caller.f_code.co_filename),
+            sees_exactly=sees_exactly,
+            reference=reference,
+            expected_failures=dict(expected_failures or {}),
         )
+        for check, reason in entry.expected_failures.items():
+            if not reason.strip():
+                raise RegistrationError(f"{place}: the expected failure of {check!r} has no reason")
         for key in sorted(entry.fixed):
             if key not in {option.name for option in options}:
                 raise RegistrationError(
@@ -169,6 +192,8 @@ def get(name: str) -> Entry:
         UserError: there is none of that name; says which there are, the nearest first.
     """
     _discover()
+    if name not in _entries and name in _broken:
+        raise UserError(_broken[name])
     if name not in _entries:
         raise UserError(f"unknown variant {name!r}{suggestion(name, _entries)}")
     return _entries[name]
@@ -234,6 +259,7 @@ def show(name: str) -> str:
         ("modules", f"{count} per slot" + _listed(entry.modules)),
         ("cost", f"{entry.cost} FLOPs per module"),
         ("place", entry.place),
+        *(("fails", f"{check}: {why}") for check, why in entry.expected_failures.items()),
         *(("option", option.describe(option.name in entry.fixed)) for option in entry.options),
     ]
     lines = [f"{entry.name}: {entry.title}", *(f"  {key:<12} {value}" for key, value in rows)]
@@ -252,16 +278,27 @@ def load_plugin(path_or_module: str | Path) -> list[str]:
     _discover()
     before = _snapshot()
     try:
-        module = _import_plugin(str(path_or_module))
+        module = plugin_module(str(path_or_module))
+        names = _names_from(module.__name__, before)
+        if not names:
+            raise UserError(f"plugin {str(path_or_module)!r} {_NOTHING}")
     except BaseException:
         _restore(before)  # of a file that fails half-way nothing stays
         raise
-    names = sorted(n for n, entry in _entries.items() if entry.cls.__module__ == module.__name__)
-    if not names:
-        raise UserError(
-            f"plugin {str(path_or_module)!r} registers no mechanism; @attnzoo.register does"
-        )
     return names
+
+
+_NOTHING = "registers no mechanism; @attnzoo.register does"
+
+
+def _names_from(module: str, before: _Snapshot) -> list[str]:
+    """Sorted names that came since, or that the module or one inside it had entered earlier."""
+    inside = f"{module}."
+    return sorted(
+        name
+        for name, entry in _entries.items()
+        if name not in before[0] or f"{entry.cls.__module__}.".startswith(inside)
+    )
 
 
 @contextmanager
@@ -279,14 +316,14 @@ _Snapshot = tuple[dict[str, Entry], dict[Path, ModuleType]]
 
 
 def _snapshot() -> _Snapshot:
-    return dict(_entries), dict(_loaded_files)
+    return dict(_entries), dict(loaded_files)
 
 
 def _restore(snapshot: _Snapshot) -> None:
     _entries.clear()
     _entries.update(snapshot[0])
-    _loaded_files.clear()
-    _loaded_files.update(snapshot[1])
+    loaded_files.clear()
+    loaded_files.update(snapshot[1])
 
 
 def _checked(entry: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,17 +339,8 @@ def _checked(entry: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _cost_code(entry: Entry) -> CodeType:
-    try:
-        code = compile(entry.cost, f"<cost of {entry.name}>", "eval")
-    except SyntaxError as error:
-        raise RegistrationError(f"{entry.place}: cost {entry.cost!r}: {error.msg}") from error
-    known = {*COST_SYMBOLS, "min", "max", *(option.name for option in entry.options)}
-    for symbol in code.co_names:
-        if symbol not in known:
-            raise RegistrationError(
-                f"{entry.place}: cost uses {symbol!r}{suggestion(symbol, known)}"
-            )
-    return code
+    names = [option.name for option in entry.options]
+    return cost_code(entry.cost, names, entry.place)
 
 
 def _listed(modules: Sequence[Mapping[str, Any]]) -> str:
@@ -325,7 +353,8 @@ def _listed(modules: Sequence[Mapping[str, Any]]) -> str:
 def _discover() -> None:
     """Imports every entry file and every entry point, once.
 
-    A file that does not import is an error that names it, never a shorter list.
+    A file that does not import is an error that names it, never a shorter list. An entry point
+    that does not is another package's fault: it is told of, and the rest goes on.
     """
     global _discovered
     if _discovered:
@@ -339,33 +368,25 @@ def _discover() -> None:
             if found != 1:
                 raise RegistrationError(f"{file} registers {found} mechanisms, must be one")
         for point in entry_points(group=ENTRY_POINTS):
-            imported(f"{point.name} = {point.value}", point.load)
+            _load_entry_point(point)
     except BaseException:
         _discovered = False
         raise
 
 
-def _import_plugin(text: str) -> Any:
-    if not text.endswith(".py"):
-        return imported(text, functools.partial(importlib.import_module, text))
-    path = Path(text).resolve()
-    if path in _loaded_files:
-        return _loaded_files[path]
-    if not path.is_file():
-        raise UserError(f"plugin {text!r}: no such file")
-    return imported(text, functools.partial(_import_new, path))
-
-
-def _import_new(path: Path) -> ModuleType:
-    module = _loaded_files[path] = import_file(path)
-    return module
-
-
-def _place(file: str, line: int) -> str:
-    package = Path(__file__).parent
-    path = Path(file)
-    inside = path.is_relative_to(package)
-    return f"{path.relative_to(package.parent) if inside else path}:{line}"
+def _load_entry_point(point: EntryPoint) -> None:
+    package = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
+    what = f"entry point {point.name} = {point.value}{package}"
+    before = _snapshot()
+    try:
+        imported(what, point.load)
+        if not _names_from(point.module, before):
+            raise RegistrationError(f"{what} {_NOTHING}")
+    except UserError as error:
+        _restore(before)
+        text = " ".join(str(error).split())
+        _broken[point.name] = text if text.startswith(what) else f"{what}: {text}"
+        _LOG.warning("left out: %s", _broken[point.name])
 
 
 def __getattr__(name: str) -> Any:
