@@ -1,1 +1,6 @@
-"""What tests mechanisms: references that say what each computes, token by token."""
+"""What tests mechanisms: named checks of what an entry declares, and plain references."""
+
+from attnzoo.testing.contract import Check, Outcome, Verdict, check_attention
+from attnzoo.testing.subject import CheckFailed
+
+__all__ = ["Check", "CheckFailed", "Outcome", "Verdict", "check_attention"]
