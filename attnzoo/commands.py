@@ -1,7 +1,8 @@
 """The frame of every command: the one place where an error becomes an exit status.
 
-0: done. 1: a fault of the program, with its traceback. 2: bad input, as one line on stderr
-(with `HYDRA_FULL_ERROR=1` as a traceback). 130: interrupted. 143: terminated.
+0: done. 1: a fault of the program, with its traceback, or of a mechanism, as `check` says. 2: bad
+input, as one line on stderr (with `HYDRA_FULL_ERROR=1` as a traceback). 130: interrupted. 143:
+terminated.
 """
 
 from __future__ import annotations
