@@ -72,8 +72,8 @@ def _write(texts: dict[Path, str]) -> None:
                 written.append(path)
                 file.write(text)
     except OSError as error:
-        for path in written:
-            path.unlink()
+        for whole in written:
+            whole.unlink()
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 
 
