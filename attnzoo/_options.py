@@ -12,9 +12,13 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from types import CodeType
 from typing import Any, get_args, get_origin
 
 from attnzoo.errors import UserError
+
+COST_SYMBOLS = ("b", "f", "h", "w", "c")
+"""What a cost expression may use beside the options, `min` and `max`."""
 
 _SCALARS = (bool, int, float, str)
 _RESERVED = {"name": "it is the field that holds the variant's own name"}
@@ -145,6 +149,23 @@ def _converted_tuple(what: str, items: tuple[Any, ...], value: Any) -> tuple[Any
         return tuple(converted(what, item, v) for item, v in zip(each, values, strict=True))
     except UserError as error:
         raise UserError(f"{what}={_typed(values)} must be {right}") from error
+
+
+def cost_code(cost: str, options: Iterable[str], place: str) -> CodeType:
+    """A cost expression, compiled.
+
+    Raises:
+        RegistrationError: it is no expression, or uses what is neither shape nor option.
+    """
+    try:
+        code = compile(cost, f"<cost at {place}>", "eval")
+    except SyntaxError as error:
+        raise RegistrationError(f"{place}: cost {cost!r}: {error.msg}") from error
+    known = {*COST_SYMBOLS, "min", "max", *options}
+    for symbol in code.co_names:
+        if symbol not in known:
+            raise RegistrationError(f"{place}: cost uses {symbol!r}{suggestion(symbol, known)}")
+    return code
 
 
 def suggestion(given: str, known: Iterable[str]) -> str:

@@ -1,9 +1,9 @@
 """A Hydra application: whatever takes a variant and settings as overrides is started here.
 
-Hydra composes and launches; before it does, this module reads the overrides itself: it turns the
-short form `size=` into `attn.size=`, composes every job of the command, and has each checked, so
-that bad input is found before a folder is made, and in a sweep before the first job has run for an
-hour. What Hydra or OmegaConf complain of becomes a `UserError`.
+Hydra composes and launches; before it does, this module reads the overrides itself: it loads what
+`plugins=` names, turns the short form `size=` into `attn.size=`, composes every job of the command,
+and has each checked, so that bad input is found before a folder is made, and in a sweep before the
+first job has run for an hour. What Hydra or OmegaConf complain of becomes a `UserError`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from attnzoo import config, registry
 from attnzoo._options import suggestion
 from attnzoo.errors import UserError
 
+PLUGINS = "plugins"
+_PLUGIN_FORM = "+plugins=[FILE.py,MODULE]"
+
 VERSION_BASE = "1.3"
 """Of Hydra's behaviour: the working directory stays what it was."""
 
@@ -53,7 +56,8 @@ def launch(
         arguments: overrides and Hydra's flags.
         check: gets each configuration, with Hydra's part under `hydra`, and the folder of the run
             (or of the sweep) before any job starts; raises what is wrong with it.
-        prepare: may change the overrides; its second argument says whether this is a sweep.
+        prepare: may change the overrides, plug-ins not yet loaded; its second argument says
+            whether this is a sweep.
 
     Raises:
         UserError: bad input.
@@ -62,10 +66,11 @@ def launch(
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(list(arguments))
-    config.register()
     with _complaints():
         sweep = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
-        args.overrides = prepare(_normalised(args.overrides, sweep), sweep)
+        overrides = _plugged(prepare(list(args.overrides), sweep))
+        config.register()
+        args.overrides = _normalised(overrides, sweep)
         shows = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
         if not any(shows):
             jobs = _jobs(args.overrides, args.config_dir) if sweep else [args.overrides]
@@ -90,6 +95,44 @@ def launch(
 def parsed(overrides: Sequence[str]) -> list[Override]:
     """Overrides by Hydra's grammar."""
     return list(OverridesParser.create().parse_overrides(list(overrides)))
+
+
+def quoted(text: object) -> str:
+    """As one value of Hydra's grammar: anything goes inside quotes, but for the quote itself."""
+    return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def plugins_of(overrides: Sequence[str]) -> list[str]:
+    """What `plugins=` names, the last of several counts; files with their whole paths.
+
+    Raises:
+        UserError: it names no list of files and modules.
+    """
+    named: list[str] = []
+    for text, override in zip(overrides, parsed(overrides), strict=True):
+        if override.key_or_group == PLUGINS:
+            value = None if override.is_delete() else override.value()
+            several = [value] if isinstance(value, str) else value
+            if not isinstance(several, list) or not all(isinstance(v, str) for v in several):
+                raise UserError(f"{text}: a list is needed, the same for all jobs: {_PLUGIN_FORM}")
+            named = [_whole(v) for v in several]
+    return named
+
+
+def _whole(plugin: str) -> str:
+    """A file's path from the root on: a run may be gone on with from another folder."""
+    file = plugin.endswith(".py")
+    return os.path.abspath(os.path.expanduser(plugin)) if file else plugin
+
+
+def _plugged(overrides: list[str]) -> list[str]:
+    """Loads the plug-ins; in the place of all that names them one override with whole paths."""
+    named = plugins_of(overrides)
+    for plugin in named:
+        registry.load_plugin(plugin)
+    pairs = zip(overrides, parsed(overrides), strict=True)
+    others = [text for text, override in pairs if override.key_or_group != PLUGINS]
+    return [*others, f"{PLUGINS}=[{','.join(map(quoted, named))}]"] if named else others
 
 
 def _refuse(message: str) -> NoReturn:
@@ -183,7 +226,13 @@ def _composed(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
         if options:
             given = {o.key_or_group.removeprefix("attn."): o.value() for o in options}
             check_options(_compose(rest).attn.name, given)
-        return _compose(overrides)
+        cfg = _compose(overrides)
+    if list(cfg.plugins) != plugins_of(overrides):
+        raise UserError(
+            f"plugins={list(cfg.plugins)}: a file of settings is read after plug-ins are loaded; "
+            f"name them on the command line, {_PLUGIN_FORM}"
+        )
+    return cfg
 
 
 def check_options(variant: str, options: dict[str, Any]) -> None:

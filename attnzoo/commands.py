@@ -1,7 +1,8 @@
 """The frame of every command: the one place where an error becomes an exit status.
 
-0: done. 1: a fault of the program, with its traceback. 2: bad input, as one line on stderr
-(with `HYDRA_FULL_ERROR=1` as a traceback). 130: interrupted. 143: terminated.
+0: done. 1: a fault of the program, with its traceback, or of a mechanism, as `check` says. 2: bad
+input, as one line on stderr (with `HYDRA_FULL_ERROR=1` as a traceback). 130: interrupted. 143:
+terminated.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from attnzoo import registry
 from attnzoo.errors import UserError
 
 BAD_INPUT = 2
@@ -31,6 +33,20 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises `UserError`."""
         raise UserError(f"{self.prog}: {message}; --help shows what is right")
+
+    def add_plugins(self) -> None:
+        """Adds `--plugin FILE`, which is loaded as it is read."""
+        self.add_argument(
+            "--plugin",
+            action=_LoadPlugin,
+            metavar="FILE",
+            help="a file or module of your own mechanisms; may be given again",
+        )
+
+
+class _LoadPlugin(argparse.Action):
+    def __call__(self, parser: object, namespace: object, values: Any, option: Any = None) -> None:
+        registry.load_plugin(values)
 
 
 def execute(command: Command, arguments: Sequence[str] | None = None) -> NoReturn:

@@ -81,6 +81,7 @@ FOOTER = """\
 An option of the variant needs no prefix: 'size=[8,4,4]' is attn.size=[8,4,4] (quotes for zsh).
 -m attn=none,temporal seed=0,1,2  runs all combinations, each in a folder of its own
 resume=FOLDER                     goes on inside FOLDER with the configuration stored there
++plugins=[FILE.py]                variants of your own, from files or modules
 +experiment=NAME, +preset=NAME    settings from a file; there are: $FILES
 --cfg job                         prints the configuration and runs nothing"""
 
@@ -106,6 +107,7 @@ def _hydra() -> dict[str, Any]:
 class Run:
     """Everything that one run is made from.
 
+    plugins: files and modules of mechanisms that are loaded first, files with their whole paths.
     seed: of initialisation, data order and noise. noise: what the frames of a clip share, in
     training and sampling. slots: where modules sit. stack: what the modules of a slot are.
     device: auto, cpu or cuda. workers: threads that load data. resume: the folder of a run to go on
@@ -116,6 +118,7 @@ class Run:
         default_factory=lambda: ["_self_", {"attn": "stsa"}, {"data": "embedded"}]
     )
     hydra: Any = field(default_factory=_hydra)
+    plugins: list[str] = field(default_factory=list)
     attn: Any = MISSING
     data: Any = MISSING
     seed: int = 0
@@ -132,6 +135,9 @@ class Run:
 
 
 UNREADABLE = "the stored configuration names no variant and data"
+
+UNDESCRIBED = ("plugins", "attn", "data", "resume")
+"""Settings that an experiment has in another form or not at all."""
 
 UNSTORED = ("resume", "hydra", "defaults")
 """Keys of `Run` that are no part of what a run is."""
@@ -182,7 +188,7 @@ def experiment_of(cfg: DictConfig) -> Experiment:
     Raises:
         UserError: a setting is missing.
     """
-    values = {key: _plain(cfg[key]) for key in settings() if key not in ("attn", "data", "resume")}
+    values = {key: _plain(cfg[key]) for key in settings() if key not in UNDESCRIBED}
     values["training"] = values.pop("train")
     values["sampling"] = values.pop("sample")
     return Experiment(
@@ -232,6 +238,12 @@ def groups_of(text: str) -> list[str]:
         return [f"attn={kept.attn.name}", f"data={kept.data.name}"]
     except (AttributeError, OmegaConfBaseException, YAMLError) as error:
         raise UserError(f"{UNREADABLE}: {error}") from error
+
+
+def plugins_of(text: str) -> list[str]:
+    """The plug-ins of a stored configuration that can be read."""
+    kept = typing.cast(DictConfig, OmegaConf.create(text))
+    return [str(plugin) for plugin in kept.get("plugins") or ()]
 
 
 def _opener(name: str) -> Callable[..., Any]:

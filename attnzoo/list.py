@@ -13,12 +13,8 @@ def command(arguments: Sequence[str]) -> None:
     parser = commands.Parser("attnzoo list", description="List the variants and what they are.")
     parser.add_argument("pattern", nargs="?", default="*", help="a glob such as 'crossframe*'")
     parser.add_argument("--names", action="store_true", help="names alone, one a line")
-    parser.add_argument(
-        "--plugin", action="append", default=[], help="a file or module of your own mechanisms"
-    )
+    parser.add_plugins()
     given = parser.parse_args(arguments)
-    for plugin in given.plugin:
-        registry.load_plugin(plugin)
     names = registry.list_variants(given.pattern)
     if not names:
         known = ", ".join(registry.list_variants())

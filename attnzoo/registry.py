@@ -12,18 +12,18 @@ import dataclasses
 import fnmatch
 import functools
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, TypeVar
 
-from attnzoo._imports import import_file, imported
-from attnzoo._options import Option, RegistrationError, converted, options_of, suggestion
+from attnzoo._entry import Entry, Kind
+from attnzoo._imports import digest, imported, is_typed_again, loaded_files, place_of, plugin_module
+from attnzoo._options import Option, RegistrationError, converted, cost_code, options_of, suggestion
 from attnzoo.errors import UserError
 
 __all__ = [
@@ -45,67 +45,14 @@ __all__ = [
 ENTRY_POINTS = "attnzoo.attention"
 """The entry-point group by which an installed package offers mechanisms."""
 
-COST_SYMBOLS = ("b", "f", "h", "w", "c")
-"""What a cost expression may use beside the options, `min` and `max`."""
-
+_LOG = logging.getLogger(__name__)
 _C = TypeVar("_C", bound=type)
 _SCHEMA_SUFFIX = "_options"
 
 
-class Kind(Enum):
-    """How the slot carries a mechanism.
-
-    insert: a new layer with norm and residual of its own, identity when inserted;
-    replace: in place of the U-Net's self-attention, with its weights; norm and residual are the
-    block's.
-    """
-
-    insert = "insert"
-    replace = "replace"
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """What a mechanism declares about itself; the tests hold it to every word.
-
-    `last_linear` is a dotted path inside the module (None: it has none, and its slot gets a zero
-    gate). `modules` has one mapping of options for each module that a slot carries; an option
-    named in any of them is fixed by the slot and is no command-line option. `norm` says that the
-    slot puts a LayerNorm before each module; a module that begins with a norm of its own has False.
-    `every_layer` says that in blocks without attention a slot sits behind each ResNet, not only
-    behind the last; both concern kind insert alone. `cost` is an expression in b, f, h, w, c and
-    the options: FLOPs of scores and values of one module, forward, 2 per multiply-add. `place` is
-    `file:line` of the registration.
-    """
-
-    name: str
-    title: str
-    source: str
-    kind: Kind
-    needs_flow: bool
-    min_frames: int
-    last_linear: str | None
-    modules: tuple[Mapping[str, Any], ...]
-    norm: bool
-    every_layer: bool
-    cost: str
-    cls: type
-    options: tuple[Option, ...]
-    place: str
-
-    @property
-    def fixed(self) -> frozenset[str]:
-        """Names of the options that the slot fixes."""
-        return frozenset(key for module in self.modules for key in module)
-
-    @property
-    def free(self) -> tuple[Option, ...]:
-        """The options that are a user's choice."""
-        return tuple(option for option in self.options if option.name not in self.fixed)
-
-
 _entries: dict[str, Entry] = {}
-_loaded_files: dict[Path, ModuleType] = {}
+_broken: dict[str, str] = {}
+"""What is wrong with an entry point, by its name."""
 _discovered = False
 
 
@@ -122,6 +69,9 @@ def register(
     modules: Sequence[Mapping[str, Any]] = ({},),
     norm: bool = True,
     every_layer: bool = False,
+    sees_exactly: bool = True,
+    reference: Callable[..., Any] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
 ) -> Callable[[_C], _C]:
     """Class decorator that enters a mechanism under `name`; see `Entry` for the arguments.
 
@@ -131,14 +81,14 @@ def register(
     Raises:
         RegistrationError: the name is taken; the signature has `*args`, `**kwargs`, an option
             without annotation or default or of another type; `modules` or `cost` use an option
-            that the class does not have.
+            that the class does not have; an expected failure has no reason.
     """
 
     caller = sys._getframe(1)
-    place = _place(caller.f_code.co_filename, caller.f_lineno)
+    place = place_of(caller.f_code.co_filename, caller.f_lineno)
 
     def enter(cls: _C) -> _C:
-        if name in _entries:
+        if name in _entries and not is_typed_again(_entries[name].cls, cls):
             raise RegistrationError(
                 f"the name {name!r} is used twice: {_entries[name].place} and {place}"
             )
@@ -158,7 +108,14 @@ def register(
             cls=cls,
             options=options,
             place=place,
+            sha256=digest(caller.f_code.co_filename),
+            sees_exactly=sees_exactly,
+            reference=reference,
+            expected_failures=dict(expected_failures or {}),
         )
+        for check, reason in entry.expected_failures.items():
+            if not reason.strip():
+                raise RegistrationError(f"{place}: the expected failure of {check!r} has no reason")
         for key in sorted(entry.fixed):
             if key not in {option.name for option in options}:
                 raise RegistrationError(
@@ -178,6 +135,8 @@ def get(name: str) -> Entry:
         UserError: there is none of that name; says which there are, the nearest first.
     """
     _discover()
+    if name not in _entries and name in _broken:
+        raise UserError(_broken[name])
     if name not in _entries:
         raise UserError(f"unknown variant {name!r}{suggestion(name, _entries)}")
     return _entries[name]
@@ -232,24 +191,7 @@ def cost(name: str, *, b: int, f: int, h: int, w: int, c: int, **options: Any) -
 
 def show(name: str) -> str:
     """All that is declared about a mechanism, to be printed."""
-    entry = get(name)
-    frames = f"at least {entry.min_frames} frame" + "s" * (entry.min_frames > 1)
-    count = len(entry.modules)
-    rows = [
-        ("source", entry.source),
-        ("kind", entry.kind.name),
-        ("needs", ("motion flow, " if entry.needs_flow else "") + frames),
-        ("last linear", entry.last_linear or "none"),
-        ("modules", f"{count} per slot" + _listed(entry.modules)),
-        *([("slot", "behind every ResNet where there is no attention")] * entry.every_layer),
-        *([("norm", "the module's own")] * (not entry.norm)),
-        ("cost", f"{entry.cost} FLOPs per module"),
-        ("place", entry.place),
-        *(("option", option.describe(option.name in entry.fixed)) for option in entry.options),
-    ]
-    lines = [f"{entry.name}: {entry.title}", *(f"  {key:<12} {value}" for key, value in rows)]
-    doc = (entry.cls.__doc__ or "").strip().splitlines()
-    return "\n".join([*lines, "", *(line.removeprefix("    ") for line in doc)]).rstrip()
+    return get(name).describe()
 
 
 def load_plugin(path_or_module: str | Path) -> list[str]:
@@ -263,16 +205,27 @@ def load_plugin(path_or_module: str | Path) -> list[str]:
     _discover()
     before = _snapshot()
     try:
-        module = _import_plugin(str(path_or_module))
+        module = plugin_module(str(path_or_module))
+        names = _names_from(module.__name__, before)
+        if not names:
+            raise UserError(f"plugin {str(path_or_module)!r} {_NOTHING}")
     except BaseException:
         _restore(before)  # of a file that fails half-way nothing stays
         raise
-    names = sorted(n for n, entry in _entries.items() if entry.cls.__module__ == module.__name__)
-    if not names:
-        raise UserError(
-            f"plugin {str(path_or_module)!r} registers no mechanism; @attnzoo.register does"
-        )
     return names
+
+
+_NOTHING = "registers no mechanism; @attnzoo.register does"
+
+
+def _names_from(module: str, before: _Snapshot) -> list[str]:
+    """Sorted names that came since, or that the module or one inside it had entered earlier."""
+    inside = f"{module}."
+    return sorted(
+        name
+        for name, entry in _entries.items()
+        if name not in before[0] or f"{entry.cls.__module__}.".startswith(inside)
+    )
 
 
 @contextmanager
@@ -290,14 +243,14 @@ _Snapshot = tuple[dict[str, Entry], dict[Path, ModuleType]]
 
 
 def _snapshot() -> _Snapshot:
-    return dict(_entries), dict(_loaded_files)
+    return dict(_entries), dict(loaded_files)
 
 
 def _restore(snapshot: _Snapshot) -> None:
     _entries.clear()
     _entries.update(snapshot[0])
-    _loaded_files.clear()
-    _loaded_files.update(snapshot[1])
+    loaded_files.clear()
+    loaded_files.update(snapshot[1])
 
 
 def _checked(entry: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,30 +266,15 @@ def _checked(entry: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _cost_code(entry: Entry) -> CodeType:
-    try:
-        code = compile(entry.cost, f"<cost of {entry.name}>", "eval")
-    except SyntaxError as error:
-        raise RegistrationError(f"{entry.place}: cost {entry.cost!r}: {error.msg}") from error
-    known = {*COST_SYMBOLS, "min", "max", *(option.name for option in entry.options)}
-    for symbol in code.co_names:
-        if symbol not in known:
-            raise RegistrationError(
-                f"{entry.place}: cost uses {symbol!r}{suggestion(symbol, known)}"
-            )
-    return code
-
-
-def _listed(modules: Sequence[Mapping[str, Any]]) -> str:
-    if not any(modules):
-        return ""
-    each = (", ".join(f"{key}={value}" for key, value in m.items()) or "as is" for m in modules)
-    return " (" + "; ".join(each) + ")"
+    names = [option.name for option in entry.options]
+    return cost_code(entry.cost, names, entry.place)
 
 
 def _discover() -> None:
     """Imports every entry file and every entry point, once.
 
-    A file that does not import is an error that names it, never a shorter list.
+    A file that does not import is an error that names it, never a shorter list. An entry point
+    that does not is another package's fault: it is told of, and the rest goes on.
     """
     global _discovered
     if _discovered:
@@ -350,33 +288,25 @@ def _discover() -> None:
             if found != 1:
                 raise RegistrationError(f"{file} registers {found} mechanisms, must be one")
         for point in entry_points(group=ENTRY_POINTS):
-            imported(f"{point.name} = {point.value}", point.load)
+            _load_entry_point(point)
     except BaseException:
         _discovered = False
         raise
 
 
-def _import_plugin(text: str) -> Any:
-    if not text.endswith(".py"):
-        return imported(text, functools.partial(importlib.import_module, text))
-    path = Path(text).resolve()
-    if path in _loaded_files:
-        return _loaded_files[path]
-    if not path.is_file():
-        raise UserError(f"plugin {text!r}: no such file")
-    return imported(text, functools.partial(_import_new, path))
-
-
-def _import_new(path: Path) -> ModuleType:
-    module = _loaded_files[path] = import_file(path)
-    return module
-
-
-def _place(file: str, line: int) -> str:
-    package = Path(__file__).parent
-    path = Path(file)
-    inside = path.is_relative_to(package)
-    return f"{path.relative_to(package.parent) if inside else path}:{line}"
+def _load_entry_point(point: EntryPoint) -> None:
+    package = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
+    what = f"entry point {point.name} = {point.value}{package}"
+    before = _snapshot()
+    try:
+        imported(what, point.load)
+        if not _names_from(point.module, before):
+            raise RegistrationError(f"{what} {_NOTHING}")
+    except UserError as error:
+        _restore(before)
+        text = " ".join(str(error).split())
+        _broken[point.name] = text if text.startswith(what) else f"{what}: {text}"
+        _LOG.warning("left out: %s", _broken[point.name])
 
 
 def __getattr__(name: str) -> Any:

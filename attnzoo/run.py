@@ -16,7 +16,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from attnzoo import application, commands, config
+from attnzoo import application, commands, config, registry
 from attnzoo.errors import UserError
 from attnzoo.summary import summary
 from attnzoo.train.files import replacing
@@ -26,8 +26,8 @@ _LOG = logging.getLogger(__name__)
 
 CONFIG, RECORD = "config.yaml", "record.json"
 
-CHANGEABLE = ("device", "workers", "tracker")
-"""What may be said anew when a run goes on; where it computes, not what."""
+CHANGEABLE = ("device", "workers", "tracker", "plugins")
+"""What may be said anew when a run goes on: where it computes and where plug-ins lie, not what."""
 LOGGING = ("hydra.verbose", "hydra.job_logging", "hydra.hydra_logging")
 
 _AUTOCAST = {Precision.fp32: None, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
@@ -86,9 +86,19 @@ def _run(cfg: DictConfig) -> None:
         folder,
         resume=resume,
         profile=partial(profile, precision=_AUTOCAST[experiment.precision]),
-        environment={"hardware": hardware(device), "versions": versions()},
+        environment={
+            "hardware": hardware(device),
+            "versions": versions(),
+            "code": _code(experiment.variant),
+        },
     )
     _LOG.info("%s", summary(record, _shown(folder)))
+
+
+def _code(variant: str) -> dict[str, str | None]:
+    """The file that holds the variant, and the SHA-256 of it as it was loaded."""
+    entry = registry.get(variant)
+    return {"file": entry.place.rpartition(":")[0], "sha256": entry.sha256}
 
 
 def _configuration(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -119,7 +129,18 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
     text = _stored(folder)
     if (folder / RECORD).exists():
         raise _Finished(f"{_shown(folder)}: this run is finished; nothing to do")
-    return [*config.groups_of(text), *overrides, f"hydra.run.dir={_quoted(folder)}"]
+    groups = config.groups_of(text)
+    given = any(o.key_or_group == application.PLUGINS for o in parsed)
+    stored = [] if given else config.plugins_of(text)
+    for plugin in stored:
+        if plugin.endswith(".py") and not Path(plugin).is_file():
+            raise UserError(
+                f"resume={folder}: its plug-in {plugin} is gone; say where it is now, as in "
+                f"resume={folder} +plugins=[{Path(plugin).name}]"
+            )
+    named = ",".join(map(application.quoted, stored))
+    plugins = [f"{application.PLUGINS}=[{named}]"] if stored else []
+    return [*groups, *plugins, *overrides, f"hydra.run.dir={application.quoted(folder)}"]
 
 
 def _stored(folder: Path) -> str:
@@ -144,11 +165,6 @@ def _check_folder(folder: Path) -> None:
         raise UserError(
             f"hydra.run.dir={folder}: cannot be written ({error.strerror}); take another folder"
         ) from error
-
-
-def _quoted(folder: Path) -> str:
-    # Hydra's grammar: anything goes inside quotes, but for the quote itself.
-    return "'" + str(folder).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _shown(folder: Path) -> Path:

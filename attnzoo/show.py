@@ -13,9 +13,7 @@ def command(arguments: Sequence[str]) -> None:
     """Prints source, kind, needs, options and attention cost of the variants named."""
     parser = commands.Parser("attnzoo show", description="Show what a variant is and takes.")
     parser.add_argument("name", nargs="+", help="a variant; `attnzoo list` lists them")
-    parser.add_argument(
-        "--plugin", action="append", default=[], help="a file or module of your own mechanisms"
-    )
+    parser.add_plugins()
     parser.add_argument(
         "--picture",
         type=Path,
@@ -23,8 +21,6 @@ def command(arguments: Sequence[str]) -> None:
         help="also draw which tokens a token attends to, as NAME.png into this folder",
     )
     given = parser.parse_args(arguments)
-    for plugin in given.plugin:
-        registry.load_plugin(plugin)
     print("\n\n".join([registry.show(name) for name in given.name]))
     if given.picture is not None:
         _draw(given.name, given.picture)

@@ -1,9 +1,7 @@
-"""One small U-Net and clips for it, for the tests of inflation, slots and positions."""
+"""One small U-Net, inflated and looked at, for the tests of inflation, slots and positions."""
 
 from __future__ import annotations
 
-import copy
-from functools import cache
 from typing import Any
 
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor, nn
 
 from attnzoo import registry
 from attnzoo.models.inflate import Inflation, inflate
-from attnzoo.motion import Motion
+from attnzoo.testing.small_unet import FRAMES, inputs, motion, stock
 
 VARIANTS = registry.list_variants()
 INSERT = [
@@ -20,45 +18,6 @@ INSERT = [
 ]
 REPLACE = [n for n in VARIANTS if registry.get(n).kind is registry.Kind.replace]
 SAME_MEANING = "crossframe_first"
-FRAMES, SIZE = 4, 8
-
-
-@cache
-def _stock() -> UNet2DConditionModel:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return UNet2DConditionModel(
-            sample_size=SIZE,
-            block_out_channels=(16, 24),
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            layers_per_block=1,
-            norm_num_groups=4,
-            cross_attention_dim=6,
-            attention_head_dim=(2, 3),
-        ).eval()
-
-
-def stock() -> UNet2DConditionModel:
-    """A fresh copy of one small U-Net: transformers at 16 and (mid) 24 channels, head width 8."""
-    return copy.deepcopy(_stock())
-
-
-def motion(clips: int = 2, frames: int = FRAMES, seed: int = 0) -> Motion:
-    g = torch.Generator().manual_seed(seed)
-    flow = 2 * torch.randn((frames, frames, clips, 2, SIZE, SIZE), generator=g)
-    return Motion(lambda k, r: flow[k, r], batch=clips, frames=frames)
-
-
-def inputs(clips: int = 2, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    g = torch.Generator().manual_seed(seed)
-    n = clips * FRAMES
-    times = torch.arange(clips).repeat_interleave(FRAMES) * 100 + 7
-    return (
-        torch.randn((n, 4, SIZE, SIZE), generator=g),
-        times,
-        torch.randn((n, 3, 6), generator=g),
-    )
 
 
 def run(unet: UNet2DConditionModel, clips: int = 2) -> Tensor:

@@ -14,7 +14,7 @@ import pytest
 from command import command
 
 from attnzoo import __main__ as dispatcher
-from attnzoo import commands, registry, run
+from attnzoo import check, commands, new, registry, run
 from attnzoo import list as listing
 from attnzoo.errors import UserError
 
@@ -25,6 +25,8 @@ MAIN = {
     "run": run.command,
     "list": listing.command,
     "show": importlib.import_module("attnzoo.show").command,
+    "new": new.command,
+    "check": check.command,
 }
 
 
@@ -269,7 +271,7 @@ def test_a_fault_of_the_program_is_no_bad_input(job):
         commands.execute(run.command, ["attn=none"])
 
 
-@pytest.mark.parametrize("name", ["list", "show", "run"])
+@pytest.mark.parametrize("name", ["list", "show", "new", "check", "run"])
 def test_help_works_and_that_of_run_lists_the_variants(name, capfd):
     assert status("--help", name=name) == 0
     out = capfd.readouterr().out

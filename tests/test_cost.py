@@ -61,6 +61,11 @@ def test_products_are_counted_by_module() -> None:
     assert counted["Global"] == counted["Sequential"] == 2 * 5 * (8 * 16 + 16 * 4)
 
 
+def test_what_has_no_product_costs_none() -> None:
+    x = torch.randn(5, 8)
+    assert flops(lambda: x * 2)["Global"] == 0
+
+
 def test_peak_memory_of_a_known_case() -> None:
     x = torch.zeros(MIB)
 

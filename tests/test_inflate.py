@@ -9,7 +9,6 @@ import pytest
 import torch
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from small_unet import (
-    FRAMES,
     INSERT,
     REPLACE,
     SAME_MEANING,
@@ -17,17 +16,15 @@ from small_unet import (
     assert_same,
     disturb,
     inflated,
-    inputs,
-    motion,
     run,
     snapshot,
-    stock,
 )
 from torch import nn
 
 from attnzoo import registry
 from attnzoo.models.inflate import Slots, Stack, inflate
 from attnzoo.models.slots import InsertSlot
+from attnzoo.testing.small_unet import FRAMES, inputs, motion, stock
 
 
 @pytest.mark.parametrize("stack", Stack)

@@ -19,7 +19,7 @@ QUERY = (3, 2, 4)
 
 
 def seen_by_gradient(modules, flow) -> torch.Tensor:
-    x = torch.randn(1, *SHAPE, 4, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(1, *SHAPE, 8, dtype=torch.float64, requires_grad=True)
     y = x
     for module in modules:
         y = y + module.double()(y, flow=flow)
@@ -33,7 +33,7 @@ def test_a_slots_field_is_what_its_modules_reach_one_after_the_other(name: str) 
     torch.manual_seed(0)
     entry = registry.get(name)
     flow = drift(*SHAPE) if entry.needs_flow else None
-    modules = [registry.create(name, 4, 2, **fixed) for fixed in entry.modules]
+    modules = [registry.create(name, 8, 2, **fixed) for fixed in entry.modules]
     expected = seen_by_gradient(modules, flow)
     if len(modules) == 1:
         assert torch.equal(attnzoo.receptive_field(name, QUERY, SHAPE, flow=flow), expected)

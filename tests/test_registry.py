@@ -325,6 +325,7 @@ def test_an_entry_file_that_does_not_import_is_named(tmp_path):
     for part in (
         "__init__.py",
         "registry.py",
+        "_entry.py",
         "_options.py",
         "_imports.py",
         "errors.py",

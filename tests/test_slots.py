@@ -9,25 +9,14 @@ from typing import Any
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from small_unet import (
-    FRAMES,
-    SIZE,
-    VARIANTS,
-    assert_same,
-    disturb,
-    inflated,
-    inputs,
-    motion,
-    run,
-    snapshot,
-    stock,
-)
+from small_unet import VARIANTS, assert_same, disturb, inflated, run, snapshot
 from torch import Tensor, nn
 
 from attnzoo import registry
 from attnzoo.errors import UserError
 from attnzoo.models.inflate import Slots, Stack, inflate
 from attnzoo.models.slots import InsertSlot, ReplaceSlot
+from attnzoo.testing.small_unet import FRAMES, SIZE, inputs, motion, stock
 
 
 def test_channels_last_stays_channels_last() -> None:

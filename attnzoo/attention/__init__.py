@@ -1,1 +1,8 @@
-"""Mechanisms, one file each. Files that begin with an underscore hold what they share."""
+"""Mechanisms, one file each. Files that begin with an underscore hold what they share.
+
+What one from elsewhere is made of can be imported from here.
+"""
+
+from attnzoo.attention._mechanism import Mechanism, Query, Shape, attention
+
+__all__ = ["Mechanism", "Query", "Shape", "attention"]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     last_linear="to_out",
     modules=({"shift": False}, {"shift": True}),
     cost="4*b*f*h*w*c*min(size[0],f)*min(size[1],h)*min(size[2],w)",
+    expected_failures={
+        "compile_fullgraph": "index maps are made outside the graph, whose inputs they are"
+    },
 )
 class SubspaceAttention(SubspaceMechanism):
     """A token attends to the tokens of its subspace, a window of `size` (frames, rows, columns).

@@ -30,6 +30,9 @@ from attnzoo.registry import Kind, register
     last_linear="to_out",
     modules=({"shift": False}, {"shift": True}),
     cost="4*b*f*h*w*c*min(size[0],f)*min(size[1],h)*min(size[2],w)",
+    expected_failures={
+        "compile_fullgraph": "index maps are made outside the graph, whose inputs they are"
+    },
 )
 class FlowSubspaceAttention(SubspaceMechanism):
     """`stsa` on a clip whose patches were moved along the flow to where they are in the middle.

@@ -38,12 +38,14 @@ def receptive_field(
         raise UserError(f"shape={shape}: must be three positive numbers (frames, rows, columns)")
     if len(query) != 3 or any(not 0 <= at < n for at, n in zip(query, shape, strict=True)):
         raise UserError(f"query={query}: must lie within the clip, from (0, 0, 0) below {shape}")
-    module = registry.create(name, 1, 1, **options)
-    if flow is None:
-        return torch.as_tensor(module.sees(query, shape))
-    if not registry.get(name).needs_flow:
+    if flow is not None and not registry.get(name).needs_flow:
         raise UserError(f"{name} follows no motion: leave flow out")
-    return torch.as_tensor(module.sees(query, shape, flow=flow))
+    return _seen(registry.create(name, **options), query, shape, flow)
+
+
+def _seen(module: Any, query: Token, shape: Token, flow: Motion | Tensor | None) -> Tensor:
+    follows = {} if flow is None else {"flow": flow}
+    return torch.as_tensor(module.sees(query, shape, **follows))
 
 
 def slot_receptive_field(
@@ -59,10 +61,9 @@ def slot_receptive_field(
     reached = torch.zeros(shape, dtype=torch.bool)
     reached[query] = True
     for fixed in reversed(registry.get(name).modules):
+        module = registry.create(name, **fixed, **options)
         for token in torch.nonzero(reached).tolist():
-            reached |= receptive_field(
-                name, (token[0], token[1], token[2]), shape, flow=flow, **fixed, **options
-            )
+            reached |= _seen(module, (token[0], token[1], token[2]), shape, flow)
     return reached
 
 

@@ -113,7 +113,7 @@ class Checkpoints:
         """The newest that can be read; None if there is none.
 
         Raises:
-            UserError: it was made with other settings or other data.
+            UserError: it was made with other settings, data or code of a plug-in.
         """
         for path in self.newest_first():
             try:
@@ -123,7 +123,10 @@ class Checkpoints:
                 _LOG.warning("%s cannot be read (%s): taking the one before", path, error)
                 continue
             if snapshot.progress.identity != identity:
-                raise UserError(f"{path} was made with other settings or data: take a new folder")
+                raise UserError(
+                    f"{path} was made with other settings or data, or another version of the "
+                    "plug-in: take a new folder"
+                )
             return snapshot
         return None
 

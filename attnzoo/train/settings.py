@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+from attnzoo import registry
 from attnzoo.errors import UserError
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
@@ -151,8 +152,14 @@ class Experiment:
                 raise UserError(f"train.{name}={getattr(train, name)}: must be from 0 to 1")
 
     def identity(self, split_hash: str) -> str:
-        """SHA-256 of all that decides the weights; equal for runs that may continue each other."""
+        """SHA-256 of all that decides the weights; equal for runs that may continue each other.
+
+        The file of a plug-in belongs to it: it may be edited between two parts of a run.
+        """
         decides = plain(self)
+        entry = registry.get(self.variant)
+        if not entry.built_in:
+            decides["code"] = entry.sha256
         for name in ("device", "tracker", "workers", "sampling"):
             del decides[name]
         del decides["training"]["checkpoint_seconds"]
