@@ -278,6 +278,7 @@ def test_other_processes_know_it_too():
     assert "ATTNZOO_PLUGINS" not in os.environ
 
 
+@pytest.mark.slow
 def test_a_new_variant_is_trained_as_it_is(tmp_path):
     done = command("new", "my_attention", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
