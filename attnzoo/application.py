@@ -80,7 +80,7 @@ def launch(
         elif args.help or args.cfg:
             _composed(args.overrides, args.config_dir)
         failures: list[UserError] = []
-        with _raising():
+        with _raising(), config.inherited(plugins_of(args.overrides)):
             _run_hydra(
                 args=args,
                 args_parser=parser,

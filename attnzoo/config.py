@@ -12,8 +12,10 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import os
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -246,6 +248,25 @@ def plugins_of(text: str) -> list[str]:
     return [str(plugin) for plugin in kept.get("plugins") or ()]
 
 
+@contextmanager
+def inherited(plugins: Sequence[str]) -> Iterator[None]:
+    """Processes that are started meanwhile load these plug-ins before they read a configuration.
+
+    A launcher may send jobs to other processes; what a configuration holds is looked up there.
+    """
+    before = os.environ.get(_INHERITED)
+    os.environ[_INHERITED] = os.pathsep.join(plugins)
+    try:
+        yield
+    finally:
+        del os.environ[_INHERITED]
+        if before is not None:
+            os.environ[_INHERITED] = before
+
+
+_INHERITED = "ATTNZOO_PLUGINS"
+
+
 def _opener(name: str) -> Callable[..., Any]:
     module, _, function = DATA[name].partition(":")
     opener: Callable[..., Any] = getattr(importlib.import_module(module), function)
@@ -289,3 +310,7 @@ def _variants() -> str:
     # `$` would be a placeholder of Hydra's template.
     rows = [f"  {name:<{width}}  {registry.get(name).title}".replace("$", "") for name in names]
     return "\n".join(rows)
+
+
+for _plugin in filter(None, os.environ.get(_INHERITED, "").split(os.pathsep)):
+    registry.load_plugin(_plugin)

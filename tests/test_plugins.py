@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import pickle
+import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from command import TINY, command
+from command import TINY, command, environment
+from omegaconf import OmegaConf
 
 import attnzoo
 from attnzoo import commands, config, registry, run
@@ -245,6 +249,36 @@ def test_a_cell_that_is_run_again_replaces_what_it_entered(monkeypatch):
         cell("another")
 
 
+CHOICE = """
+from enum import Enum
+
+class Way(Enum):
+    up = "up"
+    down = "down"
+"""
+
+
+def test_other_processes_know_it_too():
+    """As launchers have it that send jobs away: by pickle, to an interpreter of its own."""
+    text = MINE.replace("NAME", "mine").replace("factor: float = 2.0", "way: Way = Way.up")
+    text = CHOICE + text.replace("(channels,), factor", "(channels,), 1.0")
+    Path("mine.py").write_text(text)
+    registry.load_plugin("mine.py")
+    node = OmegaConf.merge(OmegaConf.structured(registry.schema("mine")), {"way": "down"})
+    # The root of a configuration, of type Run, comes before what is in it.
+    Path("kept.pickle").write_bytes(pickle.dumps((config.Run, node)))
+    code = (
+        "import pathlib, pickle; print(pickle.loads(pathlib.Path('kept.pickle').read_bytes())[1])"
+    )
+    with config.inherited([str(Path("mine.py").absolute())]):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
+        )
+    assert (done.stdout, done.stderr) == ("{'name': 'mine', 'way': <Way.down: 'down'>}\n", "")
+    assert "ATTNZOO_PLUGINS" not in os.environ
+
+
+@pytest.mark.slow
 def test_a_new_variant_is_trained_as_it_is(tmp_path):
     done = command("new", "my_attention", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
