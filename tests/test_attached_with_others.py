@@ -10,7 +10,18 @@ import pytest
 import torch
 from accelerate import cpu_offload, cpu_offload_with_hook
 from accelerate.hooks import remove_hook_from_submodules
-from attached import FRAMES, assert_same, disturb, everything, motion_unet, noise, run, unet
+from attached import (
+    FRAMES,
+    assert_same,
+    disturb,
+    everything,
+    motion_unet,
+    noise,
+    run,
+    seeded,
+    unet,
+)
+from diffusers import UNet2DConditionModel
 from peft import LoraConfig
 
 import attnzoo
@@ -102,41 +113,56 @@ def test_lora_that_is_fused_into_what_goes() -> None:
     torch.testing.assert_close(run(model), expected, atol=1e-5, rtol=1e-5)
 
 
-WHOLE_GRAPH = [n for n in VARIANTS if not n.startswith("stsa")]
-"""All but those whose index maps are made outside of graphs and enter them as inputs."""
+def one_transformer() -> Any:
+    """Little to compile."""
+    return seeded(
+        lambda: UNet2DConditionModel(
+            block_out_channels=(16,), down_block_types=("CrossAttnDownBlock2D",),
+            up_block_types=("UpBlock2D",), mid_block_type=None, layers_per_block=1,
+            norm_num_groups=4, cross_attention_dim=6, attention_head_dim=2,
+        )
+    )  # fmt: skip
 
 
-@each_variant
+@pytest.mark.parametrize("name", ["crossframe_first", "motion_module", "stsa_flow"])
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_compiled(name: str) -> None:
-    model = unet()
-    plain = run(model)
+    """As one graph, but for `stsa*`, whose index maps are made outside and enter as inputs."""
+    model = one_transformer()
+    attachment = attnzoo.attach(model, name, frames=FRAMES)
+    disturb(attachment)
     torch._dynamo.reset()
-    compiled = torch.compile(model, backend="eager", fullgraph=name in WHOLE_GRAPH)
-    torch.testing.assert_close(run(compiled), plain)
-    disturb(attnzoo.attach(compiled, name, frames=FRAMES))
+    compiled = torch.compile(model, backend="eager", fullgraph=not attachment.inflation.needs.flow)
     for seed in (0, 1):
         with attnzoo.motion(motion()):
             expected = run(model, seed=seed)
             torch.testing.assert_close(run(compiled, seed=seed), expected)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_compiled_model_notices_what_comes_and_goes(in_place: bool) -> None:
+    model = one_transformer()
+    plain = run(model)
+    torch._dynamo.reset()
+    if in_place:
+        model.compile(backend="eager")
+        compiled = model
+    else:
+        compiled = torch.compile(model, backend="eager")
+    torch.testing.assert_close(run(compiled), plain)
+    disturb(attnzoo.attach(compiled, "temporal", frames=FRAMES))
+    assert not torch.allclose(run(compiled), plain)
     attnzoo.detach(compiled)
     torch.testing.assert_close(run(compiled), plain)
 
 
-def test_compiled_in_place() -> None:
-    model = unet()
-    plain = run(model)
-    model.compile(backend="eager")
-    run(model)
-    disturb(attnzoo.attach(model, "temporal", frames=FRAMES))
-    assert not torch.allclose(run(model), plain)
-    attnzoo.detach(model)
-    torch.testing.assert_close(run(model), plain)
+CHECKPOINTED = [(name, unet, False) for name in VARIANTS]
+CHECKPOINTED += [(name, unet, True) for name in ("motion_module", "crossframe_first")]
+CHECKPOINTED += [(name, motion_unet, True) for name in ("stsa_flow", "crossframe_first")]
 
 
-@pytest.mark.parametrize("make", [unet, motion_unet])
-@pytest.mark.parametrize("first", [False, True], ids=["attached_first", "checkpointing_first"])
-@each_variant
-def test_gradient_checkpointing(name: str, first: bool, make: Any) -> None:
+@pytest.mark.parametrize(("name", "make", "first"), CHECKPOINTED)
+def test_gradient_checkpointing(name: str, make: Any, first: bool) -> None:
     """The backward runs behind the `with`, and still follows the motion of its forward."""
     model = make().train()
     other = copy.deepcopy(model)

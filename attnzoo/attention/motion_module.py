@@ -73,7 +73,7 @@ class MotionModule(Mechanism):
         self.motion_heads = motion_heads
         self.groups = groups
         self.statistics = statistics
-        self.norm = nn.GroupNorm(math.gcd(groups, channels), channels, eps=1e-6)
+        self.norm = _GroupNorm(math.gcd(groups, channels), channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels)
         self.transformer_blocks = nn.ModuleList(
             [_Block(channels, motion_heads) for _ in range(blocks)]
@@ -94,16 +94,19 @@ class MotionModule(Mechanism):
 
     def _normed(self, x: Tensor) -> Tensor:
         merged = x if self.statistics is Statistics.clip else x.flatten(0, 1)
-        norm = self.norm
-        # Not F.group_norm, which refuses a clip of one token in groups of one channel.
-        normed = torch.group_norm(
-            merged.movedim(-1, 1).contiguous(), norm.num_groups, norm.weight, norm.bias, norm.eps
-        )
+        normed: Tensor = self.norm(merged.movedim(-1, 1).contiguous())
         return normed.movedim(1, -1).reshape(x.shape)
 
     def sees(self, query: Query, shape: Shape) -> Tensor:
         """Everything, through the norm's statistics."""
         return torch.ones(shape, dtype=torch.bool)
+
+
+class _GroupNorm(nn.GroupNorm):
+    """Also of a clip of one token in groups of one channel, which `F.group_norm` refuses."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class _Block(nn.Module):

@@ -57,6 +57,8 @@ def share(module: nn.Module, original: nn.Module) -> None:
     """Puts the adapters of `original` on the layers of `module` too, the very same weights."""
     for path, layer in list(wrapped(original)):
         twin = copy.copy(layer)
+        # Merging happens in the base layer, which is not shared, so its record is not either.
+        twin.merged_adapters = list(layer.merged_adapters)
         twin.__dict__["_modules"] = {**layer._modules, "base_layer": module.get_submodule(path)}
         module.set_submodule(path, twin)
 
