@@ -266,6 +266,16 @@ def test_a_copy_has_its_own_attachment() -> None:
         assert_same(before, everything(model))
 
 
+def test_a_copy_follows_motion_by_itself() -> None:
+    model = unet()
+    disturb(attnzoo.attach(model, "stsa_flow", size=(2, 2, 2), frames=FRAMES))
+    twin = copy.deepcopy(model)
+    with attnzoo.motion(a_motion()):
+        assert torch.equal(run(twin), run(model))
+    with pytest.raises(UserError, match="attn=stsa_flow needs flow"):
+        run(twin)
+
+
 def pipeline(model: Any) -> StableDiffusionPipeline:
     vae = AutoencoderKL(
         block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,

@@ -86,7 +86,7 @@ class ClipContext:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ClipContext:
         """A context of its own for a copied U-Net; motion is only ever read, so it is shared."""
-        return ClipContext(self.frames, self.motion)
+        return type(self)(self.frames, self.motion)
 
 
 @dataclass(frozen=True)
