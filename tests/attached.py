@@ -9,6 +9,7 @@ from diffusers import ControlNetModel, UNet2DConditionModel, UNetMotionModel
 from torch import Tensor, nn
 
 from attnzoo.models.attach import Attachment
+from attnzoo.motion import Motion
 
 FRAMES, H, W = 4, 4, 6
 LEVELS: dict[str, Any] = dict(
@@ -61,6 +62,11 @@ def motion_unet(**settings: Any) -> Any:
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def motion(clips: int = 2, seed: int = 0) -> Motion:
+    flow = 2 * noise(clips, FRAMES - 1, 2, 8, 12, seed=seed)
+    return Motion.consecutive(flow, -flow)
 
 
 def run(model: Any, clips: int = 2, h: int = H, w: int = W, seed: int = 0) -> Tensor:

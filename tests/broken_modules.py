@@ -198,6 +198,23 @@ class MovesWithoutSayingSo(Sound):
         return delta
 
 
+class NarrowWithoutFlow(Sound):
+    """Follows motion; says without it that a token sees its own frame alone."""
+
+    def forward(self, x: Tensor, *, flow: Any = None) -> Tensor:
+        if flow is None:
+            raise UserError("mine needs the clip's motion")
+        moved = flow.to([0] * x.shape[1], *x.shape[2:4]).square().mean((1, 2, 3, 4))
+        return super().forward(x) * (1 + moved.to(x.dtype).view(-1, 1, 1, 1, 1))
+
+    def sees(
+        self, query: tuple[int, int, int], shape: tuple[int, int, int], *, flow: object = None
+    ) -> Tensor:
+        mask = super().sees(query, shape)
+        own = (torch.arange(shape[0]) == query[0])[:, None, None]
+        return mask & own if flow is None else mask
+
+
 class NeedsThreeFrames(Sound):
     def delta(self, x: Tensor) -> Tensor:
         if x.shape[1] < 3:
@@ -272,6 +289,12 @@ BROKEN = [
     Broken("batch_independence", LeaksBetweenClips, "delta to be that of the clip alone"),
     Broken("receptive_field", SeesTheFuture, "no token outside sees; came a gradient at (1,0,0)"),
     Broken("receptive_field", ClaimsTooMuch, "no gradient at (0,0,1), (0,0,2), (0,0,3) and 52"),
+    Broken(
+        "receptive_field",
+        NarrowWithoutFlow,
+        "outside sees without flow; came a gradient at (1,0,0)",
+        about={"needs_flow": True},
+    ),
     Broken("reference", Sound, "the reference's delta", about={"reference": unscaled}),
     Broken(
         "determinism",

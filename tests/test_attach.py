@@ -16,6 +16,7 @@ from attached import (
     controlnet,
     disturb,
     everything,
+    motion,
     motion_unet,
     noise,
     run,
@@ -35,11 +36,6 @@ each_variant = pytest.mark.parametrize("name", VARIANTS)
 each_model = pytest.mark.parametrize("make", MODELS, ids=["unet", "controlnet", "motion_unet"])
 
 
-def a_motion(clips: int = 2, seed: int = 0) -> attnzoo.Motion:
-    flow = 2 * noise(clips, FRAMES - 1, 2, 8, 12, seed=seed)
-    return attnzoo.Motion.consecutive(flow, -flow)
-
-
 @each_model
 @each_variant
 def test_after_detach_the_model_is_bit_for_bit_what_it_was(
@@ -51,7 +47,7 @@ def test_after_detach_the_model_is_bit_for_bit_what_it_was(
     before, output = everything(model), run(model)
     attachment = attnzoo.attach(model, name, frames=FRAMES)
     disturb(attachment)
-    with attnzoo.motion(a_motion()):
+    with attnzoo.motion(motion()):
         changed = run(model)
     assert torch.equal(changed, output) == (name == "none" and make is not motion_unet)
     attnzoo.detach(model)
@@ -68,11 +64,11 @@ def test_insertion_is_the_identity_at_any_size_and_batch(name: str) -> None:
     model, plain = unet(), unet()
     attachment = attnzoo.attach(model, name, frames=FRAMES)
     for clips, h, w in ((1, 4, 6), (3, 8, 4), (2, 2, 10)):
-        with attnzoo.motion(a_motion(clips)):
+        with attnzoo.motion(motion(clips)):
             assert torch.equal(run(model, clips, h, w), run(plain, clips, h, w))
     disturb(attachment)
     for clips, h, w in ((1, 4, 6), (3, 8, 4), (2, 2, 10)):
-        with attnzoo.motion(a_motion(clips)):
+        with attnzoo.motion(motion(clips)):
             assert run(model, clips, h, w).isfinite().all()
 
 
@@ -81,7 +77,7 @@ def test_guidance_doubles_the_clips(name: str) -> None:
     model = unet()
     disturb(attnzoo.attach(model, name, frames=FRAMES))
     images, text = noise(2 * FRAMES, 4, 4, 6), noise(2 * FRAMES, 3, 6, seed=1)
-    with attnzoo.motion(a_motion()), torch.no_grad():
+    with attnzoo.motion(motion()), torch.no_grad():
         once = model(images, 7, text).sample
         twice = model(torch.cat([images] * 2), 7, torch.cat([text] * 2)).sample
     torch.testing.assert_close(twice, torch.cat([once] * 2), atol=1e-5, rtol=1e-5)
@@ -188,9 +184,9 @@ def test_motion_is_followed_inside_the_context_alone() -> None:
     disturb(attnzoo.attach(model, "stsa_flow", size=(2, 2, 2), frames=FRAMES))
     with pytest.raises(UserError, match="attn=stsa_flow needs flow"):
         run(model)
-    with attnzoo.motion(a_motion(seed=0)):
+    with attnzoo.motion(motion(seed=0)):
         one = run(model)
-        with attnzoo.motion(a_motion(seed=5)):
+        with attnzoo.motion(motion(seed=5)):
             other = run(model)
         assert torch.equal(run(model), one) and not torch.allclose(one, other)
     with pytest.raises(UserError, match="attn=stsa_flow needs flow"):
@@ -270,7 +266,7 @@ def test_a_copy_follows_motion_by_itself() -> None:
     model = unet()
     disturb(attnzoo.attach(model, "stsa_flow", size=(2, 2, 2), frames=FRAMES))
     twin = copy.deepcopy(model)
-    with attnzoo.motion(a_motion()):
+    with attnzoo.motion(motion()):
         assert torch.equal(run(twin), run(model))
     with pytest.raises(UserError, match="attn=stsa_flow needs flow"):
         run(twin)
@@ -304,7 +300,7 @@ def test_a_whole_pipeline_with_guidance() -> None:
     pipe = pipeline(model)
     before, plain = everything(model), sampled(pipe)
     attachment = attnzoo.attach(pipe, "stsa_flow", size=(2, 2, 2), frames=FRAMES)
-    with attnzoo.motion(a_motion(1)):
+    with attnzoo.motion(motion(1)):
         assert torch.equal(sampled(pipe), plain)
         disturb(attachment)
         moved = sampled(pipe)

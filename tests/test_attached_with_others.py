@@ -15,6 +15,7 @@ from attached import (
     assert_same,
     disturb,
     everything,
+    motion,
     motion_unet,
     noise,
     run,
@@ -29,11 +30,6 @@ from attnzoo import UserError, registry
 
 VARIANTS = [n for n in registry.list_variants() if registry.get(n).modules]
 each_variant = pytest.mark.parametrize("name", VARIANTS)
-
-
-def motion() -> attnzoo.Motion:
-    flow = 2 * noise(2, FRAMES - 1, 2, 8, 12)
-    return attnzoo.Motion.consecutive(flow, -flow)
 
 
 def lora(*more: str) -> LoraConfig:

@@ -16,7 +16,7 @@ from attnzoo.errors import UserError
 from attnzoo.registry import Kind
 from attnzoo.testing import check_attention
 from attnzoo.testing.reference import reference_of
-from attnzoo.testing.subject import clip
+from attnzoo.testing.subject import Subject, clip
 
 NAMES = registry.list_variants()
 C, HEADS = 8, 2
@@ -46,6 +46,7 @@ def test_all_entries_are_here():
 
 def test_every_last_linear_is_linear():
     for entry in map(registry.get, NAMES):
+        assert entry.title and entry.source
         module = entry.cls(C, HEADS)
         if entry.last_linear is not None:
             assert isinstance(module.get_submodule(entry.last_linear), nn.Linear)
@@ -56,6 +57,21 @@ def test_every_last_linear_is_linear():
 def test_without_motion_the_one_that_needs_it_says_so():
     with pytest.raises(UserError, match="stsa_flow needs the clip's motion"):
         registry.create("stsa_flow", C, HEADS)(clip().float())
+
+
+@each_entry
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(shape=st.tuples(st.integers(1, 2), *[st.integers(1, 9)] * 3), data=st.data())
+def test_takes_any_size(name, shape, data):
+    subject = Subject(registry.get(name))
+    shape = (shape[0], max(shape[1], subject.entry.min_frames), *shape[2:])
+    case = data.draw(st.sampled_from(subject.cases))
+    module, flow = case.module(torch.float32), case.motion(shape)
+    x = clip(shape, dtype=torch.float32)
+    delta = module(x, flow=flow)
+    assert delta.shape == x.shape and delta.dtype == x.dtype and delta.isfinite().all()
+    strided = x.transpose(2, 3).contiguous().transpose(2, 3)
+    torch.testing.assert_close(module(strided, flow=flow), delta)
 
 
 @each_entry

@@ -14,8 +14,8 @@ from attached import (
     controlnet,
     disturb,
     everything,
+    motion,
     motion_unet,
-    noise,
     run,
     unet,
 )
@@ -28,11 +28,6 @@ from attnzoo import UserError, registry
 from attnzoo.models.storage import CARD, DESCRIPTION, WEIGHTS
 
 VARIANTS = registry.list_variants()
-
-
-def motion() -> attnzoo.Motion:
-    flow = 2 * noise(2, FRAMES - 1, 2, 8, 12)
-    return attnzoo.Motion.consecutive(flow, -flow)
 
 
 def saved(folder: Path, name: str = "temporal", make: Any = unet, **settings: Any) -> Any:

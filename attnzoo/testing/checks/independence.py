@@ -29,7 +29,10 @@ def batch_independence(subject: Subject) -> None:
 
 
 def receptive_field(subject: Subject) -> None:
-    """A delta has a gradient to the tokens that `sees` names, to no other, and to all of them."""
+    """A delta has a gradient to the tokens that `sees` names, to no other, and to all of them.
+
+    Where `sees` takes a flow it must be exact with it, and without it name all that may be seen.
+    """
     for case in subject.cases:
         module, x, motion = case.module(), clip()[:1].requires_grad_(), alone(case.motion(), 0)
         delta, weight = module(x, flow=motion), clip(seed=3)[:1]
@@ -37,6 +40,7 @@ def receptive_field(subject: Subject) -> None:
         given = {"flow": motion} if knows_flow else {}
         for query in itertools.product(*map(range, SHAPE[1:])):
             declared = module.sees(query, SHAPE[1:], **given)
+            bound = module.sees(query, SHAPE[1:])
             if declared.dtype is not torch.bool or declared.shape != SHAPE[1:]:
                 came = f"{declared.dtype} {list(declared.shape)}"
                 raise case.fail(f"sees to give bool {list(SHAPE[1:])}", came, "sees")
@@ -46,11 +50,18 @@ def receptive_field(subject: Subject) -> None:
                 (gradient,) = torch.autograd.grad(
                     (delta[at] * weight[at]).sum(), x, retain_graph=True
                 )
-            _compare(case, query, gradient[0].abs().amax(-1) > 0, declared)
+            seen = gradient[0].abs().amax(-1) > 0
+            _compare(case, query, seen, declared)
+            if (seen & ~bound).any():
+                raise case.fail(
+                    f"{_asked(query)} to depend on no token outside sees without flow",
+                    "a gradient at " + _tokens(seen & ~bound),
+                    "sees",
+                )
 
 
 def _compare(case: Case, query: tuple[int, ...], seen: Tensor, declared: Tensor) -> None:
-    asked = "the delta at (frame, row, column) = " + _token(query)
+    asked = _asked(query)
     if (seen & ~declared).any():
         raise case.fail(
             f"{asked} to depend on no token outside sees",
@@ -63,6 +74,10 @@ def _compare(case: Case, query: tuple[int, ...], seen: Tensor, declared: Tensor)
             "no gradient at " + _tokens(declared & ~seen),
             "sees",
         )
+
+
+def _asked(query: tuple[int, ...]) -> str:
+    return "the delta at (frame, row, column) = " + _token(query)
 
 
 def _tokens(mask: Tensor) -> str:
