@@ -35,7 +35,7 @@ def can_stream(x: Tensor, to_qkv: nn.Linear, to_out: nn.Linear) -> bool:
     return (
         x.device.type == "cpu"
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined]
         and not torch._C._are_functorch_transforms_active()
         and all(map(_is_plain, (to_qkv, to_out)))
     )
@@ -164,7 +164,7 @@ class _Streamed(torch.autograd.Function):
         return delta
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, w_qkv, w_out, table, *kept = ctx.saved_tensors
         plan, wanted = ctx.plan, ctx.needs_input_grad[2:]

@@ -195,9 +195,7 @@ def _offsets(form: Shape, size: Size, device: torch.device) -> Tensor:
     Made from coordinates with the offsets of the full size, so that a smaller window reads the
     entries of the same displacements.
     """
-    axes = torch.meshgrid(
-        *(torch.arange(length, device=device) for length in form), indexing="ij"
-    )
+    axes = torch.meshgrid(*(torch.arange(length, device=device) for length in form), indexing="ij")
     place = torch.stack([axis.flatten() for axis in axes])
     apart = place[:, :, None] - place[:, None, :]
     index = torch.zeros_like(apart[0])
