@@ -44,7 +44,7 @@ class SubspaceAttention(SubspaceMechanism):
         bias: Bias = Bias.none,
         backend: Backend = Backend.auto,
     ) -> None:
-        """Options: the window's `size`, `shift` by half of it, `bias` by displacement, `backend`."""
+        """Options: the window's `size`, `shift` by half, `bias` by displacement, `backend`."""
         super().__init__(channels, heads, size=size, shift=shift, bias=bias, backend=backend)
 
     def forward(self, x: Tensor, *, flow: Motion | Tensor | None = None) -> Tensor:
