@@ -67,7 +67,7 @@ def streamed(
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         delta: Tensor = _Streamed.apply(plan, heads, *tensors)
         return delta
-    return _run(plan, heads, *tensors, kept=None)
+    return _run(plan, heads, *tensors)
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,12 @@ class _Piece:
         if table is None or self.group.offsets is None:
             return None
         return table[self.group.offsets].permute(2, 0, 1).unsqueeze(0)
+
+    def write(self, result: Tensor, delta: Tensor) -> None:
+        """Puts the result's rows where tokens read them."""
+        if self.found is not None:
+            result = result.index_select(0, self.found)
+        delta.index_copy_(0, self.places, result)
 
 
 def _pieces(plan: Plan) -> Iterator[_Piece]:
@@ -124,24 +130,25 @@ def _run(
     w_out: Tensor,
     b_out: Tensor | None,
     table: Tensor | None,
-    kept: list[Tensor] | None,
 ) -> Tensor:
-    """The delta; to `kept` go qkv, result and log-sum-exp of each piece."""
+    """The delta, of which nothing is kept: the pieces share their memory."""
     delta = torch.empty_like(x, memory_format=torch.contiguous_format)
-    for piece in _pieces(plan):
-        rows = x.index_select(0, plan.gather.index[piece.begin : piece.end])
-        qkv = F.linear(rows, w_qkv)
-        q, k, v = piece.split(qkv, heads)
-        mask = piece.bias(table)
-        if kept is None:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    pieces = list(_pieces(plan))
+    longest = max(piece.end - piece.begin for piece in pieces)
+    rows, result = (x.new_empty(longest, x.shape[1]) for _ in range(2))
+    qkv = x.new_empty(longest, w_qkv.shape[0])
+    for piece in pieces:
+        n = piece.end - piece.begin
+        torch.index_select(x, 0, plan.gather.index[piece.begin : piece.end], out=rows[:n])
+        torch.mm(rows[:n], w_qkv.t(), out=qkv[:n])
+        q, k, v = piece.split(qkv[:n], heads)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=piece.bias(table))
+        joined = out.transpose(1, 2).reshape(n, x.shape[1])
+        if b_out is None:
+            torch.mm(joined, w_out.t(), out=result[:n])
         else:
-            out, logsumexp = _forward(q, k, v, attn_mask=mask)
-            kept += [qkv, out, logsumexp]
-        result = F.linear(out.transpose(1, 2).reshape(rows.shape), w_out, b_out)
-        if piece.found is not None:
-            result = result.index_select(0, piece.found)
-        delta.index_copy_(0, piece.places, result)
+            torch.addmm(b_out, joined, w_out.t(), out=result[:n])
+        piece.write(result[:n], delta)
     return delta
 
 
@@ -158,7 +165,15 @@ class _Streamed(torch.autograd.Function):
         table: Tensor | None,
     ) -> Tensor:
         kept: list[Tensor] = []
-        delta = _run(plan, heads, x, w_qkv, w_out, b_out, table, kept)
+        delta = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for piece in _pieces(plan):
+            rows = x.index_select(0, plan.gather.index[piece.begin : piece.end])
+            qkv = F.linear(rows, w_qkv)
+            q, k, v = piece.split(qkv, heads)
+            out, logsumexp = _forward(q, k, v, attn_mask=piece.bias(table))
+            joined = out.transpose(1, 2).reshape(rows.shape)
+            piece.write(F.linear(joined, w_out, b_out), delta)
+            kept += [qkv, out, logsumexp]
         ctx.plan, ctx.heads = plan, heads
         ctx.save_for_backward(x, w_qkv, w_out, table, *kept)
         return delta
