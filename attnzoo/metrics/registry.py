@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from importlib.metadata import EntryPoint, entry_points
@@ -90,14 +90,14 @@ class WeightFile:
 class Network:
     """A network that a metric looks through.
 
-    `load(file, device)` gives it in evaluation mode without gradients; `file` is None where
-    `weights` is None, which means that the weights come with this package. `packages` are the
-    modules that have to be installed.
+    `load(files, device)` gives it in evaluation mode without gradients, from one file for each of
+    `weights`; where that is empty the weights come with this package. `packages` are the modules
+    that have to be installed.
     """
 
     title: str
-    load: Callable[[Path | None, torch.device], Any]
-    weights: WeightFile | None = None
+    load: Callable[[Sequence[Path], torch.device], Any]
+    weights: tuple[WeightFile, ...] = ()
     packages: tuple[str, ...] = ()
 
 
@@ -107,13 +107,15 @@ class Extractor:
 
     `video` is `[f, 3, H, W]` uint8 on the network's device, k the number of samples in it (frames
     or clips, by the metric's clip rule). `name` says which features of which preprocessing these
-    are, is part of the cache's key, and has to change when either does.
+    are, is part of the cache's key, and has to change when either does. `of_file` takes the place
+    of `extract` for a video that came as one file, where the rule for those is another.
     """
 
     name: str
     network: Network
     dimensions: int
     extract: Callable[[Any, Tensor], Tensor]
+    of_file: Callable[[Any, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False)
