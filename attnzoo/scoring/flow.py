@@ -17,8 +17,7 @@ class EstimatedFlow:
 
     def __init__(self, video: Tensor) -> None:
         """`video` `[f, 3, H, W]` uint8."""
-        pictures = video.permute(0, 2, 3, 1).cpu().numpy()
-        self._grey = [cv2.cvtColor(np.ascontiguousarray(p), cv2.COLOR_RGB2GRAY) for p in pictures]
+        self._video = video
 
     def __call__(self, k: int, r: int) -> tuple[Tensor, Tensor]:
         """Flow `[2, H, W]` in pixels from frame k to frame r, and what is seen in both."""
@@ -27,5 +26,9 @@ class EstimatedFlow:
 
     def _between(self, k: int, r: int) -> Tensor:
         search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        flow = np.asarray(search.calc(self._grey[k], self._grey[r], None), np.float32)
+        flow = np.asarray(search.calc(self._grey(k), self._grey(r), None), np.float32)
         return torch.from_numpy(flow).permute(2, 0, 1).contiguous()
+
+    def _grey(self, k: int) -> Any:
+        picture = np.ascontiguousarray(self._video[k].permute(1, 2, 0).cpu().numpy())
+        return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)

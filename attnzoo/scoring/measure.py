@@ -26,12 +26,12 @@ CHUNK = 16
 class Gathered:
     """What a metric has of the videos measured so far.
 
-    said: the network with its digest. reason: why it has nothing at all. values and counts: by
-    video, mean over its frames and how many those are. left_out: reasons by video. real, fake:
-    features by video.
+    said: the network with its digest, None where there is none or it is absent. reason: why it has
+    nothing at all. values and counts: by video, mean over its frames and how many those are.
+    left_out: reasons by video. real, fake: features by video.
     """
 
-    said: str = "none"
+    said: str | None = None
     reason: str | None = None
     values: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)

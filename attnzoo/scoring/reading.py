@@ -55,7 +55,9 @@ def _count(path: Path, option: str) -> int:
             return int(getattr(image, "n_frames", 1))
     try:
         with av.open(str(path)) as container:
-            return sum(packet.size > 0 for packet in container.demux(video=0))
+            return sum(
+                packet.size > 0 and not packet.is_discard for packet in container.demux(video=0)
+            )
     except (av.error.FFmpegError, OSError) as error:
         raise UserError(f"{option} {path}: cannot be read ({error})") from error
 

@@ -53,8 +53,8 @@ def _one_table(profile: Profile, results: Sequence[Result]) -> str:
             "intervals",
             *(f"  {method}" for method in methods),
             "real/real",
-            "  the distance of one half of the real videos to the other half: no smaller one means "
-            "anything",
+            "  the distance of every other real video to the rest: what real videos are apart, at "
+            "half their number",
             "what the numbers are",
             *said,
         ]

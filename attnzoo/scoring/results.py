@@ -14,6 +14,8 @@ from attnzoo.metrics.statistics import Interval, mean_interval
 from attnzoo.scoring.measure import Gathered
 
 LEVEL = 0.95
+FEW = 10
+"""Fewer videos cannot carry a statement about a model."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Result:
     """
 
     metric: Metric
-    network: str
+    network: str | None
     value: float | None = None
     low: float | None = None
     high: float | None = None
@@ -41,8 +43,7 @@ class Result:
     @property
     def statement(self) -> str:
         """All that defines the value, in one line."""
-        counted = "none" if self.value is None else f"{self.n} videos, {self.samples} samples"
-        return f"{self.metric.statement(self.network)}; n = {counted}"
+        return self.metric.statement(self.network, self.n, self.samples)
 
 
 def result(metric: Metric, gathered: Gathered, *, seed: int = 0) -> Result:
@@ -99,6 +100,8 @@ def _by_frames(gathered: Gathered) -> list[float]:
 def _of_sets(
     metric: Metric, distance: Distance, gathered: Gathered, notes: list[str], seed: int
 ) -> Result:
+    if n_few := _few(len(gathered.real)):
+        notes.append(n_few)
     real, real_videos = _stacked(list(gathered.real.values()))
     fake, fake_videos = _stacked(list(gathered.fake.values()))
     n, samples = len(gathered.real), min(len(real), len(fake))
@@ -115,8 +118,16 @@ def _of_sets(
             f"{samples} samples of {dimensions} dimensions: biased upwards, to be compared at "
             "equal numbers only"
         )
-    if floor is not None and interval.low is not None and interval.low <= floor:
-        notes.append(f"cannot be told from real to real ({floor:.4g} between halves) at this n")
+    if floor is not None and interval.value <= floor:
+        notes.append(
+            f"no larger than between halves of the real videos ({floor:.4g}), which are as far "
+            "apart by their contents"
+        )
+    elif floor is not None and interval.low is not None and interval.low <= floor:
+        notes.append(
+            f"its interval holds the distance between halves of the real videos ({floor:.4g}): "
+            f"{n} videos cannot carry the difference"
+        )
     return Result(
         metric,
         gathered.said,
@@ -129,6 +140,12 @@ def _of_sets(
         floor,
         notes=tuple(notes),
     )
+
+
+def _few(videos: int) -> str:
+    if videos >= FEW:
+        return ""
+    return f"{videos} video{'s' * (videos > 1)}: the value is that of these videos, not of a model"
 
 
 def _stacked(videos: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
