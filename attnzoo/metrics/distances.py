@@ -20,9 +20,9 @@ def frechet(real: Tensor, fake: Tensor) -> float:
     Raises:
         ValueError: for fewer than two samples.
     """
-    from attnzoo.metrics.frechet import frechet_distance, gaussian
+    from attnzoo.metrics.frechet import factored, frechet_distance
 
-    return frechet_distance(gaussian(real), gaussian(fake))
+    return frechet_distance(factored(real), factored(fake))
 
 
 def _frechet_interval(

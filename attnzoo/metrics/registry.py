@@ -213,9 +213,16 @@ class Metric:
                 return f"the package {name} is not installed"
         return None
 
-    def statement(self, network: str | None = None, n: int | None = None) -> str:
-        """All that defines a value, in one line; `network` with its digest, `n` samples."""
+    def statement(
+        self, network: str | None = None, videos: int | None = None, samples: int | None = None
+    ) -> str:
+        """All that defines a value, in one line.
+
+        `network` with its digest, and how many videos and samples stand behind a value.
+        """
         look = network or (self.sight.title if self.sight is not None else "none")
+        if videos == 0 and network is None and self.sight is not None:
+            look += " (not here)"
         distance = [f"distance: {self.distance.name}"] if self.distance is not None else []
         parts = [
             f"{self.label} ({self.unit}; {self.better.value} is better)",
@@ -227,7 +234,7 @@ class Metric:
             f"crop: {self.crop}",
             f"clips: {self.clip_rule}",
             f"network: {look}",
-            *([f"n = {n}"] if n is not None else []),
+            *([f"n = {videos} videos, {samples} samples"] if videos is not None else []),
         ]
         return "; ".join(parts)
 
