@@ -34,7 +34,7 @@ def command(arguments: Sequence[str]) -> None:
         return
     from attnzoo.bench.run import run, settings_of
 
-    if not run(settings_of(given)):
+    if not run(settings_of(given, application.plugins_of(arguments))):
         sys.exit(WORSE)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from attnzoo.bench.base import against_commit, pairs_table
 from attnzoo.bench.cell import Cell, digest_of
 from attnzoo.bench.compare import compare, comparison_table
 from attnzoo.bench.grid import axes_of, cells
@@ -43,9 +44,10 @@ class Settings:
     base: str | None
     plots: Path | None
     fresh: bool
+    plugins: Sequence[str] = ()
 
 
-def settings_of(given: Given) -> Settings:
+def settings_of(given: Given, plugins: Sequence[str] = ()) -> Settings:
     """What was typed, checked.
 
     Raises:
@@ -80,6 +82,7 @@ def settings_of(given: Given) -> Settings:
         base=None if base is None else str(base),
         plots=path(given, "plots"),
         fresh=truth(given, "fresh"),
+        plugins=tuple(plugins),
     )
 
 
@@ -89,6 +92,8 @@ def run(settings: Settings) -> bool:
     Raises:
         UserError: a file that cannot be read or written, or holds what is not to be overwritten.
     """
+    if settings.base is not None:
+        return _against_base(settings, settings.base)
     old = None if settings.against is None else read_rows(settings.against, "against")
     kept = _kept(settings)
     _check_writable(settings.out)
@@ -109,6 +114,16 @@ def run(settings: Settings) -> bool:
         raise UserError(f"against={settings.against}: holds none of these cells")
     print(f"\nagainst {settings.against}\n{comparison_table(comparison)}")
     return not comparison.worse
+
+
+def _against_base(settings: Settings, ref: str) -> bool:
+    print(f"{len(settings.cells)} cells, in this tree and in {ref}, in turns", flush=True)
+    pairs = against_commit(settings.cells, ref, settings.plan, settings.device, settings.plugins)
+    print(pairs_table(pairs))
+    for pair in pairs:
+        if pair.worse:
+            print(f"worse than {ref}: {pair.cell}")
+    return not any(pair.worse for pair in pairs)
 
 
 def report(rows: Sequence[Row], result: Result) -> str:

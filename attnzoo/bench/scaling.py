@@ -117,9 +117,25 @@ _SYMBOLS: Mapping[str, str] = {
 }  # fmt: skip
 
 
+_HEAD = (
+    "variant", "what", "smallest", "manner", "axis", "latency", "R2", "peak memory", "formula", "",
+)  # fmt: skip
+
+
 def growth_table(found: Sequence[Growth]) -> str:
     """Exponents with their 95 % intervals; what disagrees with the formula is marked."""
-    head = ("variant", "what", "smallest", "manner", "axis", "latency", "R2", "peak memory", "formula", "")
+    head = (
+        "variant",
+        "what",
+        "smallest",
+        "manner",
+        "axis",
+        "latency",
+        "R2",
+        "peak memory",
+        "formula",
+        "",
+    )
     lines = [head]
     for one in found:
         symbol = _SYMBOLS[one.axis]
@@ -138,7 +154,7 @@ def growth_table(found: Sequence[Growth]) -> str:
                 "disagrees" if one.disagrees else "",
             )
         )
-    return aligned(lines, set(range(len(head))) - {6})
+    return aligned(lines, set(range(len(_HEAD))) - {6})
 
 
 def _exponent(symbol: str, fitted: Fit) -> str:

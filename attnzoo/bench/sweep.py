@@ -17,10 +17,7 @@ from attnzoo.bench.journal import Journal
 from attnzoo.bench.measure import Candidate, Clocked, Measurement, Spread, interval, measure, timed
 from attnzoo.bench.preparation import Preparation, Ready, Refused
 from attnzoo.bench.row import Row, Status
-
-_SHORT = 0.02
-"""Seconds below which a run is preceded by one that does not count: what ran before it has taken
-the caches."""
+from attnzoo.bench.serving import SHORT
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ def _prepared(
 
 def _candidate(ready: Ready, device: torch.device) -> Candidate:
     run = ready.subject.run
-    short = ready.first < _SHORT and not isinstance(run, Clocked)
+    short = ready.first < SHORT and not isinstance(run, Clocked)
     return _Warmed(run, device) if short else run
 
 
