@@ -32,6 +32,11 @@ def command(arguments: Sequence[str]) -> None:
 
         mechanisms.run(SuiteOptions.of(given, suite))
         return
+    if suite == "unet":
+        from attnzoo.bench import goals
+
+        goals.run(given)
+        return
     from attnzoo.bench.run import run, settings_of
 
     if not run(settings_of(given, application.plugins_of(arguments))):

@@ -74,7 +74,7 @@ class Pair:
 
     @property
     def worse(self) -> bool:
-        """Whether the new commit is slower, takes more memory, or has no speed where the old had."""
+        """Whether the new commit is slower, takes more memory, or has lost its speed."""
         return self.slower or self.memory_grew or self.lost
 
 

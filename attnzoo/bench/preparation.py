@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,9 @@ _HARMLESS = 1 << 19
 
 _MARGIN = 1.25
 """Predictions of memory are taken so many times."""
+
+_RISKY = 0.5
+"""Of the memory that may be used; a cell that is to take more is tried elsewhere first."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,22 @@ class Refused:
 class Preparation:
     """Prepares cells one after the other, and learns from small ones what large ones will take."""
 
-    def __init__(self, device: torch.device, longest: float, memory: int | None) -> None:
-        """longest: seconds that one run may take; memory: bytes, None: most of what is free."""
+    def __init__(
+        self,
+        device: torch.device,
+        longest: float,
+        memory: int | None,
+        elsewhere: Callable[[Cell], object] | None = None,
+    ) -> None:
+        """longest: seconds that one run may take; memory: bytes, None: most of what is free.
+
+        elsewhere: prepares a cell in a process that may die of it, `Refused` if it did.
+        """
         self.workshop = Workshop()
         self._device = device
         self._longest = longest
         self._memory = memory
+        self._elsewhere = elsewhere
         self._seconds: dict[str, list[tuple[Mapping[str, float], float]]] = {}
         self._bytes: dict[str, list[tuple[Mapping[str, float], float]]] = {}
 
@@ -109,6 +122,9 @@ class Preparation:
         if seconds > self._longest:
             reason = f"{seconds:.0f} s a run {of}; longest={self._longest:g}"
             return Refused(Status.too_long, reason, seconds, needed)
+        if _MARGIN * needed > _RISKY * budget and self._elsewhere is not None:
+            tried = self._elsewhere(cell)
+            return tried if isinstance(tried, Refused) else None
         return None
 
     def _budget(self) -> int:

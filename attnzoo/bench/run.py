@@ -99,7 +99,7 @@ def run(settings: Settings) -> bool:
     _check_writable(settings.out)
     print(f"{len(settings.cells)} cells, rows to {settings.out}", flush=True)
     journal = settings.out.with_name(settings.out.name + ".part")
-    result = sweep(settings.cells, settings.plan, settings.device, journal, kept)
+    result = sweep(settings.cells, settings.plan, settings.device, journal, kept, settings.plugins)
     write_rows(settings.out, result.rows)
     print(report(result.rows, result))
     if settings.plots is not None:

@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from attnzoo.bench import roofline
 from attnzoo.bench.cell import Cell, What, digest_of
-from attnzoo.bench.environment import Load, address, fixed_environment
+from attnzoo.bench.environment import PACKAGE, Load, address, fixed_environment
 from attnzoo.bench.journal import Journal
 from attnzoo.bench.measure import Candidate, Clocked, Measurement, Spread, interval, measure, timed
 from attnzoo.bench.preparation import Preparation, Ready, Refused
 from attnzoo.bench.row import Row, Status
-from attnzoo.bench.serving import SHORT
+from attnzoo.bench.serving import SHORT, Worker
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,12 @@ def sweep(
     device: torch.device,
     journal_at: Path,
     kept: Sequence[Row] = (),
+    plugins: Sequence[str] = (),
 ) -> Result:
     """Measures the cells; `kept` are rows of an earlier run, of which those that fit stay.
 
     What is found out goes to a journal at `journal_at` as it comes. Started again after it was
-    killed, a sweep takes from there what is known.
+    killed, a sweep takes from there what is known. `plugins` are what a worker has to load.
     """
     environment = fixed_environment(device)
     here = address(environment)
@@ -84,7 +85,7 @@ def sweep(
     missing = [cell for cell in cells if keys[cell.digest] not in done]
     # Small ones first: they tell what large ones will take.
     missing.sort(key=lambda cell: cell.tokens)
-    ready, refused = _prepared(missing, keys, plan, device, journal)
+    ready, refused = _prepared(missing, keys, plan, device, journal, plugins)
     dtypes = sorted({cell.dtype for cell in cells})
     candidates: dict[str, Candidate] = dict(roofline.runs(dtypes, device))
     for key, one in ready.items():
@@ -114,8 +115,16 @@ def _prepared(
     plan: Plan,
     device: torch.device,
     journal: Journal,
+    plugins: Sequence[str],
 ) -> tuple[dict[str, Ready], dict[str, Refused]]:
-    preparation = Preparation(device, plan.longest, plan.memory)
+
+    def elsewhere(cell: Cell) -> object:
+        with Worker(
+            PACKAGE.parent, device=device, longest=plan.longest, memory=plan.memory, plugins=plugins
+        ) as worker:
+            return worker.prepare(cell)
+
+    preparation = Preparation(device, plan.longest, plan.memory, elsewhere)
     ready: dict[str, Ready] = {}
     refused: dict[str, Refused] = {}
     with tqdm(cells, unit="cell", desc="checked and counted", disable=None) as bar:
