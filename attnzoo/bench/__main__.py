@@ -5,6 +5,7 @@ Settings are given as key=value in Hydra's grammar; a comma makes a grid, which 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from attnzoo.errors import UserError
 
 SUITES = ("grid", "mechanisms", "unet")
 
+WORSE = 1
+"""Exit status of a run that is worse than what it is compared with."""
+
 
 def command(arguments: Sequence[str]) -> None:
     """Measures what the arguments describe."""
@@ -27,6 +31,11 @@ def command(arguments: Sequence[str]) -> None:
         from attnzoo.bench import mechanisms
 
         mechanisms.run(SuiteOptions.of(given, suite))
+        return
+    from attnzoo.bench.run import run, settings_of
+
+    if not run(settings_of(given)):
+        sys.exit(WORSE)
 
 
 def _given(arguments: Sequence[str]) -> Given:
@@ -55,7 +64,7 @@ def _given(arguments: Sequence[str]) -> Given:
 
 
 def _values(override: Override) -> Sequence[Any]:
-    value = override.value()
+    value: Any = override.value()
     if isinstance(value, Glob):
         names = value.filter(registry.list_variants())
         if not names:

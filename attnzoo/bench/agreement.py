@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -92,7 +92,7 @@ def _frozen(options: Any) -> tuple[Any, ...]:
     return tuple(fixed)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _module(
     name: str,
     options: tuple[Any, ...],
@@ -126,7 +126,7 @@ def _module(
         (exact, x.double(), EXACT),
         (mine, x, TOLERANCE[dtype]),
     ):
-        came = _results(lambda t, m=module: m(t, flow=flow), given.to(device), backward)
+        came = _results(partial(module, flow=flow), given.to(device), backward)
         error = _error(came, expected)
         if not error <= tolerance:
             raise Disagreement(
@@ -168,7 +168,7 @@ def _error(came: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     return max(errors)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _peer(name: str, dtype: str, device: str) -> Agreement:
     peer, widths = unet_peers()[name], UNETS["small"]
     cell = Cell(What.unet, name, 2, 8, 8, peer=True, unet="small", dtype=dtype)

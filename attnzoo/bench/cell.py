@@ -94,7 +94,7 @@ class Cell:
         """The address without sizes: what can be followed as it grows."""
         return digest_of({**self.plain, **dict.fromkeys(SHAPE_AXES, 0)})
 
-    def at(self, **sizes: int) -> Cell:
+    def at(self, **sizes: Any) -> Cell:
         """The same at other sizes."""
         return replace(self, **sizes)
 
@@ -110,7 +110,7 @@ class Cell:
         if self.what is What.level:
             return f"level {self.level}"
         how = {What.module: "module", What.unet: "U-Net step", What.training: "training step"}
-        return how.get(self.what, self.what.value)
+        return how.get(self.what, str(self.what.value))
 
     @property
     def manner(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -95,7 +96,7 @@ def flow_subject(cell: Cell) -> Subject:
 
     def run() -> None:
         for _ in range(cell.batch):
-            for a, b in zip(pictures[:-1], pictures[1:], strict=True):
+            for a, b in itertools.pairwise(pictures):
                 dense_flow(a, b, cell.height)
                 dense_flow(b, a, cell.height)
 

@@ -28,6 +28,7 @@ class Fit:
     points: int
 
     def __call__(self, size: float) -> float:
+        """The cost at a size."""
         return float(self.scale * size**self.exponent)
 
 

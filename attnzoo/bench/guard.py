@@ -23,8 +23,7 @@ _NOT_ENOUGH = re.compile(r"allocate memory|not enough memory|out of memory", re.
 def available(device: torch.device) -> int:
     """Bytes that may be asked for now; at most what the control group allows."""
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(SHARE * free)
+        return int(SHARE * torch.cuda.mem_get_info(device)[0])
     free = [_meminfo()]
     limit, used = (_number(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
     if limit is not None and used is not None:

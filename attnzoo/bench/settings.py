@@ -91,8 +91,8 @@ def as_positive(key: str, value: Any) -> int:
 def number(given: Given, key: str, default: float | None) -> float | None:
     """The one value of a key that is a positive number."""
     value = single(given, key, default)
-    if value is default:
-        return default
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise UserError(f"{key}={value}: must be a positive number")
     return float(value)

@@ -37,11 +37,12 @@ def traffic(run: Callable[[], object]) -> int:
     """
     with _Traffic() as mode:
         run()
-    return mode.bytes
+    found: int = mode.bytes
+    return found
 
 
 def least_traffic(*values: Any) -> int:
-    """Bytes of all these tensors (in any nest of lists), each once: what has to be moved at least."""
+    """Bytes of all these tensors, in any nest of lists, each once: the least that is moved."""
     distinct = {(t.data_ptr(), t.shape): t for t in _tensors(values)}
     return sum(map(_size, distinct.values()))
 

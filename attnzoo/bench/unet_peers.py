@@ -39,7 +39,8 @@ def unet_peers() -> Mapping[str, UNetPeer]:
 
 def clips(images: Tensor, frames: int) -> Tensor:
     """`[(b f), c, h, w]` to `[b, c, f, h, w]`, as diffusers' video models take it."""
-    return images.unflatten(0, (-1, frames)).transpose(1, 2)
+    b = images.shape[0] // frames
+    return images.view(b, frames, *images.shape[1:]).transpose(1, 2)
 
 
 def images(clips: Tensor) -> Tensor:

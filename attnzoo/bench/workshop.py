@@ -65,9 +65,7 @@ class Workshop:
     def _peer(self, cell: Cell) -> Subject:
         peer = unet_peers()[cell.name]
         form = Form(cell.torch_dtype, torch.device(cell.device))
-        unet = self._once(
-            (cell.name, cell.unet, form), lambda: peer.build(UNETS[cell.unet], form)
-        )
+        unet = self._once((cell.name, cell.unet, form), lambda: peer.build(UNETS[cell.unet], form))
         trained = peer.trained(unet)
         for parameter in trained:
             parameter.requires_grad_()
