@@ -16,6 +16,7 @@ COMMANDS = {
     "show": "what a variant is and takes",
     "new": "write a variant of your own and its test, to start from",
     "check": "whether a variant holds to what it declares",
+    "align": "what aligning by motion flow does to real clips",
 }
 """Each is a module of the package with a function `command(arguments)`."""
 
