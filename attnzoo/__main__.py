@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "whether a variant holds to what it declares",
     "distort": "what each metric sees of which damage, and what it is blind to",
     "coverage": "how often the intervals hold the truth, by simulation",
+    "align": "what aligning by motion flow does to real clips",
 }
 """Each is a module of the package with a function `command(arguments)`."""
 
