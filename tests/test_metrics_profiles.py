@@ -12,6 +12,7 @@ import torchmetrics.functional.image as theirs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
+from test_score import random_vgg
 from torch import Tensor
 
 from attnzoo.metrics.entries.l1 import l1_by_area, mean_absolute_error
@@ -127,11 +128,8 @@ def test_both_l1_are_one_error_in_two_units() -> None:
 
 def test_lpips_is_the_packages_with_the_same_weights(tmp_path: Path) -> None:
     import lpips
-    from torchvision.models import vgg16
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        torch.save(vgg16(weights=None).state_dict(), tmp_path / "vgg.pth")
+    torch.save(random_vgg(), tmp_path / "vgg.pth")
     network = load_lpips(tmp_path / "vgg.pth")
     with pytest.warns(UserWarning, match="pretrained|weights"):
         package = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False).eval()

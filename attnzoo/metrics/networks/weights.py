@@ -56,8 +56,10 @@ def read_weights(path: Path, *, drop: Iterable[str] = ("module.",)) -> dict[str,
     except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
         raise UserError(f"{path}: no weights can be read ({_line(error)})") from error
     except pickle.UnpicklingError as error:
+        # torch's own text advises to run what is in the file.
         raise UserError(
-            f"{path}: not a file of weights alone, and code in it is not run ({_line(error)})"
+            f"{path}: no weights can be read; a file of weights alone is needed, since code in a "
+            "file is not run"
         ) from error
     while isinstance(content, Mapping) and not _is_state(content):
         inner = next((content[key] for key in _WRAPPERS if key in content), None)
