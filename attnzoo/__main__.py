@@ -17,6 +17,8 @@ COMMANDS = {
     "score": "metrics of generated videos against real ones",
     "new": "write a variant of your own and its test, to start from",
     "check": "whether a variant holds to what it declares",
+    "distort": "what each metric sees of which damage, and what it is blind to",
+    "coverage": "how often the intervals hold the truth, by simulation",
 }
 """Each is a module of the package with a function `command(arguments)`."""
 

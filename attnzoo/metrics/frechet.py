@@ -72,11 +72,13 @@ def frechet_distance(first: Gaussian | Factored, second: Gaussian | Factored) ->
 def nuclear_norm(matrix: Tensor) -> Tensor:
     """Sum of the singular values of a float64 matrix, a scalar."""
     if min(matrix.shape) <= SMALL:
-        return torch.linalg.svdvals(matrix).sum()
+        singular: Tensor = torch.linalg.svdvals(matrix)
+        return singular.sum()
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     # Strong rows first: of a matrix so graded, small eigenvalues keep their relative precision.
     wide = wide[wide.square().sum(dim=1).argsort(descending=True)]
-    return torch.linalg.eigvalsh(wide @ wide.T).clamp(min=0).sqrt().sum()
+    squares: Tensor = torch.linalg.eigvalsh(wide @ wide.T)
+    return squares.clamp(min=0).sqrt().sum()
 
 
 def centred(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -102,7 +102,7 @@ def influences(real: Tensor, fake: Tensor) -> Influences:
     def derivative(rows: Tensor, towards: Tensor, turned: Tensor) -> Tensor:
         root = (len(rows) - 1) ** 0.5
         own = rows.square().sum(dim=1) - turned.square() @ singular
-        whole = 2 * (rows @ towards) * root / len(rows) + own
+        whole: Tensor = 2 * (rows @ towards) * root / len(rows) + own
         return whole - whole.mean()
 
     return Influences(
