@@ -60,7 +60,7 @@ def test_a_network_is_named_only_by_its_own_metric() -> None:
     for profile in Profile:
         for metric in metrics(profile):
             embedded = metric.sight is not None and "embedded" in metric.sight.title
-            assert embedded == (metric.name in ("fd_embedded", "fvd_embedded"))
+            assert embedded == metric.name.endswith("_embedded")
 
 
 def test_listing_imports_no_torch() -> None:

@@ -154,7 +154,7 @@ def test_formats_pair_by_name_and_numbers_are_in_order(
     run(tmp_path / "real", tmp_path / "fake", "--json", str(out), "--only", "psnr")
     videos = json.loads(out.read_text())["strict"]["psnr"]["videos"]
     # Palette and compression cost something; frames in another order would cost far more.
-    assert videos["a"] > 25 and videos["b"] > 25
+    assert videos["a"] > 20 and videos["b"] > 20
 
 
 def test_mean_over_frames_of_videos_of_unequal_length(tmp_path: Path) -> None:
