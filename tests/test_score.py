@@ -120,6 +120,8 @@ def test_two_videos_give_all_metrics_and_null_has_its_reason(
     for profile, function in (("strict", true_psnr), ("disco", wrapped_psnr)):
         frames = torch.cat([function(a, b) for a, b in pairs])
         assert content[profile]["psnr"]["value"] == pytest.approx(frames.mean().item(), abs=1e-9)
+    about = json.loads((tmp_path / "o.provenance.json").read_text())
+    assert about["videos"]["v1"]["frames"] == 6 and about["versions"]["torch"]
     rows = list(csv.DictReader(files[1].read_text().splitlines()))
     assert len(rows) == sum(len(profile) for profile in content.values())
     for row in rows:
