@@ -120,6 +120,14 @@ def _score(given: Any, profiles: dict[Profile, list[Metric]]) -> None:
         report.write_csv(given.csv, results)
     if given.json is not None:
         report.write_json(given.json, report.as_json(results))
+        settings = {
+            "real": str(given.real),
+            "fake": str(given.fake),
+            "device": str(measured.device),
+            "seed": given.seed,
+        }
+        about = report.provenance(pairs, measured.repeated, settings)
+        report.write_json(report.beside(given.json), about)
 
 
 def _measured(given: Any, metrics: Sequence[Metric], pairs: Sequence[Pair]) -> Measurement:

@@ -28,13 +28,15 @@ class Gathered:
 
     said: the network with its digest, None where there is none or it is absent. reason: why it has
     nothing at all. values and counts: by video, mean over its frames and how many those are.
-    left_out: reasons by video. real, fake: features by video.
+    own: the same measure of the real video itself, of metrics of whole videos. left_out: reasons by
+    video. real, fake: features by video.
     """
 
     said: str | None = None
     reason: str | None = None
     values: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    own: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     real: dict[str, Tensor] = field(default_factory=dict)
     fake: dict[str, Tensor] = field(default_factory=dict)
@@ -131,20 +133,25 @@ class Measurement:
     def _compare(
         self, metric: Metric, gathered: Gathered, real: Tensor, fake: Tensor, context: Context
     ) -> None:
-        assert metric.compute is not None
         if metric.network is not None:
             context = context.with_network(self._networks[metric.network])
-        step = CHUNK if metric.kind is Kind.frame else len(real)
-        parts = [
-            torch.as_tensor(metric.compute(a.float() / 255, b.float() / 255, context))
-            .double()
-            .flatten()
-            .cpu()
-            for a, b in zip(real.split(step), fake.split(step), strict=True)
-        ]
-        values = [v for v in torch.cat(parts).tolist() if not math.isnan(v)]
+        values = _values(metric, real, fake, context)
         if not values:
             gathered.left_out[context.name] = "no frame has a value"
             return
         gathered.values[context.name] = math.fsum(values) / len(values)
         gathered.counts[context.name] = len(values)
+        if metric.kind is Kind.clip:
+            # Of single frames this is trivial: a picture equals itself.
+            gathered.own[context.name] = math.fsum(_values(metric, real, real, context))
+
+
+def _values(metric: Metric, real: Tensor, fake: Tensor, context: Context) -> list[float]:
+    """What a metric of pairs gives, less frames without a value."""
+    assert metric.compute is not None
+    step = CHUNK if metric.kind is Kind.frame else len(real)
+    parts = [
+        torch.as_tensor(metric.compute(a.float() / 255, b.float() / 255, context)).flatten().cpu()
+        for a, b in zip(real.split(step), fake.split(step), strict=True)
+    ]
+    return [value for value in torch.cat(parts).double().tolist() if not math.isnan(value)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from attnzoo.metrics.registry import Better, Profile
+from attnzoo.scoring.folders import Pair
 from attnzoo.scoring.results import LEVEL, Result
 from attnzoo.train.files import replacing
 
@@ -53,8 +55,9 @@ def _one_table(profile: Profile, results: Sequence[Result]) -> str:
             "intervals",
             *(f"  {method}" for method in methods),
             "real/real",
-            "  the distance of every other real video to the rest: what real videos are apart, at "
+            "  of sets: every other real video to the rest, which is what real videos are apart, at "
             "half their number",
+            "  per video: the real video in the generated one's place",
             "what the numbers are",
             *said,
         ]
@@ -111,6 +114,53 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes it whole or not at all."""
     with replacing(path) as beside:
         beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def beside(path: Path) -> Path:
+    """Where what is known of a whole run is kept, since the results' file holds results alone."""
+    return path.with_name(f"{path.stem}.provenance.json")
+
+
+def provenance(
+    pairs: Sequence[Pair], repeated: Mapping[str, int], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was scored, by which versions; `settings` as they were given."""
+    return {
+        "command": "attnzoo score",
+        "settings": dict(settings),
+        "level": LEVEL,
+        "versions": {name: _version(name) for name in PACKAGES},
+        "videos": {
+            pair.name: {
+                "real": str(pair.real),
+                "fake": str(pair.fake),
+                "frames": pair.shape.frames,
+                "height": pair.shape.height,
+                "width": pair.shape.width,
+            }
+            for pair in pairs
+        },
+        "frames_that_repeat": dict(repeated),
+    }
+
+
+PACKAGES = (
+    "attnzoo",
+    "torch",
+    "torchvision",
+    "torch-fidelity",
+    "lpips",
+    "numpy",
+    "scipy",
+    "pillow",
+)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 COLUMNS = (

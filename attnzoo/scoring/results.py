@@ -23,7 +23,7 @@ class Result:
     """One number of a table; value is None where `reason` says why.
 
     n: videos behind it; samples: frames or clips. floor: the distance of one half of the real
-    videos to the other. method: how the interval was found and what it is one of. videos: the
+    videos to the other, or of real videos to themselves. method: how the interval was found and what it is one of. videos: the
     values of single videos, of metrics that have them. notes: what to mind.
     """
 
@@ -71,6 +71,7 @@ def result(metric: Metric, gathered: Gathered, *, seed: int = 0) -> Result:
         interval.n,
         sum(gathered.counts.values()),
         interval.method,
+        math.fsum(gathered.own.values()) / len(gathered.own) if gathered.own else None,
         videos=dict(gathered.values),
         notes=tuple(notes),
     )

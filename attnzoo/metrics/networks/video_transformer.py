@@ -149,6 +149,9 @@ class _CrossAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
+        # The package vjepa 0.1.2, on which videojedi stands, applies `proj`. V-JEPA's own code has
+        # it among the weights and left it out when the probe was trained (facebookresearch/jepa
+        # a0517b4); JEDi's published tool is what is followed here.
         k, v = self.kv(tokens).chunk(2, dim=-1)
         out: Tensor = self.proj(_attend(self.q(query), k, v))
         return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -49,12 +50,16 @@ def read_weights(path: Path, *, drop: Iterable[str] = ("module.",)) -> dict[str,
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of other pickle protocols
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
         raise UserError(f"{path}: no weights can be read ({_line(error)})") from error
     except pickle.UnpicklingError as error:
+        # torch's own text advises to run what is in the file.
         raise UserError(
-            f"{path}: not a file of weights alone, and code in it is not run ({_line(error)})"
+            f"{path}: no weights can be read; a file of weights alone is needed, since code in a "
+            "file is not run"
         ) from error
     while isinstance(content, Mapping) and not _is_state(content):
         inner = next((content[key] for key in _WRAPPERS if key in content), None)
