@@ -16,8 +16,9 @@ COMMANDS = {
     "show": "what a variant is and takes",
     "new": "write a variant of your own and its test, to start from",
     "check": "whether a variant holds to what it declares",
+    "bench": "what variants cost: time, memory, FLOPs, side by side",
 }
-"""Each is a module of the package with a function `command(arguments)`."""
+"""Each is a module of the package, or a folder's `__main__`, with `command(arguments)`."""
 
 
 def command(arguments: Sequence[str]) -> None:
@@ -33,7 +34,10 @@ def command(arguments: Sequence[str]) -> None:
         return
     if name not in COMMANDS:
         raise UserError(f"unknown command {name!r}{suggestion(name, COMMANDS)}")
-    importlib.import_module(f"attnzoo.{name}").command(rest)
+    module = importlib.import_module(f"attnzoo.{name}")
+    if not hasattr(module, "command"):
+        module = importlib.import_module(f"attnzoo.{name}.__main__")
+    module.command(rest)
 
 
 def _usage() -> str:
