@@ -22,8 +22,48 @@ WORSE = 1
 """Exit status of a run that is worse than what it is compared with."""
 
 
+HELP = """\
+usage: python -m attnzoo.bench [KEY=VALUE[,VALUE...] ...]
+
+What variants cost: time in interleaved rounds, peak memory, FLOPs, bytes, share of the roofline.
+A comma makes a grid of all combinations; quotes keep lists: 'size=[4,4,4],[8,4,4]'.
+
+the grid
+  attn=NAME           variants, also glob(crossframe*); all without it
+  OPTION=VALUE        options of the variants, such as size=, bias=, backend=
+  what=               module, level (of the U-Net), unet, training (steps); the default is these
+                      four; flow, maps (once a clip)
+  frames=16 resolution=32 batch=1       frames, tokens' (latents') side or 32x48, clips
+  channels=320 heads=8                  of modules alone
+  unet=small|sd15     widths 64,128,256 or Stable Diffusion 1.5's
+  dtype=fp32          fp32, bf16, fp16
+  backward=false,true forward, forward with backward (modules); compile=false
+  peers=              peers by name, true for all, null for none
+
+how it is measured
+  rounds=30 limit=120 width=0.02        at most so many rounds, seconds, until +-2 %
+  longest=60 memory=GiB                 no cell takes longer a run, or more memory
+  steps=50            denoising steps, over which what is done once a clip is spread
+  threads= device=cpu quick=true aa=true (each cell twice)
+
+what becomes of it
+  out=FILE.jsonl      rows, and FILE.csv; the same command goes on where it was killed
+  fresh=true          measures what FILE holds already
+  plots=FOLDER        pictures
+  against=REF.jsonl   compares with an earlier run, exits 1 if anything is worse
+  base=GITREF         measures a commit in turns with this tree, exits 1 if anything is worse
+  +plugins=[FILE.py]  your own variants
+
+suites
+  suite=unet          whole U-Nets, and the ratios to diffusers' that the package wants to hold
+  suite=mechanisms    modules against other implementations, over their projections"""
+
+
 def command(arguments: Sequence[str]) -> None:
     """Measures what the arguments describe."""
+    if any(text in ("-h", "--help", "help") for text in arguments):
+        print(HELP)
+        return
     given = dict(_given(arguments))
     suite = one_of("suite", single(given, "suite", "grid"), SUITES)
     given.pop("suite", None)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from attnzoo import registry
 from attnzoo.bench.cell import Cell, What
+from attnzoo.bench.module_peers import module_peers
 from attnzoo.bench.subject import made_module
 from attnzoo.bench.unet_peers import unet_peers
 from attnzoo.bench.unets import LATENTS, TEXT_TOKENS, UNETS, Form, levels
@@ -27,8 +28,6 @@ EXACT = 1e-9
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.05, "fp16": 0.01}
 """The same in the cell's own precision."""
 
-NOTHING_TO_CHECK = "no output"
-
 
 class Disagreement(Exception):
     """What runs is not what it is called; its speed means nothing."""
@@ -39,10 +38,14 @@ class Agreement:
     """With what an output was compared, and its largest error relative to the largest value."""
 
     reference: str
-    error: float
+    error: float = 0.0
+    compared: bool = True
 
     def __str__(self) -> str:
-        return f"{self.reference} {self.error:.0e}"
+        return f"{self.reference} {self.error:.0e}" if self.compared else self.reference
+
+
+NO_MODULE = Agreement("has no module", compared=False)
 
 
 def agreement(cell: Cell) -> Agreement:
@@ -57,7 +60,9 @@ def agreement(cell: Cell) -> Agreement:
         UserError: what the variant refuses.
     """
     if cell.what is What.flow:
-        return Agreement(NOTHING_TO_CHECK, 0.0)
+        return Agreement("", compared=False)
+    if cell.peer and cell.mirrors:
+        return _module_peer(cell)
     if cell.peer:
         return _peer(cell.name, cell.dtype, cell.device)
     backward = cell.backward or cell.what is What.training
@@ -66,7 +71,7 @@ def agreement(cell: Cell) -> Agreement:
                 backward)
         for fixed, form in _forms(cell)
     ]  # fmt: skip
-    return max(found, key=lambda one: one.error, default=Agreement("no module", 0.0))
+    return max(found, key=lambda one: one.error, default=NO_MODULE)
 
 
 def check_compiled(eager: Any, compiled: Any, dtype: str) -> None:
@@ -166,6 +171,23 @@ def _error(came: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
         difference = (mine.double().cpu() - right.double().cpu()).abs().max().item()
         errors.append(difference / scale if difference == difference else float("inf"))
     return max(errors)
+
+
+def _module_peer(cell: Cell) -> Agreement:
+    """Against our module with the same weights in float64, where windows divide the clip."""
+    window = cell.options.get("size", (4, 4, 4))
+    frames = 1 if module_peers()[cell.name].one_frame else 2 * window[0]
+    small = cell.at(batch=1, frames=frames, height=2 * window[1], width=2 * window[2])
+    ours = made_module(small.at(name=cell.mirrors, mirrors="", peer=False))
+    peer, exact = made_module(small), copy.deepcopy(ours).double()
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(*small.shape, cell.channels, generator=generator).to(cell.torch_dtype)
+    x = x.to(cell.device)
+    came = _results(peer, x, cell.backward)
+    error = _error(came, _results(exact, x.double(), cell.backward))
+    if not error <= TOLERANCE[cell.dtype]:
+        raise Disagreement(f"it differs from {cell.mirrors} in float64 by {error:.1e}")
+    return Agreement(f"{cell.mirrors} in float64", error)
 
 
 @cache

@@ -39,7 +39,8 @@ class Cell:
 
     name: a variant, or a peer's class; options: of the variant, as JSON has them; height, width:
     tokens of the finest grid (latents of a U-Net); channels: of a module, 0 in a U-Net; unet: the
-    U-Net's widths; level: where a module of kind `level` sits.
+    U-Net's widths; mirrors: the variant that a peer of a single module computes, which has these
+    options; level: where a module of kind `level` sits.
     """
 
     what: What
@@ -52,6 +53,7 @@ class Cell:
     heads: int = 8
     options: Mapping[str, Any] = field(default_factory=dict)
     peer: bool = False
+    mirrors: str = ""
     unet: str = ""
     level: str = ""
     dtype: str = "fp32"
@@ -102,7 +104,7 @@ class Cell:
     def variant(self) -> str:
         """Name and options, as they are typed."""
         typed = [f"{key}={_typed(value)}" for key, value in self.options.items()]
-        return " ".join([self.name, *typed])
+        return " ".join([f"{self.name} for {self.mirrors}" if self.mirrors else self.name, *typed])
 
     @property
     def where(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ import torch
 from attnzoo import registry
 from attnzoo._options import converted, suggestion
 from attnzoo.bench.cell import DTYPES, Cell, What
+from attnzoo.bench.module_peers import module_peers
 from attnzoo.bench.settings import Given, as_positive, as_truth, one_of
 from attnzoo.bench.unet_peers import unet_peers
 from attnzoo.bench.unets import UNETS, levels
@@ -62,7 +63,7 @@ def axes_of(given: Given, device: str, quick: bool) -> Axes:
         UserError: a value that an axis does not have, an option that no variant has.
     """
     values: dict[str, Any] = {"attn": registry.list_variants(), "what": tuple(What)[:4]}
-    values["peers"] = tuple(unet_peers())
+    values["peers"] = (*unet_peers(), *_NAMED)
     if quick:
         values |= _QUICK
     values |= {key: _CHECKS[key](given[key]) for key in AXES if key in given}
@@ -80,6 +81,9 @@ _QUICK: Mapping[str, Any] = {
     "backward": (False,),
     "peers": ("UNetMotionModel",),
 }
+
+_NAMED = ("torchvision", "natten", "flex")
+"""Peers of single modules that a grid has without being asked; the others are on request."""
 
 
 def _grids(values: Sequence[Any]) -> list[Grid]:
@@ -103,7 +107,7 @@ def _peers(values: Sequence[Any]) -> list[str]:
     """null or false for none, true for all, or names of classes."""
     if list(values) in ([None], [False]):
         return []
-    known = list(unet_peers())
+    known = [*unet_peers(), *module_peers()]
     return known if list(values) == [True] else [one_of("peers", v, known) for v in values]
 
 
@@ -233,8 +237,15 @@ def _levels(cell: Cell, unets: Sequence[str]) -> Iterator[Cell]:
 
 
 def _others(axes: Axes) -> Iterator[Cell]:
-    """Peers, as whole U-Nets."""
-    for name, what in itertools.product(axes.peers, axes.what):
+    """Peers: other modules beside those of the variants, and whole U-Nets."""
+    single = [module_peers()[name] for name in axes.peers if name in module_peers()]
+    if single and What.module in axes.what:
+        for cell in _variants(replace(axes, what=(What.module,))):
+            for peer in single:
+                if cell.name in peer.computes:
+                    yield cell.at(name=peer.name, mirrors=cell.name, peer=True)
+    names = [name for name in axes.peers if name in unet_peers()]
+    for name, what in itertools.product(names, axes.what):
         if what is What.unet or (what is What.training and name != "UNet2DConditionModel"):
             for cell in _sized(axes, what, name, {}):
                 yield from (cell.at(peer=True, unet=unet) for unet in axes.unet)

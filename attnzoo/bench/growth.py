@@ -46,17 +46,27 @@ def fit(sizes: Sequence[float], costs: Sequence[float]) -> Fit:
 Sizes = Mapping[str, float]
 
 
+def foreseeable(measured: Sequence[Sizes], sizes: Sizes) -> bool:
+    """Whether there are points along every axis along which `sizes` lies elsewhere."""
+    return bool(measured) and all(
+        len({*(point[axis] for point in measured)}) > 1 or sizes[axis] == measured[0][axis]
+        for axis in sizes
+        if axis != "batch"
+    )
+
+
 def predict(measured: Sequence[tuple[Sizes, float]], sizes: Sizes) -> float:
     """The cost at `sizes` from measured ones of the same axes, at least one.
 
     From the measured point that is nearest below, along the exponents of a fit over all axes, each
-    held between 1 and 2; an axis along which nothing was measured counts with exponent 2.
+    held between 1 and 2; an axis along which nothing was measured counts with exponent 2, but
+    clips do not know of one another.
     """
     axes = sorted(sizes)
     points = np.log([[point[axis] for axis in axes] for point, _ in measured])
     costs = np.log([cost for _, cost in measured])
     varied = [i for i in range(len(axes)) if np.ptp(points[:, i]) > 0]
-    exponents = np.full(len(axes), STEEPEST)
+    exponents = np.array([1.0 if axis == "batch" else STEEPEST for axis in axes])
     if varied:
         design = np.c_[points[:, varied], np.ones(len(points))]
         found = np.linalg.lstsq(design, costs, rcond=None)[0][:-1]

@@ -16,15 +16,16 @@ class Journal:
     Cells stand there by their keys, which say what was measured, with which code, and where.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Reads what an earlier run has left at `path`."""
+    def __init__(self, path: Path, address: str) -> None:
+        """Reads what an earlier run has left at `path`, if it ran under the same `address`."""
         self._path = path
         self.facts: dict[str, Facts] = {}
         self.seconds: dict[str, list[float]] = {}
         self.first: dict[str, float] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = []
-        for line in path.read_text().splitlines() if path.exists() else []:
+        head, *lines = (path.read_text() if path.exists() else "").splitlines() or [""]
+        whole = [json.dumps({"address": address})]
+        for line in lines if head == whole[0] else []:
             try:
                 self._take(json.loads(line))
             except ValueError:

@@ -15,7 +15,7 @@ from attnzoo.bench import guard
 from attnzoo.bench.agreement import Disagreement, agreement, check_compiled
 from attnzoo.bench.cell import SHAPE_AXES, Cell, What
 from attnzoo.bench.cost import Counts, count, peak_memory
-from attnzoo.bench.growth import predict
+from attnzoo.bench.growth import foreseeable, predict
 from attnzoo.bench.measure import Clocked, timed
 from attnzoo.bench.row import Facts, Row, Status
 from attnzoo.bench.subject import Subject
@@ -108,10 +108,10 @@ class Preparation:
         series = cell.series
         if cell.tokens * max(cell.channels, 64) <= _HARMLESS:
             return None
-        if series not in self._seconds:
+        sizes = _sizes(cell)
+        if not foreseeable([point for point, _ in self._seconds.get(series, ())], sizes):
             for probe in probes(cell):
                 self._made(probe, None, counted=False)
-        sizes = _sizes(cell)
         seconds = predict(self._seconds[series], sizes)
         needed = round(predict(self._bytes[series], sizes))
         budget = self._budget()
@@ -133,7 +133,9 @@ class Preparation:
 
     def _made(self, cell: Cell, known: tuple[Facts, float] | None, counted: bool = True) -> Ready:
         if known is not None:
-            return Ready(self.workshop.make(cell), *known)
+            subject = self.workshop.make(cell)
+            timed(subject.run, self._device)
+            return Ready(subject, *known)
         said = str(agreement(cell)) if counted else ""
         with guard.limited(self._budget(), self._device):
             subject = self.workshop.make(cell)
@@ -168,8 +170,9 @@ def _facts(
     """Counts what a subject does, and how long its last run took; the runs are its warm-up."""
     if subject.counting is None or isinstance(subject.run, Clocked):
         return Facts(said), timed(subject.run, device)
+    counts: tuple[int | None, int | None, int | None] = (None, None, None)
     if counted:
-        flops, useful, moved = _counted(cell, subject)
+        counts = _counted_if_possible(cell, subject)
         if cell.compiled:
             came = subject.run()
             if not cell.backward:
@@ -183,7 +186,19 @@ def _facts(
     if not counted:
         return Facts(said, peak_memory=peaks[0]), first
     least = least_traffic(*subject.touched)
-    return Facts(said, flops, useful, moved, least, peaks[0]), first
+    return Facts(said, *counts, least, peaks[0]), first
+
+
+def _counted_if_possible(cell: Cell, subject: Subject) -> tuple[int | None, int | None, int | None]:
+    """As `_counted`; a peer may hold compiled code, in which no counter can look."""
+    try:
+        return _counted(cell, subject)
+    except Exception:
+        if not cell.peer or subject.counting is None:
+            raise
+        subject.drop()
+        subject.counting()  # whether it runs at all
+        return None, None, None
 
 
 def _counted(cell: Cell, subject: Subject) -> tuple[int, int, int]:
@@ -229,11 +244,13 @@ def _shapes(modules: Mapping[str, nn.Module]) -> Iterator[Mapping[str, list[tupl
 
 
 def _declared(cell: Cell, module: nn.Module, shape: tuple[int, ...]) -> int:
-    entry = registry.get(cell.name)
-    options = {o.name: getattr(module, o.name) for o in entry.options if hasattr(module, o.name)}
-    options |= cell.options
+    name = cell.mirrors or cell.name
+    entry = registry.get(name)
+    options = dict(cell.options)
+    if not cell.peer:  # what a slot fixed is known by the module alone
+        options |= {key: getattr(module, key) for key in entry.fixed if hasattr(module, key)}
     b, f, h, w, c = shape
-    return registry.cost(cell.name, b=b, f=f, h=h, w=w, c=c, **options)
+    return registry.cost(name, b=b, f=f, h=h, w=w, c=c, **options)
 
 
 def _line(error: BaseException) -> str:

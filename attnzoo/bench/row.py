@@ -89,6 +89,7 @@ class Row:
             "status": self.status.value,
             "rounds": len(self.seconds),
             "seconds": list(self.seconds),
+            "interval": None if self.interval is None else list(self.interval),
         }
 
     @staticmethod
@@ -98,7 +99,13 @@ class Row:
         def part(kind: Any) -> dict[str, Any]:
             return {f.name: values[f.name] for f in dataclasses.fields(kind) if f.name in values}
 
-        own = {**part(Row), "status": Status(values["status"])}
+        interval = values["interval"]
+        own = {
+            **part(Row),
+            "status": Status(values["status"]),
+            "seconds": tuple(values["seconds"]),
+            "interval": None if interval is None else tuple(interval),
+        }
         return Row(**{**own, "cell": Cell.of(part(Cell)), "facts": Facts(**part(Facts))})
 
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from attnzoo import registry
 from attnzoo.bench.cell import Cell
 from attnzoo.bench.measure import Candidate
+from attnzoo.bench.module_peers import module_peers
+from attnzoo.errors import UserError
 from attnzoo.motion import Motion
 
 Run = Callable[[], object]
@@ -49,13 +51,29 @@ def _random(shape: tuple[int, ...], dtype: torch.dtype, device: str, seed: int) 
 def made_module(cell: Cell) -> nn.Module:
     """The cell's module with weights that follow from its options; global randomness stays.
 
+    A peer is made from the module of the variant that it computes.
+
     Raises:
-        UserError: what the variant, its options or a backend refuse.
+        UserError: what the variant, its options, a backend or a peer refuse.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        module: nn.Module = registry.create(cell.name, cell.channels, cell.heads, **cell.options)
-    return module.to(cell.device, cell.torch_dtype).requires_grad_()
+        module: nn.Module = registry.create(
+            cell.mirrors or cell.name, cell.channels, cell.heads, **cell.options
+        )
+        module = module.to(cell.device, cell.torch_dtype).requires_grad_()
+        return _peer_of(cell, module) if cell.peer else module
+
+
+def _peer_of(cell: Cell, module: nn.Module) -> nn.Module:
+    peer, device = module_peers()[cell.name], torch.device(cell.device)
+    reason = peer.missing(device) or (peer.no_backward(device) if cell.backward else None)
+    if reason is not None:
+        raise UserError(reason)
+    try:
+        return peer.build(module)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def module_subject(cell: Cell, module: nn.Module, runs: Any, motion: Motion | None) -> Subject:

@@ -80,7 +80,7 @@ def sweep(
     here = address(environment)
     keys = {cell.digest: digest_of([cell.digest, here]) for cell in cells}
     done = {row.key: row for row in kept if row.status is Status.ok}
-    journal = Journal(journal_at)
+    journal = Journal(journal_at, here)
     load = Load()
     missing = [cell for cell in cells if keys[cell.digest] not in done]
     # Small ones first: they tell what large ones will take.

@@ -46,7 +46,7 @@ class Workshop:
         self._kept.clear()
 
     def _module(self, cell: Cell) -> Subject:
-        key = (cell.name, *self._form(cell), cell.channels, cell.heads)
+        key = (cell.variant, *self._form(cell), cell.channels, cell.heads)
         module = self._once(key, lambda: made_module(cell))
         return module_subject(cell, module, self._maybe_compiled(cell, module), self._motion(cell))
 
@@ -76,7 +76,7 @@ class Workshop:
         return cell.variant, cell.dtype, cell.device
 
     def _motion(self, cell: Cell) -> Motion | None:
-        if not registry.get(cell.name).needs_flow:
+        if not registry.get(cell.mirrors or cell.name).needs_flow:
             return None
         key = ("motion", cell.shape, cell.device)
         return cast(Motion, self._once(key, lambda: motion_of(cell)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ class Candidates:
     runs: dict[str, Candidate] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, make: Callable[[], Run]) -> None:
+    def add(self, name: str, make: Callable[[], Candidate]) -> None:
         """Adds what `make` gives, or the reason that it raises.
 
         What is not available here or disagrees with what it should compute is refused.
@@ -54,8 +54,16 @@ class Modules:
             channels=setting.channels, heads=setting.heads, dtype=setting.dtype,
             device=setting.device.type,
         )  # fmt: skip
-        self.x: Tensor = random(setting.shape, self._plain)
-        self.motion: Motion = motion_of(self._plain)
+
+    @cached_property
+    def x(self) -> Tensor:
+        """The clip's tokens."""
+        return random(self.setting.shape, self._plain)
+
+    @cached_property
+    def motion(self) -> Motion:
+        """The clip's motion."""
+        return motion_of(self._plain)
 
     def cell(self, name: str, backward: bool = False, **options: Any) -> Cell:
         """The address of a mechanism at this setting."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,25 +68,23 @@ class Figure:
         return found | {"must": self.must, "reached": self.reached, "note": self.note}
 
 
-def timed_figure(line: Line, measured: Measurement, refused: dict[str, str]) -> Figure:
+def timed_figure(line: Line, measured: Measurement | None, refused: Mapping[str, str]) -> Figure:
     """The figure of one line; `refused` has why candidates were not timed."""
     must = str(line.must) if line.must else ""
-    if line.candidate in refused:
-        return Figure(
-            line.text, None, must=must, reached=False if must else None, peer=line.peer,
-            note=refused[line.candidate],
-        )  # fmt: skip
+    floor = line.must.floor if line.must else None
+    for needed in (line.candidate, line.baseline, floor):
+        if needed in refused or measured is None:
+            why = refused.get(needed or "", "nothing was timed")
+            note = why if needed == line.candidate else f"{needed}: {why}"
+            reached = False if must else None
+            return Figure(line.text, None, "", None, must, reached, line.peer, note)
     seconds = measured.spread(line.candidate)
     if line.baseline is None:
-        value = Spread(*(1e3 * s for s in (seconds.median, seconds.low, seconds.high)), seconds.n)
+        value = Spread(1e3 * seconds.median, 1e3 * seconds.low, 1e3 * seconds.high, seconds.n)
     else:
         value = measured.ratio(line.candidate, line.baseline)
-    reached = note = None
-    if line.must is not None:
-        over = None
-        if line.must.floor is not None:
-            over = measured.ratio(line.candidate, line.must.floor)
-            note = f"{over.median:.2f} of its floor"
-        reached = line.must.reached(value, over)
+    over = measured.ratio(line.candidate, floor) if floor else None
+    note = f"{over.median:.2f} of its floor" if over else ""
+    reached = line.must.reached(value, over) if line.must else None
     unit = "ms" if line.baseline is None else ""
-    return Figure(line.text, value, unit, seconds, must, reached, line.peer, note or "")
+    return Figure(line.text, value, unit, seconds, must, reached, line.peer, note)

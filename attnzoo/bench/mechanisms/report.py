@@ -33,7 +33,12 @@ class Report:
     @property
     def missed(self) -> list[str]:
         """Figures that were to be reached and were not."""
-        return [f.text for _, figures in self.blocks for f in figures if f.reached is False]
+        return [
+            f"{figure.text} ({title.split(',')[0]})"
+            for title, figures in self.blocks
+            for figure in figures
+            if figure.reached is False
+        ]
 
 
 def text(report: Report) -> str:

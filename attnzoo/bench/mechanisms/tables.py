@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, cast
+from functools import cache, partial
+from typing import Any
 
 from torch import nn
 
@@ -15,6 +16,7 @@ from attnzoo.bench.mechanisms.candidates import Candidates, Modules, backends, w
 from attnzoo.bench.mechanisms.figure import Figure, Line, Must, timed_figure
 from attnzoo.bench.mechanisms.floors import Floor, Projections, window_lengths
 from attnzoo.bench.mechanisms.setting import Setting
+from attnzoo.bench.subject import made_module
 
 LIMIT, LIMIT_KEPT, LIMIT_BOTH = "limit", "limit, memory kept", "limit of both"
 
@@ -30,7 +32,7 @@ class Block:
         self.title = title
         self.modules = modules
         self.backward = backward
-        self.candidates = Candidates()
+        self.makers: dict[str, Callable[[], Candidate]] = {}
         self.lines: list[Line] = []
 
     def mechanism(
@@ -38,40 +40,36 @@ class Block:
     ) -> None:
         """Adds a mechanism, and each further backend that it has."""
         run = partial(self.modules.mechanism_run, name, self.backward, **options)
-        self._line(text, baseline, must, run)
+        self.line(Line(text, text, baseline, must), run)
         for backend in backends(name):
-            other = partial(run, backend=backend)
-            self._line(f"{text}, backend={backend}", baseline, None, other, peer=True)
+            said = f"{text}, backend={backend}"
+            self.line(Line(said, said, baseline, peer=True), partial(run, backend=backend))
 
     def peers(
         self, names: Sequence[str], text: str, baseline: str, of: str, **options: Any
     ) -> None:
         """Adds peers that compute what the mechanism `of` does."""
         for peer in names:
+            said = f"{text}, {peer}"
             run = partial(self.modules.peer_run, peer, of, self.backward, **options)
-            self._line(f"{text}, {peer}", baseline, None, run, peer=True)
+            self.line(Line(said, said, baseline, peer=True), run)
 
-    def floor(self, text: str, baseline: str, run: Callable[[], object]) -> None:
-        """Adds a limit or floor, of which nothing is to be checked."""
-        self._line(text, baseline, None, lambda: run, peer=True)
-
-    def _line(
-        self,
-        text: str,
-        baseline: str | None,
-        must: Must | None,
-        make: Callable[[], Callable[[], object]],
-        peer: bool = False,
-    ) -> None:
-        self.candidates.add(text, make)
-        self.lines.append(Line(text, text, baseline, must, peer))
+    def line(self, line: Line, make: Callable[[], Candidate]) -> None:
+        """Adds a line and what makes its candidate."""
+        self.lines.append(line)
+        self.makers[line.candidate] = make
 
     def measured(self) -> list[Figure]:
-        """Times the candidates, interleaved, and gives a figure for each line."""
+        """Makes and checks the candidates, times them, and gives a figure for each line."""
         setting = self.modules.setting
-        runs = with_events(self.candidates.runs, setting.device)
-        found = measure(runs, rounds=setting.rounds, warmup=2, device=setting.device)
-        return [timed_figure(line, found, self.candidates.refused) for line in self.lines]
+        candidates = Candidates()
+        for name, make in self.makers.items():
+            candidates.add(name, make)
+        runs = with_events(candidates.runs, setting.device)
+        found = None
+        if runs:
+            found = measure(runs, rounds=setting.rounds, warmup=2, device=setting.device)
+        return [timed_figure(line, found, candidates.refused) for line in self.lines]
 
 
 def blocks(modules: Modules) -> Sequence[Callable[[], Block]]:
@@ -82,15 +80,16 @@ def blocks(modules: Modules) -> Sequence[Callable[[], Block]]:
 def forward(modules: Modules) -> Block:
     """Windows and temporal attention without gradients, over their projections."""
     block, setting = Block("forward / limit", modules), modules.setting
-    limit = projections(modules)
+    limit = cache(partial(projections, modules))
     size = setting.size
-    block.candidates.runs[LIMIT] = limit.forward
-    block.floor(LIMIT_KEPT, LIMIT, limit.kept)
+    block.makers[LIMIT] = lambda: limit().forward
+    kept = Line(LIMIT_KEPT, LIMIT_KEPT, LIMIT, peer=True)
+    block.line(kept, lambda: limit().kept)
     for shift, must in ((True, Must(1.25)), (False, Must(1.15, floor="floor, unshifted"))):
         word = "shifted" if shift else "unshifted"
         lengths = window_lengths(setting.shape[1:4], size, shift)
         block.mechanism(_stsa(size, word), LIMIT, must, "stsa", size=size, shift=shift)
-        block.floor(f"floor, {word}", LIMIT, Floor(limit, lengths, setting).forward)
+        _floor(block, word, LIMIT, limit, lengths)
         names = WINDOW_PEERS if shift else UNSHIFTED_PEERS
         block.peers(names, word, LIMIT, "stsa", size=size, shift=shift)
     block.mechanism(
@@ -98,8 +97,7 @@ def forward(modules: Modules) -> Block:
         "stsa_flow", size=size, shift=True,
     )  # fmt: skip
     block.mechanism("temporal", LIMIT, Must(1.25), "temporal")
-    sequences = type(window_lengths((1, 1, 1), size, False))({setting.frames: setting.side**2})
-    block.floor("floor, temporal", LIMIT, Floor(limit, sequences, setting).forward)
+    _floor(block, "temporal", LIMIT, limit, Counter({setting.frames: setting.side**2}))
     block.peers(("diffusers_temporal",), "temporal", LIMIT, "temporal")
     return block
 
@@ -107,13 +105,13 @@ def forward(modules: Modules) -> Block:
 def both(modules: Modules) -> Block:
     """The same with backward, to input and weights."""
     block, setting = Block("forward and backward / limit of both", modules, True), modules.setting
-    limit, size = projections(modules), setting.size
-    block.candidates.runs[LIMIT_BOTH] = limit.both
+    limit, size = cache(partial(projections, modules)), setting.size
+    block.makers[LIMIT_BOTH] = lambda: limit().both
     for shift, must in ((True, Must(1.35)), (False, None)):
         word = "shifted" if shift else "unshifted"
         lengths = window_lengths(setting.shape[1:4], size, shift)
         block.mechanism(_stsa(size, word), LIMIT_BOTH, must, "stsa", size=size, shift=shift)
-        block.floor(f"floor, {word}", LIMIT_BOTH, Floor(limit, lengths, setting).both)
+        _floor(block, word, LIMIT_BOTH, limit, lengths)
         names = WINDOW_PEERS if shift else ("masked_sdpa",)
         block.peers(names, word, LIMIT_BOTH, "stsa", size=size, shift=shift)
     block.mechanism(
@@ -130,7 +128,7 @@ def crossframe(modules: Modules) -> Block:
     block = Block("forward / the 2-D self-attention that is replaced", modules)
     replaced = "2-D self-attention"
     run = partial(modules.peer_run, "diffusers_2d", "crossframe_first")
-    block.candidates.add(replaced, run)
+    block.makers[replaced] = run
     for name in ("first", "middle", "previous"):
         entry = f"crossframe_{name}"
         block.mechanism(entry, replaced, Must(1.0), entry)
@@ -141,26 +139,44 @@ def crossframe(modules: Modules) -> Block:
 def maps(modules: Modules) -> Block:
     """Index maps of a clip at all levels of a U-Net, from flow that is there."""
     block, setting = Block("index maps from the flow, all levels [ms]", modules), modules.setting
-    modules.mechanism("stsa_flow", size=setting.size)
     unet = "small" if setting.quick else "sd15"
     cell = Cell(
         What.maps, "stsa_flow", setting.frames, setting.side, setting.side, unet=unet,
         options={"size": setting.size}, device=setting.device.type,
     )  # fmt: skip
     text = "stsa_flow, both modules of every level"
-    block.candidates.runs[text] = cast(Candidate, maps_subject(cell).run)
-    block.lines.append(Line(text, text, None, Must(20.0)))
+    block.line(Line(text, text, None, Must(20.0)), lambda: _checked_maps(modules, cell))
     return block
 
 
 def projections(modules: Modules) -> Projections:
     """The limit of a module with these channels, with weights like a `stsa`'s."""
-    from attnzoo.bench.subject import made_module
-
     layers: Any = made_module(modules.cell("stsa"))
     to_qkv, to_out = layers.to_qkv, layers.to_out
     assert isinstance(to_qkv, nn.Linear) and isinstance(to_out, nn.Linear)
     return Projections(to_qkv, to_out, modules.x)
+
+
+def _checked_maps(modules: Modules, cell: Cell) -> Candidate:
+    modules.mechanism(cell.name, **cell.options)
+    return maps_subject(cell).run
+
+
+def _floor(
+    block: Block,
+    word: str,
+    baseline: str,
+    limit: Callable[[], Projections],
+    lengths: Counter[int],
+) -> None:
+    """Adds the floor of sequences of such lengths."""
+
+    def make() -> Callable[[], object]:
+        floor = Floor(limit(), lengths, block.modules.setting)
+        return floor.both if block.backward else floor.forward
+
+    text = f"floor, {word}"
+    block.line(Line(text, text, baseline, peer=True), make)
 
 
 def _stsa(size: tuple[int, int, int], word: str) -> str:
@@ -170,8 +186,4 @@ def _stsa(size: tuple[int, int, int], word: str) -> str:
 def tables(setting: Setting) -> list[tuple[str, list[Figure]]]:
     """Title and figures of every block at one setting."""
     modules = Modules(setting)
-    found = []
-    for make in blocks(modules):
-        block = make()
-        found.append((block.title, block.measured()))
-    return found
+    return [(block.title, block.measured()) for block in (make() for make in blocks(modules))]
