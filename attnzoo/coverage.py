@@ -71,7 +71,7 @@ def _machine() -> str:
 
 
 def _write(folder: Path, table: pd.DataFrame, how: str) -> None:
-    from attnzoo.train.files import replacing
+    from attnzoo.files import replacing
 
     with replacing(folder / "coverage.csv") as beside:
         table.to_csv(beside, index=False)

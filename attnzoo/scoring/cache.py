@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from attnzoo.errors import UserError
-from attnzoo.train.files import replacing
+from attnzoo.files import replacing
 
 _KEY = "features"
 

@@ -9,10 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from attnzoo.files import replacing
 from attnzoo.metrics.registry import Better, Profile
 from attnzoo.scoring.folders import Pair
 from attnzoo.scoring.results import LEVEL, Result
-from attnzoo.train.files import replacing
 
 Results = Mapping[Profile, Sequence[Result]]
 

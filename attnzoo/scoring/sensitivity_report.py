@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from attnzoo.damage import Damage, Kind
+from attnzoo.files import replacing
 from attnzoo.scoring.sensitivity import Rank, Sensitivity, Sight, Value
-from attnzoo.train.files import replacing
 
 MILD = 2
 """The grade of a spatial damage that counts as mild."""
