@@ -85,8 +85,8 @@ def _write(
     import pandas as pd
 
     from attnzoo.bench.hardware import hardware, versions
+    from attnzoo.files import replacing
     from attnzoo.testing.alignment import draw
-    from attnzoo.train.files import replacing
 
     about = {
         "command": shlex.join(["python", "-m", "attnzoo", "align", *arguments]),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,8 +19,26 @@ Run = Callable[[], object]
 aten = torch.ops.aten
 
 
+@dataclass(frozen=True)
+class Counts:
+    """FLOPs of one run: by module ("Global" is the whole), and those of them in which no factor
+    is a weight: attention's scores and values.
+    """
+
+    all: Mapping[str, int]
+    attention: Mapping[str, int]
+
+
 def flops(run: Run) -> dict[str, int]:
     """FLOPs of one run by module: "Global" is the whole, "Model.unet" a child of what ran.
+
+    See `count`.
+    """
+    return dict(count(run).all)
+
+
+def count(run: Run) -> Counts:
+    """FLOPs of one run, and attention's part in them.
 
     A multiply-add counts 2; only products are counted (matrix products, convolutions, attention),
     masked attention as if it were dense. PyTorch counts nothing for its fused attention on a CPU
@@ -35,8 +54,19 @@ def flops(run: Run) -> dict[str, int]:
     )
     with counter:
         run()
-    counted = {name: sum(by_op.values()) for name, by_op in counter.get_flop_counts().items()}
-    return {"Global": 0, **counted}  # of what has no product nothing is counted
+    counted = counter.get_flop_counts().items()
+    whole = {name: sum(by_op.values()) for name, by_op in counted}
+    attention = {
+        name: sum(flops for op, flops in by_op.items() if _is_attention(op))
+        for name, by_op in counted
+    }
+    # Of what has no product nothing is counted.
+    return Counts({"Global": 0, **whole}, {"Global": 0, **attention})
+
+
+def _is_attention(op: Any) -> bool:
+    """Fused kernels, and products of batches of matrices: a layer's weight is one matrix."""
+    return "attention" in str(op) or op in (aten.bmm, aten.baddbmm)
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:

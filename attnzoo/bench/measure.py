@@ -13,12 +13,29 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from scipy.stats import binom
 
 Run = Callable[[], object]
 """What is timed: everything it needs is already made; its result is dropped."""
+
+LEAST_ROUNDS = 5
+"""Rounds before which no interval is believed."""
+
+
+@runtime_checkable
+class Clocked(Protocol):
+    """A candidate that is timed elsewhere, by `timed` in another process, or as a difference."""
+
+    def seconds(self) -> float:
+        """Seconds of one run."""
+        ...
+
+
+Candidate = Run | Clocked
 
 
 @dataclass(frozen=True)
@@ -37,16 +54,33 @@ class Spread:
         return Spread(median, low, high, len(values))
 
 
+def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """Confidence interval of the median by order statistics, for any distribution.
+
+    Of fewer than 6 values it is their range, which covers less than 95 %.
+    """
+    n = len(values)
+    # The median lies below the k-th least value with the probability that a fair coin shows
+    # heads fewer than k times.
+    tail = (1 - level) / 2
+    k = max(1, sum(bool(binom.cdf(i, n, 0.5) <= tail) for i in range(n // 2)))
+    ordered = sorted(values)
+    return ordered[k - 1], ordered[n - k]
+
+
 @dataclass(frozen=True)
 class Measurement:
-    """Seconds of each candidate, a value per round; the rounds are the same for all."""
+    """Seconds of each candidate, a value per round, the first round the same for all.
+
+    A candidate that was known well enough before the others has fewer.
+    """
 
     seconds: Mapping[str, tuple[float, ...]]
 
     @property
     def rounds(self) -> int:
         """How many rounds were timed."""
-        return len(next(iter(self.seconds.values())))
+        return max(map(len, self.seconds.values()))
 
     def spread(self, name: str) -> Spread:
         """Spread of one candidate's seconds over the rounds."""
@@ -54,24 +88,41 @@ class Measurement:
 
     def ratio(self, name: str, baseline: str) -> Spread:
         """Spread over the rounds of this candidate's time divided by the baseline's."""
-        pairs = zip(self.seconds[name], self.seconds[baseline], strict=True)
-        return Spread.of([mine / base for mine, base in pairs])
+        return Spread.of(self.ratios(name, baseline))
+
+    def ratios(self, name: str, baseline: str) -> list[float]:
+        """This candidate's time divided by the baseline's, of every round that has both."""
+        pairs = zip(self.seconds[name], self.seconds[baseline], strict=False)
+        return [mine / base for mine, base in pairs]
 
 
 def measure(
-    candidates: Mapping[str, Run],
+    candidates: Mapping[str, Candidate],
     *,
     rounds: int = 5,
     warmup: int = 1,
     limit: float | None = None,
+    width: float | None = None,
+    earlier: Mapping[str, Sequence[float]] | None = None,
+    told: Callable[[Mapping[str, float]], None] | None = None,
     device: torch.device | None = None,
     seed: int = 0,
 ) -> Measurement:
     """Times every candidate `rounds` times, interleaved, after `warmup` rounds that do not count.
 
-    limit: seconds after which no further round begins; one is always finished. device: what the
-    candidates run on; a CUDA device is waited for before each reading of the clock. seed: of the
-    order within the rounds. Python's garbage collector rests meanwhile.
+    Args:
+        candidates: runs by name.
+        rounds: at most so many; `earlier` ones are among them.
+        warmup: rounds that do not count, of the candidates that will be timed.
+        limit: seconds after which no further round begins; one is always finished.
+        width: a candidate rests once the interval of its median is known to +- this share of it;
+            None: all stay to the last round, so that ratios have every round.
+        earlier: seconds that a run that was cut short has left.
+        told: is told the seconds of each round when it is done.
+        device: what the candidates run on; a CUDA device is waited for before each reading.
+        seed: of the order within the rounds.
+
+    Python's garbage collector rests meanwhile.
 
     Raises:
         ValueError: without candidates, with rounds < 1 or warmup < 0.
@@ -82,27 +133,44 @@ def measure(
             "at least one candidate, one round and no negative warm-up are needed"
         )
     order = random.Random(seed)
-    names = list(candidates)
-    wait = _waiter(device)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    seconds = {name: list((earlier or {}).get(name, ())) for name in candidates}
+    names = [name for name in candidates if not _known(seconds[name], rounds, width)]
     with _no_collection():
         for _ in range(warmup):
             for name in names:
-                _timed(candidates[name], wait)
+                timed(candidates[name], device)
         start = time.perf_counter()
-        for done in range(rounds):
-            if done and limit is not None and time.perf_counter() - start > limit:
-                break
+        first = True
+        while names and (first or limit is None or time.perf_counter() - start <= limit):
+            first = False
             order.shuffle(names)
-            for name in names:
-                seconds[name].append(_timed(candidates[name], wait))
+            taken = {name: timed(candidates[name], device) for name in names}
+            for name, value in taken.items():
+                seconds[name].append(value)
+            if told is not None:
+                told(taken)
+            names = [name for name in names if not _known(seconds[name], rounds, width)]
     return Measurement({name: tuple(seconds[name]) for name in candidates})
 
 
-def _timed(run: Run, wait: Callable[[], None]) -> float:
+def _known(seconds: Sequence[float], rounds: int, width: float | None) -> bool:
+    """Whether no further round is needed."""
+    if len(seconds) >= rounds:
+        return True
+    if width is None or len(seconds) < LEAST_ROUNDS:
+        return False
+    low, high = interval(seconds)
+    return high - low <= 2 * width * Spread.of(seconds).median
+
+
+def timed(candidate: Candidate, device: torch.device | None = None) -> float:
+    """Seconds of one run."""
+    if isinstance(candidate, Clocked):
+        return candidate.seconds()
+    wait = _waiter(device)
     wait()
     start = time.perf_counter()
-    run()
+    candidate()
     wait()
     return time.perf_counter() - start
 

@@ -1,0 +1,85 @@
+"""What keeps the machine alive: how much memory there is, and a limit that is not passed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
+
+SHARE = 0.85
+"""Of the memory that is free, so much may be asked for."""
+
+_NOT_ENOUGH = re.compile(r"allocate memory|not enough memory|out of memory", re.IGNORECASE)
+
+
+def available(device: torch.device) -> int:
+    """Bytes that may be asked for now; at most what the control group allows."""
+    if device.type == "cuda":
+        return int(SHARE * torch.cuda.mem_get_info(device)[0])
+    free = [_meminfo()]
+    limit, used = (_number(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if limit is not None and used is not None:
+        free.append(limit - used)
+    return int(SHARE * max(0, min(free)))
+
+
+@contextmanager
+def limited(budget: int, device: torch.device) -> Iterator[None]:
+    """Inside, memory beyond `budget` more bytes is refused, as an error and not by a kill.
+
+    On Linux alone, and for the CPU: a CUDA allocator refuses by itself, and needs a large address
+    space.
+    """
+    held = _address_space()
+    if resource is None or held is None or device.type != "cpu":
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = held + budget
+    hard = before[1]
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and _NOT_ENOUGH.search(str(error)) is not None
+    )
+
+
+def _meminfo() -> int:
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return 1 << 62
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 1 << 62
+
+
+def _number(path: str) -> int | None:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
+
+
+def _address_space() -> int | None:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (OSError, ValueError):
+        return None
+    return pages * 4096 if resource is None else pages * resource.getpagesize()

@@ -1,0 +1,62 @@
+"""What a run has found out so far, on disk as it comes, so that one that is killed can go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from attnzoo.bench.row import Facts
+
+
+class Journal:
+    """One line a fact or a round, appended; what is cut off in the middle counts as not there.
+
+    Cells stand there by their keys, which say what was measured, with which code, and where.
+    """
+
+    def __init__(self, path: Path, address: str) -> None:
+        """Reads what an earlier run has left at `path`, if it ran under the same `address`."""
+        self._path = path
+        self.facts: dict[str, Facts] = {}
+        self.seconds: dict[str, list[float]] = {}
+        self.first: dict[str, float] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        head, *lines = (path.read_text() if path.exists() else "").splitlines() or [""]
+        whole = [json.dumps({"address": address})]
+        for line in lines if head == whole[0] else []:
+            try:
+                self._take(json.loads(line))
+            except ValueError:
+                break
+            whole.append(line)
+        path.write_text("".join(f"{line}\n" for line in whole))
+        self._file = path.open("a")
+
+    def _take(self, entry: Mapping[str, object]) -> None:
+        if "round" in entry:
+            for key, seconds in dict(entry["round"]).items():  # type: ignore[call-overload]
+                self.seconds.setdefault(key, []).append(seconds)
+        else:
+            key = str(entry["key"])
+            self.facts[key] = Facts(**entry["facts"])  # type: ignore[arg-type]
+            self.first[key] = float(entry["first"])  # type: ignore[arg-type]
+
+    def add_facts(self, key: str, facts: Facts, first: float) -> None:
+        """Of a cell that is ready; first: seconds of its last run before the rounds."""
+        self.facts[key], self.first[key] = facts, first
+        self._write({"key": key, "facts": dataclasses.asdict(facts), "first": first})
+
+    def add_round(self, seconds: Mapping[str, float]) -> None:
+        """Of a round that is done, the seconds of each cell."""
+        self._write({"round": dict(seconds)})
+
+    def _write(self, entry: Mapping[str, object]) -> None:
+        self._file.write(json.dumps(entry) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Of a finished run: the journal goes, since rows hold all of it."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
