@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from attnzoo import registry
+from attnzoo.attention import Backend
 from attnzoo.errors import UserError
 from attnzoo.motion import Motion
 from attnzoo.registry import Entry, Option
@@ -79,6 +80,9 @@ def values(option: Option, shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     """An option's values; windows up to larger than the clip."""
     if option.annotation is bool:
         return st.booleans()
+    if isinstance(option.default, Backend):
+        # Those that run everywhere, in float64.
+        return st.sampled_from([Backend.auto, Backend.sdpa, Backend.math])
     if isinstance(option.default, Enum):
         return st.sampled_from(type(option.default))
     if option.annotation == tuple[int, int, int]:
