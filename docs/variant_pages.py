@@ -56,7 +56,31 @@ def index(names: list[str]) -> str:
     return "\n".join(["# Variants", "", "| name | | source |", "| --- | --- | --- |", *rows]) + "\n"
 
 
+def fields(names: list[str]) -> str:
+    """The page that shows what a token sees in all variants, as the paper's Figure 3."""
+    lines = [
+        "# What a token sees",
+        "",
+        "Figure 3 of Dance-Your-Latents, drawn from the modules themselves: 8 frames of 12x12 "
+        "patches from left to right, one patch marked in red, and in blue the patches that its "
+        "result depends on. Tests hold these to be exactly those to which there is a gradient. "
+        "`attnzoo.receptive_field(name, query, shape, **options)` gives the same as a mask.",
+        "",
+        "The last row of a picture stacks the modules of one slot: a shifted subspace that reads "
+        "subspaces that are not spreads what one token knows to its neighbours in all directions.",
+        "",
+    ]
+    for name in names:
+        entry = registry.get(name)
+        drift = ", everything moving one patch to the right a frame" if entry.needs_flow else ""
+        lines += [f"## {name}", "", f"{entry.title}{drift}.", ""]
+        lines += [f"[![what a token sees in {name}]({name}.png)]({name}.md)", ""]
+    return "\n".join(lines)
+
+
 names = registry.list_variants()
+with mkdocs_gen_files.open("variants/fields.md", "w") as file:
+    file.write(fields(names))
 with mkdocs_gen_files.open("variants/index.md", "w") as file:
     file.write(index(names))
 with tempfile.TemporaryDirectory() as folder:

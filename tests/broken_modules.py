@@ -146,13 +146,46 @@ class KeepsAListOfNumbers(Sound):
 
 class ConstantInFloat32(Sound):
     def delta(self, x: Tensor) -> Tensor:
-        return super().delta(x) * torch.ones(self.channels)
+        return super().delta(x) * torch.ones(self.channels, device=x.device)
+
+
+class ExponentialsAsTheyAre(Sound):
+    """A softmax that does not subtract the largest score."""
+
+    def delta(self, x: Tensor) -> Tensor:
+        q, k, v = self.to_qkv(x.movedim(1, 3)).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        q, k, v = (t.transpose(-2, -3) for t in (q, k, v))
+        scores = (q @ k.mT / q.shape[-1] ** 0.5).exp()
+        if self.backwards:
+            scores = scores.tril()
+        out = (scores @ v / scores.sum(-1, keepdim=True)).transpose(-2, -3).flatten(-2)
+        return self.to_out(out).movedim(3, 1)
+
+
+class CarriesAPlainTensor(Sound):
+    """A table that is no buffer: it stays behind when the module goes to another device."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__(channels, heads)
+        self.table = torch.linspace(1, 2, channels)
+
+    def delta(self, x: Tensor) -> Tensor:
+        return super().delta(x * self.table.to(x.dtype))
+
+
+class QuarterPrecisionForHalf(Sound):
+    """Saves memory where it thinks that nobody looks."""
+
+    def delta(self, x: Tensor) -> Tensor:
+        if x.dtype in (torch.bfloat16, torch.float16):
+            x = x.to(torch.float8_e5m2).to(x.dtype)
+        return super().delta(x)
 
 
 class AddsIntoABuffer(Sound):
     def delta(self, x: Tensor) -> Tensor:
         delta = super().delta(x)
-        return torch.zeros_like(x).index_add(0, torch.arange(len(x)), delta)
+        return torch.zeros_like(x).index_add(0, torch.arange(len(x), device=x.device), delta)
 
 
 class UnusedParameter(Sound):
@@ -185,8 +218,8 @@ class KeepsATable(Sound):
     def delta(self, x: Tensor) -> Tensor:
         f = x.shape[1]
         if f not in self.kept:
-            self.kept[f] = torch.linspace(1, 2, f, dtype=x.dtype).view(f, 1, 1, 1)
-        return super().delta(x * self.kept[f].to(x.dtype))
+            self.kept[f] = torch.linspace(1, 2, f, dtype=x.dtype, device=x.device).view(f, 1, 1, 1)
+        return super().delta(x * self.kept[f].to(x))
 
 
 class MovesWithoutSayingSo(Sound):
@@ -194,7 +227,7 @@ class MovesWithoutSayingSo(Sound):
         delta = super().forward(x)
         if flow is not None:
             reference = [0] * x.shape[1]
-            delta = delta * (1 + flow.to(reference, *x.shape[2:4]).square().mean().to(x.dtype))
+            delta = delta * (1 + flow.to(reference, *x.shape[2:4]).square().mean().to(x))
         return delta
 
 
@@ -205,7 +238,7 @@ class NarrowWithoutFlow(Sound):
         if flow is None:
             raise UserError("mine needs the clip's motion")
         moved = flow.to([0] * x.shape[1], *x.shape[2:4]).square().mean((1, 2, 3, 4))
-        return super().forward(x) * (1 + moved.to(x.dtype).view(-1, 1, 1, 1, 1))
+        return super().forward(x) * (1 + moved.to(x).view(-1, 1, 1, 1, 1))
 
     def sees(
         self, query: tuple[int, int, int], shape: tuple[int, int, int], *, flow: object = None
@@ -309,6 +342,9 @@ BROKEN = [
     ),
     Broken("state_dict", KeepsAListOfNumbers, "neither parameter nor buffer"),
     Broken("dtypes", ConstantInFloat32, "torch.bfloat16 for torch.bfloat16; came torch.float32"),
+    Broken("dtypes", QuarterPrecisionForHalf, "torch.bfloat16 within"),
+    Broken("large_logits", ExponentialsAsTheyAre, "finite numbers for large scores in"),
+    Broken("meta", CarriesAPlainTensor, "no error; came RuntimeError"),
     Broken("autocast", AddsIntoABuffer, "no error; came RuntimeError"),
     Broken("gradients", UnusedParameter, "a gradient of parameter unused; came none"),
     Broken("gradients", NormWithoutEpsilon, "a finite gradient of x for a blank clip; came NaN"),
@@ -342,7 +378,7 @@ BROKEN = [
         "the same delta compiled",
         ("compile_fullgraph", "export"),
     ),
-    Broken("compile_fullgraph", BreaksItsGraph, "a forward in one graph", ("export",)),
+    Broken("compile_fullgraph", BreaksItsGraph, "a forward in one graph", ("export", "meta")),
     Broken("export", OtherwiseExported, "the same delta exported"),
     Broken(
         "identity_at_insertion",

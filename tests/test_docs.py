@@ -42,5 +42,10 @@ def test_the_code_of_a_page_runs_in_its_order(name: str, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     run([sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path / "site")], ROOT)
-    for name in ("index.html", "tutorial/index.html", "variants/stsa/index.html"):
+    for name in (
+        "index.html",
+        "tutorial/index.html",
+        "variants/stsa/index.html",
+        "variants/fields/index.html",
+    ):
         assert (tmp_path / "site" / name).is_file()

@@ -81,7 +81,7 @@ def values(option: Option, shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
     if option.annotation is bool:
         return st.booleans()
     if isinstance(option.default, Backend):
-        # Those that train on a CPU.
+        # Those that run everywhere, in float64.
         return st.sampled_from([Backend.auto, Backend.sdpa, Backend.math])
     if isinstance(option.default, Enum):
         return st.sampled_from(type(option.default))

@@ -97,7 +97,7 @@ def draw(name: str, path: Path, /, **options: Any) -> None:
     if not rows:
         rows = {"no module": receptive_field(name, query, shape, **options)}
     if len(entry.modules) > 1:
-        rows["a slot's modules together"] = slot_receptive_field(
+        rows["a slot's modules, one after the other"] = slot_receptive_field(
             name, query, shape, flow=flow, **options
         )
     _draw_rows(rows, query, path)
@@ -114,7 +114,7 @@ def _draw_rows(rows: dict[str, Tensor], query: Token, path: Path) -> None:
     figure = Figure(figsize=(1.25 * frames, 1.5 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
     grid = np.atleast_2d(figure.subplots(len(rows), frames, squeeze=False))
-    for (title, field), axes in zip(rows.items(), grid, strict=True):
+    for row, ((title, field), axes) in enumerate(zip(rows.items(), grid, strict=True), 1):
         for frame, axis in enumerate(axes):
             picture = field[frame].numpy()
             axis.imshow(picture, cmap=ListedColormap(["#eef1f4", "#4c8dd6"]), vmin=0, vmax=1)
@@ -127,7 +127,7 @@ def _draw_rows(rows: dict[str, Tensor], query: Token, path: Path) -> None:
             if frame == query[0]:
                 corner = (query[2] - 0.5, query[1] - 0.5)
                 axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="#d62728", lw=2))
-            if axes is grid[-1]:
+            if row == len(rows):
                 axis.set_xlabel(f"frame {frame}", fontsize=8)
         axes[0].set_title(title, fontsize=9, loc="left")
     temporary = path.with_name(f"{path.stem}.tmp{path.suffix}")
