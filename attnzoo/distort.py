@@ -1,9 +1,9 @@
 """`python -m attnzoo distort`: which metric notices which damage, and which it is blind to.
 
 Damages clips in grades of known order, measures each grade with every metric that can be computed
-here, and writes the rank correlations with the grade as a table and a heat map. Without `--clips`
-the clips are the embedded data's test part; a folder of videos is cut into clips that share no
-frame.
+here, and writes as tables and heat maps how well each metric orders the grades and which damage
+weighs how much with it. Without `--clips` the clips are the embedded data's test part; a folder of
+videos is cut into clips that share no frame.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _parser() -> commands.Parser:
     parser.add_argument(
         "--out", type=Path, default=Path("distort"), metavar="FOLDER", help="(%(default)s)"
     )
-    parser.add_argument("--count", type=int, default=24, help="clips at most (%(default)s)")
+    parser.add_argument("--count", type=int, default=16, help="clips at most (%(default)s)")
     parser.add_argument("--frames", type=int, default=16, help="of a clip (%(default)s)")
     parser.add_argument("--size", type=int, default=64, help="pixels of a side (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the damages (%(default)s)")
@@ -110,7 +110,7 @@ def _run(given: Any, clips: Sequence[Clip]) -> None:
 
     found = sensitivity.measure(clips, chosen, sights, seed=given.seed, progress=progress)
     found.absent = {**absent, **found.absent}
-    what = "embedded dancers" if given.clips is None else f"videos of {given.clips.name}"
+    what = "embedded dancers" if given.clips is None else f"videos of {given.clips.resolve().name}"
     made = sensitivity_report.Made(
         f"python -m attnzoo distort {_spelled(given)}".strip(),
         f"{len(clips)} clips of {len(clips[0].video)} frames of {given.size}x{given.size} pixels, "
@@ -122,7 +122,7 @@ def _run(given: Any, clips: Sequence[Clip]) -> None:
 
 def _spelled(given: Any) -> str:
     """The options that decide the numbers."""
-    folder = [] if given.clips is None else [f"--clips {given.clips}"]
+    folder = [] if given.clips is None else [f"--clips {given.clips.resolve().name}"]
     names = ("count", "frames", "size", "seed")
     return " ".join([*folder, *(f"--{name} {getattr(given, name)}" for name in names)])
 

@@ -35,7 +35,7 @@ def write(
     damages: Sequence[Damage],
     made: Made,
 ) -> None:
-    """Writes `values.csv`, `ranks.csv`, `distort.md`, `ranks.png`, `reactions.png` into a folder."""
+    """Writes the tables `values.csv`, `ranks.csv`, `distort.md` and two heat maps into a folder."""
     values = [{k: v for k, v in asdict(v).items() if k != "clips"} for v in found.values]
     for name, rows in (("values", values), ("ranks", [asdict(rank) for rank in found.ranks])):
         with replacing(folder / f"{name}.csv") as beside:
