@@ -55,8 +55,8 @@ def _one_table(profile: Profile, results: Sequence[Result]) -> str:
             "intervals",
             *(f"  {method}" for method in methods),
             "real/real",
-            "  of sets: every other real video to the rest, which is what real videos are apart, at "
-            "half their number",
+            "  of sets: every other real video to the rest, which is how far real videos are apart "
+            "at half their number",
             "  per video: the real video in the generated one's place",
             "what the numbers are",
             *said,

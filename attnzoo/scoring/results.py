@@ -23,8 +23,9 @@ class Result:
     """One number of a table; value is None where `reason` says why.
 
     n: videos behind it; samples: frames or clips. floor: the distance of one half of the real
-    videos to the other, or of real videos to themselves. method: how the interval was found and what it is one of. videos: the
-    values of single videos, of metrics that have them. notes: what to mind.
+    videos to the other, or of real videos to themselves. method: how the interval was found and
+    what it is one of. videos: the values of single videos, of metrics that have them. notes: what
+    to mind.
     """
 
     metric: Metric
