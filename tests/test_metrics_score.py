@@ -32,7 +32,8 @@ from attnzoo.train.features import FeatureTraining, draw_losses, train_features,
 NAMES = {
     "ssim", "psnr", "l1", "l1_body", "lpips", "embedded_perceptual", "fd_embedded_frame",
     "fd_embedded_video", "warp_error_1", "warp_error_4", "warp_error_1_picture",
-    "warp_error_4_picture", "flicker",
+    "warp_error_4_picture", "flicker", "ghosting", "identity_embedded", "logo_position",
+    "logo_jitter", "logo_shape", "logo_colour",
 }  # fmt: skip
 
 
@@ -42,6 +43,15 @@ class Known:
 
     body: Tensor
     flow: PairFlow | None
+    logo: Tensor | None = None
+
+    @property
+    def foreground(self) -> Tensor:
+        return torch.full((3, *self.body.shape[2:]), 0.7)
+
+    @property
+    def mask(self) -> Tensor:
+        return torch.ones(1, *self.body.shape[2:])
 
 
 def still(k: int, r: int, h: int = 16, w: int = 16) -> tuple[Tensor, Tensor]:

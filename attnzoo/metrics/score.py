@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attnzoo.errors import UserError
 from attnzoo.metrics import registry
+from attnzoo.metrics.consistency import KnownClip, ghosts, likenesses, signs
 from attnzoo.metrics.features import (
     FEATURES,
     WEIGHTS,
@@ -33,8 +34,8 @@ from attnzoo.metrics.warp_error import Correspondence, PairFlow, correspondence,
 SPANS = (1, 4)
 """Frames between the two pictures of a warp error."""
 
-HIGHER_IS_BETTER = frozenset({"ssim", "psnr"})
-"""Of the scores; of all others lower is better (flicker: nearer to zero)."""
+HIGHER_IS_BETTER = frozenset({"ssim", "psnr", "identity_embedded"})
+"""Of the scores; of all others lower is better (flicker, ghosting: nearer to zero)."""
 
 
 class _Valued(TypedDict):
@@ -67,16 +68,18 @@ STATED = {
     "lpips": "lpips",
     "fd_embedded_frame": "fd_embedded",
     "fd_embedded_video": "fvd_embedded",
+    "ghosting": "ghosting",
+    "identity_embedded": "identity_embedded",
+    "logo_position": "logo_position",
+    "logo_jitter": "logo_jitter",
+    "logo_shape": "logo_shape",
+    "logo_colour": "logo_colour",
 }
 """Scores that are metrics of the strict profile, and their names there."""
 
 
-class ScoredClip(Protocol):
+class ScoredClip(KnownClip, Protocol):
     """What scoring asks of a clip beside its pictures; `attnzoo.data.clip.Clip` is one."""
-
-    @property
-    def body(self) -> Tensor:
-        """`[f, 1, H, W]`, 1 where the person is; zeros where unknown."""
 
     @property
     def flow(self) -> PairFlow | None:
@@ -91,7 +94,8 @@ def score(
     `clips` gives each pair's body and flow; `weights` is the embedded feature network's file. The
     keys are always the same: ssim, psnr, l1, l1_body, lpips, embedded_perceptual,
     fd_embedded_frame, fd_embedded_video, warp_error_1, warp_error_4 (on the body),
-    warp_error_1_picture, warp_error_4_picture, flicker.
+    warp_error_1_picture, warp_error_4_picture, flicker, ghosting, identity_embedded, logo_position,
+    logo_jitter, logo_shape, logo_colour.
 
     Raises:
         ValueError: if shapes or the number of clips differ, or a generated value is not finite.
@@ -113,6 +117,7 @@ def score(
             **_embedded(real, fake, weights),
             **_warp_errors(real, fake, clips),
             "flicker": _flicker(real, fake),
+            **_consistency(real, fake, clips, weights),
         },
         len(real),
         weights,
@@ -235,6 +240,25 @@ def _compared(rows: Sequence[tuple[float, float]], clips: Sequence[ScoredClip]) 
     if found["value"] is not None:
         found["real"] = _mean(row[1] for row in rows)
     return found
+
+
+def _consistency(
+    real: Tensor, fake: Tensor, clips: Sequence[ScoredClip], weights: Path
+) -> dict[str, Score]:
+    missing = "no clip's body is known"
+    found = {"ghosting": _of_clips(ghosts(real, fake, clips), missing)}
+    try:
+        network = load_features(weights)
+    except UserError as error:
+        found["identity_embedded"] = _none(str(error))
+    else:
+        found["identity_embedded"] = likeness = _of_clips(likenesses(network, fake, clips), missing)
+        if likeness["value"] is not None:
+            likeness["real"] = _mean(likenesses(network, real, clips))
+    missing = "no sign on the clothes is known, seen or found"
+    return found | {
+        name: _of_clips(values, missing) for name, values in signs(real, fake, clips).items()
+    }
 
 
 def _flicker(real: Tensor, fake: Tensor) -> Score:
