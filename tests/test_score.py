@@ -134,7 +134,7 @@ def test_two_videos_give_all_metrics_and_null_has_its_reason(
         for entry in profile.values():
             assert entry["statement"] in printed.out
             assert entry.get("reason", "") in printed.out
-    assert "scoring" in printed.err and "2 videos: the value is that of these videos" in printed.out
+    assert "scoring" in printed.err and "2 videos: values are those of these videos" in printed.out
     assert content["strict"]["fid"]["reason"].startswith("no weights of Inception")
     assert "sha256" in content["strict"]["fvd_embedded"]["network"]
     assert content["strict"]["fid"]["network"] is None

@@ -102,8 +102,6 @@ def _by_frames(gathered: Gathered) -> list[float]:
 def _of_sets(
     metric: Metric, distance: Distance, gathered: Gathered, notes: list[str], seed: int
 ) -> Result:
-    if n_few := _few(len(gathered.real)):
-        notes.append(n_few)
     real, real_videos = _stacked(list(gathered.real.values()))
     fake, fake_videos = _stacked(list(gathered.fake.values()))
     n, samples = len(gathered.real), min(len(real), len(fake))
@@ -142,12 +140,6 @@ def _of_sets(
         floor,
         notes=tuple(notes),
     )
-
-
-def _few(videos: int) -> str:
-    if videos >= FEW:
-        return ""
-    return f"{videos} video{'s' * (videos > 1)}: the value is that of these videos, not of a model"
 
 
 def _stacked(videos: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
