@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnzoo.metrics.frechet import Gaussian, frechet_distance, gaussian
+from attnzoo.metrics.frechet import Gaussian, factored, frechet_distance, gaussian
 
 
 def samples(n: int, d: int, seed: int) -> torch.Tensor:
@@ -74,3 +74,41 @@ def test_too_few_samples_are_refused(n: int) -> None:
 def test_a_feature_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="not finite"):
         gaussian(torch.tensor([[1.0], [float("nan")]]))
+
+
+def by_samples(a: torch.Tensor, b: torch.Tensor) -> float:
+    """From the samples themselves: no covariance, so nothing small is lost."""
+    ca, cb = ((x - x.mean(0)) / (len(x) - 1) ** 0.5 for x in (a, b))
+    ra, rb = torch.linalg.qr(ca, mode="r")[1], torch.linalg.qr(cb, mode="r")[1]
+    overlap = torch.linalg.svdvals(ra @ rb.T).sum()
+    shift = (a.mean(0) - b.mean(0)).square().sum()
+    return float(shift + ca.square().sum() + cb.square().sum() - 2 * overlap)
+
+
+@pytest.mark.parametrize(("n", "m"), [(20, 25), (150, 40), (300, 320)])
+@pytest.mark.parametrize("power", [0.0, -1.5, -3.0])
+def test_steeply_falling_spectra_keep_six_digits(n: int, m: int, power: float) -> None:
+    d = 120
+    deviations = torch.arange(1, d + 1).double() ** power
+    a, b = samples(n, d, 0) * deviations, 1.05 * samples(m, d, 1) * deviations
+    expected = by_samples(a, b)
+    assert frechet_distance(factored(a), factored(b)) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(gaussian(a), gaussian(b)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_dead_and_repeated_features_are_no_special_case() -> None:
+    a, b = samples(60, 8, 0), samples(50, 8, 1)
+    wide = [torch.cat([x, x[:, :3], torch.zeros(len(x), 9)], dim=1) for x in (a, b)]
+    expected = by_samples(*wide)
+    for kind in (gaussian, factored):
+        assert frechet_distance(*(kind(x) for x in wide)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_large_products_take_the_other_way_and_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    from attnzoo.metrics import frechet
+
+    deviations = torch.arange(1, 61).double() ** -1.0
+    a, b = samples(90, 60, 0) * deviations, samples(45, 60, 1) * deviations
+    expected = frechet_distance(factored(a), factored(b))
+    monkeypatch.setattr(frechet, "SMALL", 10)
+    assert frechet_distance(factored(a), factored(b)) == pytest.approx(expected, rel=1e-8)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from attnzoo.damage import Damage, Scene
 from attnzoo.data.clip import Clip
-from attnzoo.metrics.registry import Better, Context, Metric, Profile, metrics
+from attnzoo.metrics.registry import Better, Context, Metric, NoValue, Profile, metrics
 from attnzoo.metrics.statistics import floor_by_halves, sign_flip_test
 from attnzoo.scoring.weights import Weights
 
@@ -133,7 +133,10 @@ def measure(
         if step == 1:
             found.values += [_zero(value, damage) for value in own.values.values()]
         for sight in own.sights:
-            value, rows = _measured(sight, real, fake, contexts, own.features)
+            try:
+                value, rows = _measured(sight, real, fake, contexts, own.features)
+            except NoValue:
+                continue
             found.values.append(_value(sight, damage.name, step, grade, value))
             if rows is not None:
                 last[sight.key] = rows
@@ -186,18 +189,24 @@ def _measured(
         own = features.get(sight.key, rows)
         return [metric.distance.between(own.flatten(0, 1), rows.flatten(0, 1))], rows
     assert metric.compute is not None
-    values = []
+    values, reason = [], "no clip has a value"
     for a, b, context in zip(real, fake, contexts, strict=True):
         seen = context.with_network(sight.network)
-        value = torch.as_tensor(metric.compute(a / 255, b / 255, seen)).double()
-        values.append(float(value.nanmean()))
+        try:
+            value = torch.as_tensor(metric.compute(a / 255, b / 255, seen)).double().nanmean()
+        except NoValue as error:
+            reason, value = str(error), torch.tensor(math.nan)
+        values.append(float(value))
+    if all(map(math.isnan, values)):
+        raise NoValue(reason)
     return values, None
 
 
 def _value(sight: Sight, damage: str, step: int, grade: float, values: list[float]) -> Value:
-    worse = [_badness(sight.metric.better, v) for v in values]
+    known = [v for v in values if not math.isnan(v)]
+    worse = [_badness(sight.metric.better, v) for v in known]
     clips = tuple(values) if len(values) > 1 else ()
-    mean = math.fsum(values) / len(values)
+    mean = math.fsum(known) / len(known)
     return Value(sight.key, damage, step, grade, mean, math.fsum(worse) / len(worse), clips)
 
 
@@ -219,9 +228,12 @@ def _rank(
     last: dict[str, Tensor],
 ) -> Rank:
     rows = [v for v in values if v.metric == sight.key and v.damage == damage.name]
+    if rows[-1].step != len(damage.grades):
+        # Lost altogether, as a sign that is nowhere has no colour.
+        return Rank(sight.key, damage.name, math.nan, math.nan, False)
     worse = [row.badness for row in rows]
     spread = max(worse) - min(worse)
-    if not spread > 1e-9 * max(map(abs, worse)):
+    if spread <= max(1e-6 * max(map(abs, worse)), 1e-9):
         return Rank(sight.key, damage.name, math.nan, math.nan, False)
     steps = [row.step for row in rows]
     if features is not None:
@@ -229,8 +241,8 @@ def _rank(
     else:
         better = sight.metric.better
         pairs = zip(rows[-1].clips, rows[0].clips, strict=True)
-        gains = [_badness(better, a) - _badness(better, b) for a, b in pairs]
-        seen = math.fsum(gains) > 0 and sign_flip_test(gains) <= CHANCE
+        gains = [_badness(better, a) - _badness(better, b) for a, b in pairs if a == a and b == b]
+        seen = bool(gains) and math.fsum(gains) > 0 and sign_flip_test(gains) <= CHANCE
     spearman = float(stats.spearmanr(steps, worse).statistic)
     return Rank(sight.key, damage.name, spearman, float(stats.kendalltau(steps, worse)[0]), seen)
 

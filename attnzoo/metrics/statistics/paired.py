@@ -84,7 +84,7 @@ def compare(
     Args:
         scores: by variant `[videos]`, or `[seeds, videos]`, the same videos and seeds for all.
             Seeds are averaged first: what is tested holds for these seeds and videos like these.
-        against: the variant that all others are compared with.
+        against: the variant that all others are compared with, then always the second.
         level: of the intervals (each for itself), and 1 - level of the warnings.
         seed: of flips and resampling.
 
