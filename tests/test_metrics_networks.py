@@ -287,6 +287,11 @@ def test_an_interval_holds_its_value(distance) -> None:  # type: ignore[no-untyp
     assert found.value == pytest.approx(distance.between(real, fake), rel=1e-9)
     assert found.low < found.value < found.high and found.n == 20
     wider = distance.interval(real, fake, videos, videos, level=0.99, seed=0)
-    assert wider.low < found.low and found.high < wider.high
+    assert wider.low <= found.low and found.high < wider.high
+    # Pairs that differ by little are known better than sets without pairs.
+    near = real + 0.1 * torch.rand(40, 5, generator=generator)
+    paired = distance.interval(real, near, videos, videos, level=0.95, seed=0)
+    apart = distance.interval(real, near, videos, videos + 100, level=0.95, seed=0)
+    assert paired.high - paired.low < apart.high - apart.low
     one = distance.interval(real, fake, 0 * videos, 0 * videos, level=0.95, seed=0)
     assert one.low is None and one.high is None and "one video" in one.method.replace("1", "one")

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from command import WITHOUT_OPTIONAL, command
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -133,7 +134,7 @@ def test_two_videos_give_all_metrics_and_null_has_its_reason(
         for entry in profile.values():
             assert entry["statement"] in printed.out
             assert entry.get("reason", "") in printed.out
-    assert "scoring" in printed.err and "2 videos: the value is that of these videos" in printed.out
+    assert "scoring" in printed.err and "2 videos: values are those of these videos" in printed.out
     assert content["strict"]["fid"]["reason"].startswith("no weights of Inception")
     assert "sha256" in content["strict"]["fvd_embedded"]["network"]
     assert content["strict"]["fid"]["network"] is None
@@ -267,6 +268,19 @@ def test_a_missing_package_is_a_reason(
     content = json.loads(out.read_text())["strict"]
     assert content["lpips"]["reason"] == "the package lpips is not installed"
     assert content["psnr"]["value"] is not None
+
+
+def test_the_base_install_is_enough(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    real, fake = map(str, folders)
+    arguments = ("score", "--real", real, "--fake", fake, "--cache", "none", "--json", "o.json")
+    done = command(*arguments, cwd=tmp_path, code=WITHOUT_OPTIONAL)
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "o.json").read_text())
+    assert "torch_fidelity is not installed" in content["strict"]["fid"]["reason"]
+    # What needs no package of its own says which weights it would need.
+    assert "i3d_pretrained_400.pt" in content["disco"]["fvd"]["reason"]
+    for name in ("psnr", "ssim", "l1", "fvd_embedded"):
+        assert content["disco"][name]["value"] is not None
 
 
 def test_names_sizes_and_lengths_that_do_not_pair_are_listed(

@@ -70,30 +70,36 @@ def _mmd_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Normal interval, its spread by leaving out one video after the other on either side."""
+    """Student's t interval, its spread by leaving out one video after the other.
+
+    A number in both lists of videos is a pair and left out on both sides, as in
+    `attnzoo.metrics.statistics.frechet_interval`.
+    """
     from scipy import stats
 
     from attnzoo.metrics.statistics import Interval
 
-    xx, yy, xy = _kernels(real, fake)
-    value, variance, counts = _mmd(xx, yy, xy), 0.0, []
-    for side, videos in ((0, real_videos), (1, fake_videos)):
-        others = [
-            _mmd(xx[k][:, k], yy, xy[k]) if side == 0 else _mmd(xx, yy[k][:, k], xy[:, k])
-            for k in (videos != number for number in videos.unique())
-            if k.any()
-        ]
-        n = len(others)
-        counts.append(int(videos.unique().numel()))
-        variance += (
-            (n - 1) / n * float(np.square(np.array(others) - np.mean(others)).sum()) if n else 0
-        )
-    n = min(counts)
+    kernels = _kernels(real, fake)
+    value = _mmd(*kernels)
+    reals, fakes = set(real_videos.tolist()), set(fake_videos.tolist())
+    n = min(len(reals), len(fakes))
     if n < 2:
         return Interval(value, None, None, n, "no interval: one video")
-    half = float(stats.norm.ppf((1 + level) / 2)) * variance**0.5
-    said = f"jackknife over {n} videos, of the biased estimate at this number of videos"
-    return Interval(value, value - half, value + half, n, said)
+    variance = 0.0
+    # Pairs, real videos alone and generated ones alone are three independent samples.
+    for units in (reals & fakes, reals - fakes, fakes - reals):
+        if len(units) > 1:
+            left = [_without(kernels, real_videos != u, fake_videos != u) for u in sorted(units)]
+            variance += (len(units) - 1) * float(np.var(left))
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * variance**0.5
+    said = f"biased MMD^2 at {n} videos, jackknife over videos, Student's t"
+    return Interval(value, max(value - half, 0.0), value + half, n, said)
+
+
+def _without(kernels: tuple[Tensor, Tensor, Tensor], real: Tensor, fake: Tensor) -> float:
+    """The discrepancy of the rows that are kept."""
+    xx, yy, xy = kernels
+    return _mmd(xx[real][:, real], yy[fake][:, fake], xy[real][:, fake])
 
 
 POLYNOMIAL_MMD = Distance("100 x MMD^2, kernel (x.y/d)^2", polynomial_mmd, _mmd_interval)

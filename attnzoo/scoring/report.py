@@ -12,7 +12,7 @@ from typing import Any
 from attnzoo.files import replacing
 from attnzoo.metrics.registry import Better, Profile
 from attnzoo.scoring.folders import Pair
-from attnzoo.scoring.results import LEVEL, Result
+from attnzoo.scoring.results import FEW, LEVEL, Result
 
 Results = Mapping[Profile, Sequence[Result]]
 
@@ -40,7 +40,9 @@ def _one_table(profile: Profile, results: Sequence[Result]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    notes = [
+    n = max((result.n for result in results), default=0)
+    few = [f"  {n} videos: values are those of these videos, not of a model"] * (0 < n < FEW)
+    notes = few + [
         f"  {result.metric.label}: {note}"
         for result in results
         for note in ([f"none: {result.reason}"] if result.reason else result.notes)
@@ -55,8 +57,8 @@ def _one_table(profile: Profile, results: Sequence[Result]) -> str:
             "intervals",
             *(f"  {method}" for method in methods),
             "real/real",
-            "  of sets: every other real video to the rest, which is what real videos are apart, at "
-            "half their number",
+            "  of sets: every other real video to the rest, which is how far real videos are apart "
+            "at half their number",
             "  per video: the real video in the generated one's place",
             "what the numbers are",
             *said,

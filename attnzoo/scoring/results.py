@@ -23,8 +23,9 @@ class Result:
     """One number of a table; value is None where `reason` says why.
 
     n: videos behind it; samples: frames or clips. floor: the distance of one half of the real
-    videos to the other, or of real videos to themselves. method: how the interval was found and what it is one of. videos: the
-    values of single videos, of metrics that have them. notes: what to mind.
+    videos to the other, or of real videos to themselves. method: how the interval was found and
+    what it is one of. videos: the values of single videos, of metrics that have them. notes: what
+    to mind.
     """
 
     metric: Metric
@@ -101,8 +102,6 @@ def _by_frames(gathered: Gathered) -> list[float]:
 def _of_sets(
     metric: Metric, distance: Distance, gathered: Gathered, notes: list[str], seed: int
 ) -> Result:
-    if n_few := _few(len(gathered.real)):
-        notes.append(n_few)
     real, real_videos = _stacked(list(gathered.real.values()))
     fake, fake_videos = _stacked(list(gathered.fake.values()))
     n, samples = len(gathered.real), min(len(real), len(fake))
@@ -141,12 +140,6 @@ def _of_sets(
         floor,
         notes=tuple(notes),
     )
-
-
-def _few(videos: int) -> str:
-    if videos >= FEW:
-        return ""
-    return f"{videos} video{'s' * (videos > 1)}: the value is that of these videos, not of a model"
 
 
 def _stacked(videos: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
