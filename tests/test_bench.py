@@ -113,7 +113,7 @@ def test_a_run_too_long_is_predicted(tmp_path: Path) -> None:
         (["resolution=x"], "resolution=x: must be a side such as 32, or 32x48"),
         (["resolution=30", "what=unet"], "resolution=30: unet=small needs sides that 4 divides"),
         (["what=modul"], "what=modul: did you mean module?"),
-        (["dtype=fp8"], "dtype=fp8: there are fp32, bf16, fp16"),
+        (["dtype=fp8"], "there are fp32, bf16, fp16"),
         (["dtype=fp32", "dtype=bf16"], "each setting is given once"),
         (["out=a.txt"], "out=a.txt: must end with .jsonl"),
         (["against=no.jsonl"], "against=no.jsonl: cannot be read"),
