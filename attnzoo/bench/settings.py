@@ -19,9 +19,9 @@ Given = Mapping[str, Sequence[Any]]
 class SuiteOptions:
     """Settings that every fixed suite takes.
 
-    out: the file of rows, `.jsonl`; rounds: timed rounds of all candidates, None: the suite's own
-    number; threads: of torch, None: as it is; device: where all runs; quick: fewer rounds and
-    smaller shapes, to see that it works.
+    out: the folder that is written, None: the suite's own; rounds: timed rounds of all candidates,
+    None: the suite's own number; threads: of torch, None: as it is; device: where all runs; quick:
+    fewer rounds and smaller shapes, to see that it works.
     """
 
     out: Path | None = None
@@ -43,7 +43,7 @@ class SuiteOptions:
                 raise UserError(f"suite={suite} has no setting {key!r}{suggestion(key, known)}")
         rounds, threads = (positive(given, key, None) for key in ("rounds", "threads"))
         return SuiteOptions(
-            out=path(given, "out", suffix=".jsonl"),
+            out=path(given, "out"),
             rounds=rounds,
             threads=threads,
             device=str(single(given, "device", "cpu")),

@@ -18,7 +18,8 @@ class SelfAttention2D(nn.Module):
         super().__init__()
         c, heads = mechanism.channels, mechanism.heads
         weight = mechanism.to_q.weight
-        inner = Attention(c, heads=heads, dim_head=c // heads, processor=AttnProcessor2_0())
+        inner: Any = Attention(c, heads=heads, dim_head=c // heads)
+        inner.set_processor(AttnProcessor2_0())
         self.inner = inner.to(weight.device, weight.dtype)
         self.inner.load_state_dict(mechanism.state_dict(), strict=True)
 

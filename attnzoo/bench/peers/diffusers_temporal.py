@@ -24,7 +24,8 @@ class DiffusersTemporal(nn.Module):
             raise ValueError("this peer adds no positions")
         c, heads = mechanism.channels, mechanism.heads
         weight = mechanism.to_qkv.weight
-        inner = Attention(c, heads=heads, dim_head=c // heads, processor=AttnProcessor2_0())
+        inner: Any = Attention(c, heads=heads, dim_head=c // heads)
+        inner.set_processor(AttnProcessor2_0())
         inner.to(weight.device, weight.dtype)
         parts = dict(zip(("to_q", "to_k", "to_v"), weight.detach().chunk(3), strict=True))
         state = {f"{name}.weight": part for name, part in parts.items()}

@@ -26,7 +26,8 @@ class NaiveWindows(PaddedWindows):
             mask = self.mask(padded, size, shifts, scores)
             n = mask.shape[0]
             scores = (scores.unflatten(0, (-1, n)) + mask[None, :, None]).flatten(0, 1)
-        return (scores.softmax(-1) @ v).transpose(1, 2).reshape(windows.shape)
+        out: Tensor = (scores.softmax(-1) @ v).transpose(1, 2).reshape(windows.shape)
+        return out
 
 
 PEER = ModulePeer(

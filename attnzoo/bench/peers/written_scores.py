@@ -32,7 +32,8 @@ class WrittenScores(nn.Module):
         delta = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
         for layer in self.to_out:
             delta = layer(delta)
-        return delta.view(x.shape)
+        out: Tensor = delta.view(x.shape)
+        return out
 
 
 PEER = ModulePeer(
