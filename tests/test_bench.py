@@ -122,7 +122,7 @@ def test_a_run_too_long_is_predicted(tmp_path: Path) -> None:
         (["quick=maybe"], "quick=maybe: must be true or false"),
         (["base=no-such-commit"], "base=no-such-commit: no such commit"),
         (["device=tpu"], "device=tpu: there are cpu, cuda"),
-        (["suite=unet", "attn=stsa"], "suite=unet has no setting 'attn'"),
+        (["suite=unet", "against=a.jsonl"], "suite=unet has no setting 'against'"),
         (["--rounds=3"], "--rounds=3: no such flag"),
         (["attn=[stsa"], "settings are key=value"),
     ],
