@@ -14,8 +14,12 @@ COMMANDS = {
     "run": "train, sample, score and profile one variant (or a sweep, with -m)",
     "list": "the variants there are",
     "show": "what a variant is and takes",
+    "score": "metrics of generated videos against real ones",
     "new": "write a variant of your own and its test, to start from",
     "check": "whether a variant holds to what it declares",
+    "distort": "what each metric sees of which damage, and what it is blind to",
+    "coverage": "how often the intervals hold the truth, by simulation",
+    "align": "what aligning by motion flow does to real clips",
     "bench": "what variants cost: time, memory, FLOPs, side by side",
 }
 """Each is a module of the package, or a folder's `__main__`, with `command(arguments)`."""

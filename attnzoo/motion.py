@@ -28,6 +28,9 @@ __all__ = ["SIDES_APART", "Motion", "current", "downsample", "following"]
 SIDES_APART = 0.5
 """Motions in one cell that differ by more than this, in cells of the asked grid, are two sides."""
 
+_PIXELS = 1 << 17
+"""Pixels of flow that are downsampled at once: so many stay in a processor's cache."""
+
 _T = TypeVar("_T")
 
 
@@ -141,11 +144,20 @@ class Motion:
         return self.tiled(key, lambda motion: (motion._related(frames, h, w),))[0]
 
     def _related(self, frames: Sequence[int], h: int, w: int) -> Tensor:
-        flows = {k: downsample(self.pair(k, r), h, w) for k, r in enumerate(frames) if k != r}
+        moving = [k for k, r in enumerate(frames) if k != r]
+        if not moving:
+            still = torch.zeros_like(downsample(self.pair(0, 0), h, w))
+            return torch.stack([still] * len(frames), dim=1)
         # A frame is not asked for its flow to itself where another tells batch and device.
-        known = next(iter(flows.values())) if flows else downsample(self.pair(0, 0), h, w)
-        still = torch.zeros_like(known)
-        return torch.stack([flows.get(k, still) for k in range(len(frames))], dim=1)
+        flows = [self.pair(k, frames[k]) for k in moving]
+        at_once = max(1, _PIXELS // (flows[0].numel() // 2))
+        parts = [torch.cat(flows[i : i + at_once]) for i in range(0, len(flows), at_once)]
+        known = torch.cat([downsample(part, h, w) for part in parts])
+        known = known.unflatten(0, (len(moving), -1)).transpose(0, 1)
+        shape = (known.shape[0], len(frames), *known.shape[2:])
+        related: Tensor = known.new_zeros(shape)
+        related[:, moving] = known
+        return related
 
     def cached(self, key: Hashable, build: Callable[[], _T]) -> _T:
         """`build()` at the first call with `key`, the same object ever after."""
@@ -212,29 +224,61 @@ def downsample(flow: Tensor, h: int, w: int) -> Tensor:
     height, width = flow.shape[-2:]
     if (height, width) == (h, w):
         return flow
+    pixels, there = _pixels(flow, h, w)
+    scale = torch.tensor([w / width, h / height], device=flow.device, dtype=flow.dtype)
+    scale = scale.view(1, 2, 1, 1)
+    if there is None:
+        mean = pixels.mean(4).mean(-1)
+    else:
+        mean = (pixels * there).sum((4, 5)) / there.sum((2, 3))
+    # Only where the box round all motions is that large can any two of them lie apart. Two
+    # reductions, each along one axis, are tenfold faster than `aminmax` and than one along both.
+    box = (pixels.amax(4).amax(-1) - pixels.amin(4).amin(-1)) * scale
+    mixed = box.square().sum(1) > SIDES_APART**2
+    result = mean * scale
+    b, y, x = mixed.nonzero(as_tuple=True)
+    if b.numel():
+        chosen = pixels.movedim(1, 3)[b, y, x] * scale
+        known = None if there is None else there[y, x].flatten(1)
+        result[b, :, y, x] = _larger_side(chosen.flatten(2), known)
+    return result
+
+
+def _larger_side(pixels: Tensor, there: Tensor | None) -> Tensor:
+    """The flow `[m, 2]` of cells with pixels `[m, 2, n]`, of which `there` `[m, n]` are; see above.
+
+    None: all are.
+    """
+    x, y = pixels.unbind(1)
+    speed = x * x + y * y
+    if there is not None:
+        speed = speed.masked_fill(~there, torch.inf)
+    slowest = speed.argmin(1, keepdim=True)
+    from_slowest = (x - x.gather(1, slowest)) ** 2 + (y - y.gather(1, slowest)) ** 2
+    if there is not None:
+        from_slowest = from_slowest.masked_fill(~there, -1)
+    distance, fastest = from_slowest.max(1, keepdim=True)
+    from_fastest = (x - x.gather(1, fastest)) ** 2 + (y - y.gather(1, fastest)) ** 2
+    on_fast_side = from_fastest < from_slowest
+    every = torch.ones_like(on_fast_side) if there is None else there
+    fast_wins = 2 * on_fast_side.sum(1, keepdim=True) >= every.sum(1, keepdim=True)
+    counts = every & ((distance <= SIDES_APART**2) | (on_fast_side == fast_wins))
+    return (pixels * counts.unsqueeze(1)).sum(2) / counts.sum(1, keepdim=True)
+
+
+def _pixels(flow: Tensor, h: int, w: int) -> tuple[Tensor, Tensor | None]:
+    """The pixels of each cell `[b, 2, h, w, p, q]`, and which of them are there `[h, w, p, q]`.
+
+    None: all are. What is not there repeats a pixel of the cell.
+    """
+    height, width = flow.shape[-2:]
+    if height % h == 0 and width % w == 0:
+        cells = flow.unflatten(3, (w, width // w)).unflatten(2, (h, height // h))
+        return cells.transpose(3, 4), None
     rows, rows_there = _bins(height, h, flow.device)
     columns, columns_there = _bins(width, w, flow.device)
-    there = (rows_there[:, None, :, None] & columns_there[None, :, None, :]).flatten(2)
-    scale = torch.tensor([w / width, h / height], device=flow.device, dtype=flow.dtype)
-    # [b, 2, h, w, n]: the n pixels of each cell, in cells.
-    pixels = flow[..., rows[:, None, :, None], columns[None, :, None, :]].flatten(4)
-    pixels = pixels * scale.view(1, 2, 1, 1, 1)
-    speed = pixels.square().sum(1).masked_fill(~there, torch.inf)
-    slowest = _picked(pixels, speed.argmin(-1))
-    from_slowest = (pixels - slowest).square().sum(1)
-    apart = from_slowest.masked_fill(~there, -1).max(-1)
-    fastest = _picked(pixels, apart.indices)
-    on_fast_side = ((pixels - fastest).square().sum(1) < from_slowest) & there
-    fast_wins = 2 * on_fast_side.sum(-1, keepdim=True) >= there.sum(-1, keepdim=True)
-    together = (apart.values <= SIDES_APART**2).unsqueeze(-1)
-    counts = there & (together | (on_fast_side == fast_wins))
-    chosen = pixels.masked_fill(~counts.unsqueeze(1), 0)
-    return chosen.sum(-1) / counts.sum(-1).unsqueeze(1)
-
-
-def _picked(pixels: Tensor, index: Tensor) -> Tensor:
-    """`pixels[b, 2, h, w, n]` at `index[b, h, w]`, as `[b, 2, h, w, 1]`."""
-    return pixels.gather(-1, index[:, None, :, :, None].expand(-1, 2, -1, -1, 1))
+    there = rows_there[:, None, :, None] & columns_there[None, :, None, :]
+    return flow[..., rows[:, None, :, None], columns[None, :, None, :]], there
 
 
 def _bins(fine: int, coarse: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -249,7 +293,7 @@ def _bins(fine: int, coarse: int, device: torch.device) -> tuple[Tensor, Tensor]
 
 
 def _finite(flow: Tensor) -> Tensor:
-    return torch.where(flow.isfinite(), flow, 0.0).float()
+    return torch.nan_to_num(flow.float(), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _sampled(flow: Tensor, at: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 
 from attnzoo import application, commands, config, registry
 from attnzoo.errors import UserError
+from attnzoo.files import replacing
 from attnzoo.summary import summary
-from attnzoo.train.files import replacing
 from attnzoo.train.settings import Precision
 
 _LOG = logging.getLogger(__name__)

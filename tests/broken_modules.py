@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attnzoo.attention._mechanism import Mechanism, attention
+from attnzoo.attention import Mechanism, attention
 from attnzoo.attention.crossframe_first import CrossFrameFirst
 from attnzoo.errors import UserError
 from attnzoo.registry import Kind
@@ -232,6 +232,11 @@ class OtherwiseCompiled(Sound):
         return super().delta(x) * (2 if torch.compiler.is_compiling() else 1)
 
 
+class OtherwiseExported(Sound):
+    def delta(self, x: Tensor) -> Tensor:
+        return super().delta(x) * (2 if torch.compiler.is_exporting() else 1)
+
+
 class AddsTheResidual(Sound):
     """A whole layer, though the residual is the slot's."""
 
@@ -331,8 +336,14 @@ BROKEN = [
         "expected 524,288 FLOPs at b=1, f=8, h=8, w=16, c=8",
         about={"cost": "8*b*f**2*h*w*c"},
     ),
-    Broken("compile", OtherwiseCompiled, "the same delta compiled"),
-    Broken("compile_fullgraph", BreaksItsGraph, "a forward in one graph"),
+    Broken(
+        "compile",
+        OtherwiseCompiled,
+        "the same delta compiled",
+        ("compile_fullgraph", "export"),
+    ),
+    Broken("compile_fullgraph", BreaksItsGraph, "a forward in one graph", ("export",)),
+    Broken("export", OtherwiseExported, "the same delta exported"),
     Broken(
         "identity_at_insertion",
         AddsTheResidual,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
+from command import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -28,11 +33,17 @@ def flat(maps: dict, h: int, w: int) -> list[int]:
 
 @pytest.mark.parametrize("align", Align)
 @settings(max_examples=80, deadline=None, derandomize=True)
-@given(grid=grids, seed=seeds, speed=st.sampled_from([0.3, 1.5, 4.0, 50.0]), whole=st.booleans())
-def test_maps_are_those_of_the_plain_loop(align, grid, seed, speed, whole):
+@given(
+    grid=grids,
+    seed=seeds,
+    speed=st.sampled_from([0.3, 1.5, 4.0, 50.0]),
+    whole=st.booleans(),
+    camera=st.sampled_from([0.0, 1.0, -2.5]),
+)
+def test_maps_are_those_of_the_plain_loop(align, grid, seed, speed, whole, camera):
     h, w = grid
     flow = random_flow(seed, 2, 3, 2, h, w, speed=speed)
-    flow = flow.round() if whole else flow  # whole cells make ties
+    flow = (flow.round() if whole else flow) + camera  # whole cells make ties
     flow[0, 1, 0, 0, 0], flow[1, 0, 1, -1, -1] = torch.nan, torch.inf
     source, target = align_maps(flow, align)
     assert source.shape == target.shape == (2, 3, h * w)
@@ -69,13 +80,90 @@ def test_a_target_outside_the_frame_stays():
     assert maps_of([(1e30, 0.0), (0.0, -1e30)], Align.scatter)[1] == [0, 1]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(grid=grids, seed=seeds, speed=st.sampled_from([1.0, 3.0]))
-def test_restore_after_permute_is_the_identity(grid, seed, speed):
-    source, target = align_maps(random_flow(seed, 2, 2, 2, *grid, speed=speed), Align.permute)
-    own = torch.arange(grid[0] * grid[1]).expand_as(source)
-    assert torch.equal(source.gather(2, target), own)
-    assert torch.equal(target.gather(2, source), own)
+wild = st.one_of(
+    st.floats(-9, 9, width=32),
+    st.floats(width=32),  # NaN, infinity and numbers that no integer holds
+    st.sampled_from([0.5, -0.5, 0.49999997, -0.50000006, 1e38, -1e38]),
+)
+
+
+@pytest.mark.parametrize("align", Align)
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(grid=grids, data=st.data())
+def test_restore_undoes_align_for_whatever_flow(align, grid, data):
+    h, w = grid
+    values = data.draw(st.lists(wild, min_size=2 * h * w, max_size=2 * h * w))
+    flow = torch.tensor(values).view(1, 1, 2, h, w)
+    source, target = align_maps(flow, align)
+    own = torch.arange(h * w).expand_as(source)
+    assert source.dtype == target.dtype == torch.int64
+    assert min(source.min(), target.min()) >= 0 and max(source.max(), target.max()) < h * w
+    if align is not Align.scatter:
+        assert torch.equal(source.gather(2, target), own)
+        assert torch.equal(target.gather(2, source), own)
+    expected = plain.align(flow[0, 0], align.name)
+    assert (source.flatten().tolist(), target.flatten().tolist()) == (
+        flat(expected[0], h, w),
+        flat(expected[1], h, w),
+    )
+
+
+THREADS = """
+import torch
+from attnzoo.attention._align import Align, align_maps
+from attnzoo.motion import Motion
+
+flow = torch.randn(1, 6, 6, 2, 128, 128, generator=torch.Generator().manual_seed(0)).mul(20)
+moved = torch.nn.functional.avg_pool2d(flow.flatten(0, 3), 9, 1, 4).view(flow.shape)
+for threads in (1, 2, 3, 5):
+    torch.set_num_threads(threads)
+    for turn in range(2):
+        found = Motion.pairs(moved).to([2] * 6, 48, 32)
+        maps = [found] + [m for align in Align for m in align_maps(found, align)]
+        print([hash(m.numpy().tobytes()) for m in maps])
+"""
+
+
+def test_maps_are_the_same_again_and_on_every_number_of_threads():
+    # In a process of its own, since the number of threads is the whole process's.
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS],
+        env={**environment, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 8 and len(set(lines)) == 1, done.stdout
+
+
+def test_a_moving_camera_leaves_cycles_where_they_are_and_a_turn_is_followed():
+    pan = torch.zeros(1, 1, 2, 6, 6)
+    pan[:, :, 0] = 1.0
+    own = torch.arange(36).view(1, 1, 36)
+    for maps in align_maps(pan, Align.cycles):
+        assert torch.equal(maps, own)
+    assert not torch.equal(align_maps(pan, Align.permute)[0], own)
+    # Four patches that change places in a ring, and one that walks into the place of a resting one.
+    turn = torch.zeros(1, 1, 2, 6, 6)
+    turn[0, 0, 0, 1, 1], turn[0, 0, 1, 1, 2] = 1.0, 1.0
+    turn[0, 0, 0, 2, 2], turn[0, 0, 1, 2, 1] = -1.0, -1.0
+    source, target = align_maps(turn, Align.cycles)
+    assert target[0, 0, [7, 8, 14, 13]].tolist() == [8, 14, 13, 7]
+    assert source.ne(own).sum() == 4
+
+
+def test_a_chain_closes_where_it_is_long_enough_to_pay():
+    def moved(cells: int) -> list[int]:
+        flow = [(0.0, 0.0)] + [(2.0, 0.0)] * cells + [(0.0, 0.0)] * 9
+        return maps_of(flow, Align.cycles)[1]
+
+    # Two chains of steps of two: each mover gains 4, and the last, which rests, costs 8.
+    assert moved(2) == list(range(12))
+    assert moved(4)[1:7] == [3, 4, 5, 6, 1, 2]
+    # Half a cell is hardly a gain: nobody moves.
+    assert maps_of([(0.5, 0.0)] * 4 + [(0.0, 0.0)] * 5, Align.cycles)[1] == list(range(9))
 
 
 def test_everything_to_one_cell():
@@ -83,7 +171,8 @@ def test_everything_to_one_cell():
     flow = torch.stack([3 - x, 2 - y])[None, None]
     source, target = align_maps(flow, Align.scatter)
     assert target.eq(2 * 8 + 3).all() and torch.equal(source[0, 0], torch.arange(56))
-    assert align_maps(flow, Align.permute)[1].unique().numel() == 56
+    for align in (Align.permute, Align.cycles):
+        assert align_maps(flow, align)[1].unique().numel() == 56
 
 
 @pytest.mark.parametrize("align", Align)

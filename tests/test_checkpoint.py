@@ -13,8 +13,8 @@ from tiny_run import Interrupting, tiny_experiment, tiny_model, tiny_run, tiny_s
 
 from attnzoo import registry
 from attnzoo.errors import UserError
+from attnzoo.files import PARTIAL, replacing
 from attnzoo.train.checkpoint import Checkpoints
-from attnzoo.train.files import PARTIAL, replacing
 from attnzoo.train.settings import Experiment, Sampling, Schedule
 
 

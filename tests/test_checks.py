@@ -34,7 +34,7 @@ def forget_what_a_test_registers():
         yield
 
 
-COMPILING = {"compile", "compile_fullgraph"}
+COMPILING = {"compile", "compile_fullgraph", "export"}
 """Most of the time; run where the fault is one of compiling, or there is none."""
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from attnzoo import registry
-from attnzoo.attention._subspace import Rows
+from attnzoo.attention._rows import Rows
 from attnzoo.errors import UserError
 from attnzoo.registry import Kind
 from attnzoo.testing import check_attention

@@ -3,6 +3,7 @@
 What one from elsewhere is made of can be imported from here.
 """
 
-from attnzoo.attention._mechanism import Mechanism, Query, Shape, attention
+from attnzoo.attention._backend import Backend, attention
+from attnzoo.attention._mechanism import Mechanism, Query, Shape
 
-__all__ = ["Mechanism", "Query", "Shape", "attention"]
+__all__ = ["Backend", "Mechanism", "Query", "Shape", "attention"]

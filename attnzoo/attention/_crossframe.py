@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from attnzoo.attention._mechanism import Mechanism, Query, Shape, attention
+from attnzoo.attention._backend import Backend, attention
+from attnzoo.attention._mechanism import Mechanism, Query, Shape
 
 if TYPE_CHECKING:
     from attnzoo.motion import Motion
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 class CrossFrame(Mechanism):
     """The four projections, named and shaped as diffusers' `Attention` has them."""
 
-    def __init__(self, channels: int, heads: int, *, include_self: bool) -> None:
+    def __init__(self, channels: int, heads: int, *, include_self: bool, backend: Backend) -> None:
         """No bias but in `to_out.0`."""
-        super().__init__(channels, heads)
+        super().__init__(channels, heads, backend=backend)
         self.include_self = include_self
         self.to_q = nn.Linear(channels, channels, bias=False)
         self.to_k = nn.Linear(channels, channels, bias=False)
@@ -33,7 +34,7 @@ class CrossFrame(Mechanism):
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Projected `[n, m, c]`, `[n, l, c]`, `[n, l, c]` to the delta `[n, m, c]`."""
         q, k, v = (t.unflatten(-1, (self.heads, -1)) for t in (q, k, v))
-        delta = attention(q, k, v).flatten(-2)
+        delta = attention(q, k, v, backend=self.backend).flatten(-2)
         for layer in self.to_out:
             delta = layer(delta)
         return delta

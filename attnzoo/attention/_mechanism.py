@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from attnzoo.attention._backend import Backend, refuse_missing
 from attnzoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,27 +21,26 @@ Query = tuple[int, int, int]
 Shape = tuple[int, int, int]
 """Frames, rows and columns of a clip of tokens."""
 
-_CUDA_BATCH = 32768
-"""CUDA's attention kernels launch at most 65535 blocks along the batch; stay clear of that."""
-
 
 class Mechanism(nn.Module, ABC):
-    """Base of all mechanisms: `channels` c in `heads` heads.
+    """Base of all mechanisms: `channels` c in `heads` heads, attention by `backend`.
 
     A mechanism returns its delta only; norm, residual and the identity at the start belong to the
     slot that carries it.
     """
 
-    def __init__(self, channels: int, heads: int) -> None:
-        """Raises UserError unless both are positive and `heads` divides `channels`."""
+    def __init__(self, channels: int, heads: int, *, backend: Backend = Backend.auto) -> None:
+        """UserError unless both are positive, `heads` divides `channels`, and `backend` is here."""
         super().__init__()
         for name, value in (("channels", channels), ("heads", heads)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f"{name}={value!r} must be a positive integer")
         if channels % heads:
             raise UserError(f"channels={channels} must be a multiple of heads={heads}")
+        refuse_missing(backend)
         self.channels = channels
         self.heads = heads
+        self.backend = backend
 
     @abstractmethod
     def forward(self, x: Tensor, *, flow: Motion | Tensor | None = None) -> Tensor:
@@ -59,20 +58,6 @@ class Mechanism(nn.Module, ABC):
         """ValueError unless `x` is `[b, f, h, w, c]` with this mechanism's c."""
         if x.dim() != 5 or x.shape[-1] != self.channels:
             raise ValueError(f"x must be [b, f, h, w, {self.channels}], not {list(x.shape)}")
-
-
-def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Softmax attention (equation 4): n sequences, m queries and l keys each, head-wise.
-
-    q `[n, m, heads, d]`; k, v `[n, l, heads, d]`; bias `[heads, m, l]`, added to the scores.
-    Returns `[n, m, heads, d]`. Any strides with d contiguous are read as they are.
-    """
-    if q.is_cuda and q.shape[0] > _CUDA_BATCH:
-        parts = zip(q.split(_CUDA_BATCH), k.split(_CUDA_BATCH), v.split(_CUDA_BATCH), strict=True)
-        return torch.cat([attention(*part, bias=bias) for part in parts])
-    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
-    mask = None if bias is None else bias.to(q.dtype).unsqueeze(0)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
 
 
 def sinusoid(length: int, channels: int, like: Tensor) -> Tensor:

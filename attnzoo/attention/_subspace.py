@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 from attnzoo.attention._mechanism import Query, Shape
+from attnzoo.attention._rows import Rows
 from attnzoo.errors import UserError
 
 Size = tuple[int, int, int]
@@ -76,74 +76,6 @@ def window_of(query: Query, shape: Shape, size: Size, shift: bool) -> tuple[slic
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A choice of rows, `out = rows[index]`, whose backward needs no unordered addition.
-
-    `reader[i]` is the first output row that reads input row i (any where none does: `read` is
-    False there, None if all are read); `again` are the further pairs (input row, output row), None
-    if there are none, as in a permutation. Then the gradient is a choice of rows as well.
-    """
-
-    index: Tensor
-    reader: Tensor
-    read: Tensor | None
-    again: tuple[Tensor, Tensor] | None
-
-    @classmethod
-    def of(cls, index: Tensor, inputs: int) -> Rows:
-        """The map for `index` `[m]` int64 into so many input rows."""
-        outputs = index.shape[0]
-        position = torch.arange(outputs, device=index.device)
-        # The least of integers does not depend on the order in which they are met.
-        reader = torch.full((inputs,), outputs, device=index.device)
-        reader.scatter_reduce_(0, index, position, "amin")
-        read = reader < outputs
-        further = position[reader[index] != position]
-        again = (index[further], further) if further.numel() else None
-        if bool(read.all()):
-            return cls(index, reader, None, again)
-        return cls(index, reader.clamp(max=outputs - 1), read.unsqueeze(1), again)
-
-    def take(self, rows: Tensor) -> Tensor:
-        """`rows` `[n, c]` to `[m, c]`."""
-        again_rows, again_readers = self.again or (None, None)
-        taken: Tensor = _Take.apply(
-            rows, self.index, self.reader, self.read, again_rows, again_readers
-        )
-        return taken
-
-
-class _Take(torch.autograd.Function):
-    """`rows.index_select(0, index)`; see `Rows` for the gradient."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        rows: Tensor,
-        index: Tensor,
-        reader: Tensor,
-        read: Tensor | None,
-        again_rows: Tensor | None,
-        again_readers: Tensor | None,
-    ) -> Tensor:
-        ctx.save_for_backward(reader, read, again_rows, again_readers)
-        return rows.index_select(0, index)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        reader, read, again_rows, again_readers = ctx.saved_tensors
-        total = grad.index_select(0, reader)
-        if read is not None:
-            total = total.masked_fill(~read, 0)
-        if again_rows is not None:
-            # Accumulating index_put sorts its indices on CUDA: deterministic, unlike index_add.
-            total = total.index_put(
-                (again_rows,), grad.index_select(0, again_readers), accumulate=True
-            )
-        return total, None, None, None, None, None
-
-
-@dataclass(frozen=True)
 class Group:
     """`windows` subspaces of `tokens` tokens each, over the whole batch.
 
@@ -180,33 +112,45 @@ def outside_inference(build: Callable[_P, _T]) -> Callable[_P, _T]:
     return built
 
 
-@functools.lru_cache(maxsize=64)
-@outside_inference
 def partition(
     batch: int, shape: Shape, size: Size, shift: bool, offsets: bool, device: torch.device
 ) -> tuple[Tensor, tuple[Group, ...]]:
-    """All tokens of a batch in the order of the groups, `[b f h w]`, and the groups.
+    """All tokens of b clips by window, and the groups of windows in that order.
 
-    Windows of equal number of tokens make one group; with `offsets` those of equal form.
+    Windows with equally many tokens share a group whatever their form, so long as no `offsets`
+    are asked for, which depend on it. Made of tensor operations on few numbers, so that a traced
+    forward may have it in its graph.
     """
-    f, h, w = shape
-    tokens = torch.arange(f * h * w).view(shape)
-    by_kind: dict[Shape, list[Tensor]] = defaultdict(list)
-    forms: dict[Shape, Shape] = {}
-    axes = (segments(length, s, shift) for length, s in zip(shape, size, strict=True))
-    for (f0, f1), (h0, h1), (w0, w1) in itertools.product(*axes):
-        form = (f1 - f0, h1 - h0, w1 - w0)
-        kind = form if offsets else (form[0] * form[1] * form[2], 0, 0)
-        forms[kind] = form
-        by_kind[kind].append(tokens[f0:f1, h0:h1, w0:w1].reshape(-1))
-    clip = (torch.arange(batch) * tokens.numel()).view(-1, 1, 1)
-    order, groups = [], []
-    for kind, windows in by_kind.items():
-        members = torch.stack(windows) + clip
-        table = _offsets(forms[kind], size).to(device) if offsets else None
-        groups.append(Group(batch * len(windows), members.shape[-1], table))
-        order.append(members.flatten())
-    return torch.cat(order).to(device), tuple(groups)
+    axes = [segments(length, s, shift) for length, s in zip(shape, size, strict=True)]
+    forms = [
+        (f1 - f0, h1 - h0, w1 - w0)
+        for f0, f1 in axes[0]
+        for h0, h1 in axes[1]
+        for w0, w1 in axes[2]
+    ]
+    kinds = forms if offsets else [(f * h * w, 1, 1) for f, h, w in forms]
+    order = list(dict.fromkeys(kinds))
+    # A token's key: first its group, then its clip, then its window. Within a window the sort,
+    # being stable, keeps the order of frames, rows and columns.
+    window = _window(axes, device)
+    rank = torch.tensor([order.index(kind) for kind in kinds], device=device)[window]
+    clip = torch.arange(batch, device=device)[:, None]
+    keys = (rank * batch + clip) * len(forms) + window
+    groups = []
+    for kind in order:
+        tokens = kind[0] * kind[1] * kind[2]
+        table = _offsets(kind, size, device) if offsets else None
+        groups.append(Group(batch * kinds.count(kind), tokens, table))
+    return keys.flatten().argsort(stable=True), tuple(groups)
+
+
+def _window(axes: Sequence[Sequence[tuple[int, int]]], device: torch.device) -> Tensor:
+    """Which window each token of a clip lies in, `[f h w]`; windows are counted row by row."""
+    place = torch.zeros(1, dtype=torch.int64, device=device)
+    for axis in axes:
+        segment = [i for i, (begin, end) in enumerate(axis) for _ in range(begin, end)]
+        place = (place[:, None] * len(axis) + torch.tensor(segment, device=device)).flatten()
+    return place
 
 
 @functools.lru_cache(maxsize=64)
@@ -214,10 +158,17 @@ def partition(
 def regular_plan(
     batch: int, shape: Shape, size: Size, shift: bool, offsets: bool, device: torch.device
 ) -> Plan:
-    """The plan of plain subspaces: a permutation and its inverse."""
+    """The plan of plain subspaces, a permutation and its inverse; made once and kept."""
+    return new_regular_plan(batch, shape, size, shift, offsets, device)
+
+
+def new_regular_plan(
+    batch: int, shape: Shape, size: Size, shift: bool, offsets: bool, device: torch.device
+) -> Plan:
+    """The same, made anew."""
     order, groups = partition(batch, shape, size, shift, offsets, device)
-    gather = Rows.of(order, order.numel())
-    return Plan(gather, groups, Rows.of(gather.reader, order.numel()))
+    gather = Rows.permutation(order)
+    return Plan(gather, groups, gather.inverse())
 
 
 def aligned_plan(
@@ -230,7 +181,7 @@ def aligned_plan(
     """
     batch = source.shape[0]
     order, groups = partition(batch, shape, size, shift, offsets, source.device)
-    position = Rows.of(order, order.numel()).reader
+    position = Rows.permutation(order).inverse().index
     frame = torch.arange(batch * shape[0], device=source.device) * (shape[1] * shape[2])
     base = frame.view(batch, shape[0], 1)
     gather = (base + source).flatten()[order]
@@ -238,13 +189,13 @@ def aligned_plan(
     return Plan(Rows.of(gather, order.numel()), groups, Rows.of(restore, order.numel()))
 
 
-def _offsets(form: Shape, size: Size) -> Tensor:
+def _offsets(form: Shape, size: Size, device: torch.device) -> Tensor:
     """Index of (query - key) per axis into a table of (2*size - 1) entries per axis, flattened.
 
     Made from coordinates with the offsets of the full size, so that a smaller window reads the
     entries of the same displacements.
     """
-    axes = torch.meshgrid(*(torch.arange(length) for length in form), indexing="ij")
+    axes = torch.meshgrid(*(torch.arange(length, device=device) for length in form), indexing="ij")
     place = torch.stack([axis.flatten() for axis in axes])
     apart = place[:, :, None] - place[:, None, :]
     index = torch.zeros_like(apart[0])

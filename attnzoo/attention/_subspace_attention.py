@@ -7,8 +7,10 @@ from enum import Enum
 import torch
 from torch import Tensor, nn
 
-from attnzoo.attention._mechanism import Mechanism, attention
-from attnzoo.attention._subspace import Group, Plan, Size, checked_size
+from attnzoo.attention._backend import Backend
+from attnzoo.attention._grouped import grouped
+from attnzoo.attention._mechanism import Mechanism
+from attnzoo.attention._subspace import Plan, Size, checked_size
 
 
 class Bias(Enum):
@@ -27,13 +29,22 @@ class Bias(Enum):
 class SubspaceMechanism(Mechanism):
     """One attention module over the subspaces of a plan.
 
-    Tokens are gathered in the order of their subspaces, projected at once, attend in one call for
-    each size of subspace, are projected out at once, and go back to their places.
+    Tokens are gathered in the order of their subspaces, projected, attend in one call for each
+    size of subspace, are projected out and go back to their places.
     """
 
-    def __init__(self, channels: int, heads: int, *, size: Size, shift: bool, bias: Bias) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        *,
+        size: Size,
+        shift: bool,
+        bias: Bias,
+        backend: Backend,
+    ) -> None:
         """A fused projection `to_qkv`, `[3c, c]`, and `to_out`, `[c, c]` with bias."""
-        super().__init__(channels, heads)
+        super().__init__(channels, heads, backend=backend)
         self.size = checked_size(size)
         self.shift = shift
         self.bias = bias
@@ -45,22 +56,7 @@ class SubspaceMechanism(Mechanism):
 
     def attend(self, x: Tensor, plan: Plan) -> Tensor:
         """The delta for `x` `[b, f, h, w, c]`, whose subspaces `plan` describes."""
-        rows = plan.gather.take(x.reshape(-1, self.channels))
-        projected = self.to_qkv(rows).split([g.windows * g.tokens for g in plan.groups])
-        attended = [
-            self._within(qkv, group) for qkv, group in zip(projected, plan.groups, strict=True)
-        ]
-        joined = attended[0] if len(attended) == 1 else torch.cat(attended)
-        return plan.restore.take(self.to_out(joined)).view(x.shape)
-
-    def _within(self, qkv: Tensor, group: Group) -> Tensor:
-        """`[windows tokens, 3c]` to `[windows tokens, c]`."""
-        split = qkv.view(group.windows, group.tokens, 3, self.heads, -1)
-        bias = None
-        if self.bias_table is not None and group.offsets is not None:
-            bias = self.bias_table[group.offsets].permute(2, 0, 1)
-        q, k, v = split.unbind(2)
-        return attention(q, k, v, bias).reshape(-1, self.channels)
+        return grouped(self, x, plan, self.bias_table)
 
 
 def _bias_table(size: Size, heads: int, bias: Bias) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from attnzoo.attention._backend import Backend
 from attnzoo.attention._crossframe import CrossFrame
 from attnzoo.attention._mechanism import Query, Shape
 from attnzoo.registry import Kind, register
@@ -30,9 +31,16 @@ class CrossFrameAll(CrossFrame):
     a sweep over `crossframe_*` may set it.
     """
 
-    def __init__(self, channels: int, heads: int, *, include_self: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        *,
+        include_self: bool = False,
+        backend: Backend = Backend.auto,
+    ) -> None:
         """Options: `include_self`, without effect here."""
-        super().__init__(channels, heads, include_self=include_self)
+        super().__init__(channels, heads, include_self=include_self, backend=backend)
 
     def forward(self, x: Tensor, *, flow: Motion | Tensor | None = None) -> Tensor:
         """`[b, f, h, w, c]` to the same shape."""

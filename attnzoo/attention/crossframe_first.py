@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attnzoo.attention._backend import Backend
 from attnzoo.attention._crossframe import OneReference
 from attnzoo.registry import Kind, register
 
@@ -20,9 +21,16 @@ class CrossFrameFirst(OneReference):
     Frames but the first do not see themselves unless `include_self` is set.
     """
 
-    def __init__(self, channels: int, heads: int, *, include_self: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        *,
+        include_self: bool = False,
+        backend: Backend = Backend.auto,
+    ) -> None:
         """Options: `include_self` adds the query's own frame to keys and values."""
-        super().__init__(channels, heads, include_self=include_self)
+        super().__init__(channels, heads, include_self=include_self, backend=backend)
 
     def references(self, frames: int) -> list[int]:
         """Frame 0 for each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from attnzoo.attention._backend import Backend
 from attnzoo.attention._crossframe import OneReference
 from attnzoo.registry import Kind, register
 
@@ -41,9 +42,10 @@ class CrossFrameMiddle(OneReference):
         *,
         reference: Reference = Reference.clip,
         include_self: bool = False,
+        backend: Backend = Backend.auto,
     ) -> None:
         """Options: see `Reference`; `include_self` adds the query's own frame."""
-        super().__init__(channels, heads, include_self=include_self)
+        super().__init__(channels, heads, include_self=include_self, backend=backend)
         self.reference = reference
 
     def references(self, frames: int) -> list[int]:

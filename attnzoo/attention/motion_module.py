@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attnzoo.attention._mechanism import Mechanism, Query, Shape, attention, sinusoid
+from attnzoo.attention._backend import Backend, attention
+from attnzoo.attention._mechanism import Mechanism, Query, Shape, sinusoid
 from attnzoo.errors import UserError
 from attnzoo.registry import Kind, register
 
@@ -59,9 +60,10 @@ class MotionModule(Mechanism):
         groups: int = 32,
         blocks: int = 1,
         statistics: Statistics = Statistics.clip,
+        backend: Backend = Backend.auto,
     ) -> None:
         """UserError unless the numbers are positive and `motion_heads` divides `channels`."""
-        super().__init__(channels, heads)
+        super().__init__(channels, heads, backend=backend)
         for name, value in (("motion_heads", motion_heads), ("groups", groups), ("blocks", blocks)):
             if value < 1:
                 raise UserError(f"motion_module: {name}={value} must be a positive integer")
@@ -76,7 +78,7 @@ class MotionModule(Mechanism):
         self.norm = _GroupNorm(math.gcd(groups, channels), channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels)
         self.transformer_blocks = nn.ModuleList(
-            [_Block(channels, motion_heads) for _ in range(blocks)]
+            [_Block(channels, motion_heads, backend) for _ in range(blocks)]
         )
         self.proj_out = nn.Linear(channels, channels)
 
@@ -112,12 +114,12 @@ class _GroupNorm(nn.GroupNorm):
 class _Block(nn.Module):
     """Two attentions along the frames and a feed-forward, on `[n, f, c]`."""
 
-    def __init__(self, channels: int, heads: int) -> None:
+    def __init__(self, channels: int, heads: int, backend: Backend) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(channels)
-        self.attn1 = _Attention(channels, heads)
+        self.attn1 = _Attention(channels, heads, backend)
         self.norm2 = nn.LayerNorm(channels)
-        self.attn2 = _Attention(channels, heads)
+        self.attn2 = _Attention(channels, heads, backend)
         self.norm3 = nn.LayerNorm(channels)
         self.ff = _FeedForward(channels)
 
@@ -132,9 +134,10 @@ class _Block(nn.Module):
 class _Attention(nn.Module):
     """Self-attention along the frames, with the names of diffusers' `Attention`."""
 
-    def __init__(self, channels: int, heads: int) -> None:
+    def __init__(self, channels: int, heads: int, backend: Backend) -> None:
         super().__init__()
         self.heads = heads
+        self.backend = backend
         self.to_q = nn.Linear(channels, channels, bias=False)
         self.to_k = nn.Linear(channels, channels, bias=False)
         self.to_v = nn.Linear(channels, channels, bias=False)
@@ -144,7 +147,7 @@ class _Attention(nn.Module):
         q, k, v = (
             layer(x).unflatten(-1, (self.heads, -1)) for layer in (self.to_q, self.to_k, self.to_v)
         )
-        out = attention(q, k, v).flatten(2)
+        out = attention(q, k, v, backend=self.backend).flatten(2)
         for layer in self.to_out:
             out = layer(out)
         return out

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from attnzoo.attention._backend import Backend
 from attnzoo.attention._mechanism import Query, Shape
-from attnzoo.attention._subspace import Plan, regular_plan, window_of
+from attnzoo.attention._subspace import new_regular_plan, regular_plan, window_of
 from attnzoo.attention._subspace_attention import Bias, SubspaceMechanism
 from attnzoo.registry import Kind, register
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     last_linear="to_out",
     modules=({"shift": False}, {"shift": True}),
     cost="4*b*f*h*w*c*min(size[0],f)*min(size[1],h)*min(size[2],w)",
-    expected_failures={
-        "compile_fullgraph": "index maps are made outside the graph, whose inputs they are"
-    },
 )
 class SubspaceAttention(SubspaceMechanism):
     """A token attends to the tokens of its subspace, a window of `size` (frames, rows, columns).
@@ -44,21 +42,19 @@ class SubspaceAttention(SubspaceMechanism):
         size: tuple[int, int, int] = (4, 4, 4),
         shift: bool = False,
         bias: Bias = Bias.none,
+        backend: Backend = Backend.auto,
     ) -> None:
-        """Options: the window's `size`; `shift` by half of it; `bias` by displacement."""
-        super().__init__(channels, heads, size=size, shift=shift, bias=bias)
+        """Options: the window's `size`, `shift` by half, `bias` by displacement, `backend`."""
+        super().__init__(channels, heads, size=size, shift=shift, bias=bias, backend=backend)
 
     def forward(self, x: Tensor, *, flow: Motion | Tensor | None = None) -> Tensor:
         """`[b, f, h, w, c]` to the same shape."""
         self.check(x)
-        return self.attend(x, self._plan(x))
-
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _plan(self, x: Tensor) -> Plan:
-        """Kept out of compiled graphs: index maps are their inputs, not a part of them."""
         b, f, h, w, _ = x.shape
         offsets = self.bias_table is not None
-        return regular_plan(b, (f, h, w), self.size, self.shift, offsets, x.device)
+        # A graph has the few operations that make a plan in it, and needs no input for them.
+        make = new_regular_plan if torch.compiler.is_compiling() else regular_plan
+        return self.attend(x, make(b, (f, h, w), self.size, self.shift, offsets, x.device))
 
     def sees(self, query: Query, shape: Shape) -> Tensor:
         """The query's subspace."""

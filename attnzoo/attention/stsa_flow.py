@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from attnzoo.attention._align import Align, align_maps
+from attnzoo.attention._backend import Backend
 from attnzoo.attention._mechanism import Query, Shape
 from attnzoo.attention._subspace import (
     Plan,
@@ -21,6 +24,17 @@ from attnzoo.motion import Motion
 from attnzoo.registry import Kind, register
 
 
+class Maps(NamedTuple):
+    """Index maps `[b, f, h w]` int64 of aligned clips, within their frames.
+
+    source: the patch that lies in each cell once aligned; target: the cell at which each patch's
+    result is to be read.
+    """
+
+    source: Tensor
+    target: Tensor
+
+
 @register(
     "stsa_flow",
     title="Spatial-temporal subspace attention guided by motion flow",
@@ -30,9 +44,6 @@ from attnzoo.registry import Kind, register
     last_linear="to_out",
     modules=({"shift": False}, {"shift": True}),
     cost="4*b*f*h*w*c*min(size[0],f)*min(size[1],h)*min(size[2],w)",
-    expected_failures={
-        "compile_fullgraph": "index maps are made outside the graph, whose inputs they are"
-    },
 )
 class FlowSubspaceAttention(SubspaceMechanism):
     """`stsa` on a clip whose patches were moved along the flow to where they are in the middle.
@@ -52,16 +63,33 @@ class FlowSubspaceAttention(SubspaceMechanism):
         shift: bool = False,
         bias: Bias = Bias.none,
         align: Align = Align.scatter,
+        backend: Backend = Backend.auto,
     ) -> None:
         """Options: as `stsa` has them, and what `align` does about collisions."""
-        super().__init__(channels, heads, size=size, shift=shift, bias=bias)
+        super().__init__(channels, heads, size=size, shift=shift, bias=bias, backend=backend)
         self.align = align
 
     def references(self, frames: int) -> list[int]:
         """The reference frame of each of so many frames."""
         return reference_frames(frames, self.size[0], self.shift)
 
-    def forward(self, x: Tensor, *, flow: Motion | Tensor | None = None) -> Tensor:
+    def maps(self, flow: Motion | Tensor, shape: Shape) -> Maps:
+        """The index maps of `flow` for clips of `shape` (frames, rows, columns) of tokens.
+
+        They can stand for it as `forward`'s `flow`: tensors of fixed shape, for an exported or
+        compiled graph, which then need not be made again for each layer or step.
+
+        Raises:
+            ValueError: the flow tensor has another shape.
+        """
+        f, h, w = shape
+        if isinstance(flow, Motion):
+            return self._shared_maps(flow, f, h, w)
+        if flow.shape != (flow.shape[0], f, 2, h, w):
+            raise ValueError(f"flow must be {[flow.shape[0], f, 2, h, w]}, not {list(flow.shape)}")
+        return Maps(*align_maps(flow, self.align))
+
+    def forward(self, x: Tensor, *, flow: Motion | Tensor | Maps | None = None) -> Tensor:
         """`[b, f, h, w, c]` to the same shape.
 
         Raises:
@@ -69,38 +97,40 @@ class FlowSubspaceAttention(SubspaceMechanism):
             ValueError: the flow is not that of so many clips or frames.
         """
         self.check(x)
-        return self.attend(x, self._plan(x, flow))
-
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _plan(self, x: Tensor, flow: Motion | Tensor | None) -> Plan:
-        """Kept out of compiled graphs: index maps are their inputs, not a part of them."""
-        b, f, h, w, _ = x.shape
         if flow is None:
             raise UserError("stsa_flow needs the clip's motion: forward(x, flow=...)")
+        b, f, h, w, _ = x.shape
+        clips = _clips(flow)
+        if clips != b:
+            raise ValueError(f"motion of {clips} clips for a batch of {b}")
         if isinstance(flow, Motion):
-            if flow.batch != b:
-                raise ValueError(f"motion of {flow.batch} clips for a batch of {b}")
-            motion = flow
-            key = ("stsa_flow", self.align, f, h, w, self.size, self.shift, self.bias_table is None)
-            return motion.cached(
-                (*key, x.device),
-                lambda: self._compose(self._shared_maps(motion, f, h, w), (f, h, w), x.device),
-            )
-        if flow.shape != (b, f, 2, h, w):
-            raise ValueError(f"flow must be {[b, f, 2, h, w]}, not {list(flow.shape)}")
-        return self._compose(align_maps(flow, self.align), (f, h, w), x.device)
+            return self.attend(x, self._kept_plan(x, flow))
+        maps = flow if isinstance(flow, Maps) else self.maps(flow, (f, h, w))
+        return self.attend(x, self._compose(maps, (f, h, w), x.device))
 
-    def _shared_maps(self, motion: Motion, f: int, h: int, w: int) -> tuple[Tensor, ...]:
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _kept_plan(self, x: Tensor, motion: Motion) -> Plan:
+        """Out of compiled graphs: what is kept with the motion cannot be a part of them."""
+        _, f, h, w, _ = x.shape
+        key = ("stsa_flow", self.align, f, h, w, self.size, self.shift, self.bias_table is None)
+        compose = outside_inference(self._compose)
+        plan: Plan = motion.cached(
+            (*key, x.device),
+            lambda: compose(self._shared_maps(motion, f, h, w), (f, h, w), x.device),
+        )
+        return plan
+
+    def _shared_maps(self, motion: Motion, f: int, h: int, w: int) -> Maps:
         """Align maps `[b, f, h w]`, one pair for all layers that have these references."""
         references = self.references(f)
         align = self.align
-        return motion.tiled(
+        maps: tuple[Tensor, ...] = motion.tiled(
             ("align", align, tuple(references), h, w),
             lambda source: align_maps(source.to(references, h, w), align),
         )
+        return Maps(*maps)
 
-    @outside_inference
-    def _compose(self, maps: tuple[Tensor, ...], shape: Shape, device: torch.device) -> Plan:
+    def _compose(self, maps: Maps, shape: Shape, device: torch.device) -> Plan:
         source, target = (m.to(device) for m in maps)
         offsets = self.bias_table is not None
         return aligned_plan(source, target, shape, self.size, self.shift, offsets)
@@ -126,3 +156,9 @@ class FlowSubspaceAttention(SubspaceMechanism):
         for frame in range(f)[window[0]]:
             mask[frame].view(-1)[source[0, frame].view(h, w)[window[1:]].flatten()] = True
         return mask
+
+
+def _clips(flow: Motion | Tensor | Maps) -> int:
+    if isinstance(flow, Motion):
+        return flow.batch
+    return len(flow.source) if isinstance(flow, Maps) else len(flow)

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from attnzoo.attention._mechanism import Mechanism, Query, Shape, attention, sinusoid
+from attnzoo.attention._backend import Backend, attention
+from attnzoo.attention._mechanism import Mechanism, Query, Shape, sinusoid
+from attnzoo.attention._streamed import can_stream, streamed
+from attnzoo.attention._subspace import regular_plan
 from attnzoo.registry import Kind, register
 
 if TYPE_CHECKING:
@@ -42,9 +45,16 @@ class TemporalAttention(Mechanism):
     bias, as in diffusers.
     """
 
-    def __init__(self, channels: int, heads: int, *, positions: Positions = Positions.none) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        *,
+        positions: Positions = Positions.none,
+        backend: Backend = Backend.auto,
+    ) -> None:
         """A fused projection `to_qkv`, `[3c, c]`, and `to_out`, `[c, c]` with bias."""
-        super().__init__(channels, heads)
+        super().__init__(channels, heads, backend=backend)
         self.positions = positions
         self.to_qkv = nn.Linear(channels, 3 * channels, bias=False)
         self.to_out = nn.Linear(channels, channels)
@@ -53,11 +63,16 @@ class TemporalAttention(Mechanism):
         """`[b, f, h, w, c]` to the same shape."""
         self.check(x)
         b, f, h, w, c = x.shape
-        tokens = x.reshape(b, f, h * w, c).transpose(1, 2).reshape(b * h * w, f, c)
         if self.positions is Positions.sinusoidal:
-            tokens = tokens + sinusoid(f, c, tokens)
+            x = x + sinusoid(f, c, x)[:, None, None]
+        if self.backend is Backend.auto and can_stream(x, self.to_qkv, self.to_out):
+            # Places are windows of one row and one column over all frames.
+            plan = regular_plan(b, (f, h, w), (f, 1, 1), False, False, x.device)
+            rows = x.reshape(-1, c)
+            return streamed(rows, plan, self.to_qkv, self.to_out, self.heads, None).view(x.shape)
+        tokens = x.reshape(b, f, h * w, c).transpose(1, 2).reshape(b * h * w, f, c)
         q, k, v = self.to_qkv(tokens).unflatten(-1, (3, self.heads, -1)).unbind(2)
-        delta: Tensor = self.to_out(attention(q, k, v).flatten(2))
+        delta: Tensor = self.to_out(attention(q, k, v, backend=self.backend).flatten(2))
         return delta.reshape(b, h * w, f, c).transpose(1, 2).reshape(b, f, h, w, c)
 
     def sees(self, query: Query, shape: Shape) -> Tensor:

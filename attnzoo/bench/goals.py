@@ -17,7 +17,7 @@ from attnzoo.bench.settings import Given
 from attnzoo.bench.sweep import sweep
 from attnzoo.bench.table import aligned
 from attnzoo.errors import UserError
-from attnzoo.train.files import replacing
+from attnzoo.files import replacing
 
 MOTION, STOCK = "UNetMotionModel", "UNet2DConditionModel"
 

@@ -18,7 +18,7 @@ from attnzoo.bench.growth import Fit
 from attnzoo.bench.roofline import Roofline
 from attnzoo.bench.row import Row, Status
 from attnzoo.bench.scaling import Growth, growths
-from attnzoo.train.files import replacing
+from attnzoo.files import replacing
 
 _TITLES = {
     "frames": "frames",

@@ -14,7 +14,7 @@ import pandas as pd
 
 from attnzoo.bench.cell import Cell
 from attnzoo.errors import UserError
-from attnzoo.train.files import replacing
+from attnzoo.files import replacing
 
 
 class Status(Enum):

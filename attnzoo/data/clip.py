@@ -27,7 +27,8 @@ class Clip:
     video `[f, 3, H, W]`; pose `[f, 6, H, W]`; foreground `[3, H, W]` (zero outside mask);
     mask `[1, H, W]`; reference_pose `[6, H, W]` (the pose of the foreground picture);
     background `[3, H, W]`; body `[f, 1, H, W]` (1 where the person is; zeros where unknown);
-    flow: see `PairFlow`, None where the data set knows no motion.
+    flow: see `PairFlow`, None where the data set knows no motion; logo `[f, 1, H, W]`, 1 where a
+    sign on the clothes is seen, None where the data set knows of none.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Clip:
     body: Tensor
     flow: PairFlow | None
     scenario: str = ""
+    logo: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -183,6 +183,19 @@ def dress(figure: Figure, textures: Array, place: Array) -> Array:
     return video
 
 
+def printed(figure: Figure, place: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where a sign on the torso's texture is seen: `[f, H, W]`.
+
+    Args:
+        figure: the rasterised dance.
+        place: `[ALONG, AROUND]`, where the sign is.
+    """
+    row = np.rint(figure.u * (ALONG - 1)).astype(int).clip(0, ALONG - 1)
+    column = np.rint(figure.v * (AROUND / (2 * np.pi))).astype(int) % AROUND
+    seen: NDArray[np.bool_] = (figure.part == PARTS.index("torso")) & place[row, column]
+    return seen
+
+
 def _lookup(textures: Array, part: NDArray[np.int8], row: Array, column: Array) -> Array:
     """Bilinear reading; columns go round."""
     i, j = np.floor(row).astype(np.int32), np.floor(column).astype(np.int32)

@@ -14,9 +14,9 @@ from torch import Tensor
 from attnzoo.data.cast import HELD_BACK, HELD_OUT, TRAINING, Casting, Part, training_casting
 from attnzoo.data.choreography import Dance
 from attnzoo.data.clip import Clip
-from attnzoo.data.dancer import Figure, camera_path, dress, pose_image, rasterise
+from attnzoo.data.dancer import Figure, camera_path, dress, pose_image, printed, rasterise
 from attnzoo.data.source import Source
-from attnzoo.data.wardrobe import background, person
+from attnzoo.data.wardrobe import background, front_logo, person
 from attnzoo.errors import UserError
 
 Array = NDArray[np.float32]
@@ -66,6 +66,7 @@ def make_clip(
         body=body,
         flow=flow,
         scenario=scenario,
+        logo=torch.from_numpy(printed(figure, front_logo(cast.person)))[:, None].float(),
     )
 
 

@@ -41,8 +41,11 @@ def _cloth(rng: np.random.Generator, base: Array) -> Array:
     return np.where(mask[..., None], second, base).astype(np.float32)
 
 
-def _logo(rng: np.random.Generator, texture: Array, middle: int) -> None:
-    """Prints a two-coloured sign on a torso texture, centred at column `middle`."""
+def _logo(rng: np.random.Generator, texture: Array, middle: int) -> NDArray[np.bool_]:
+    """Prints a two-coloured sign on a torso texture, centred at column `middle`.
+
+    Returns `[ALONG, AROUND]`, where it is.
+    """
     ground = _far_colour(rng, texture[8, middle])
     ink = _far_colour(rng, ground)
     y, x = np.mgrid[-5:6, -6:7]
@@ -59,17 +62,29 @@ def _logo(rng: np.random.Generator, texture: Array, middle: int) -> None:
     columns = (np.arange(-6, 7) + middle + rng.integers(-2, 3)) % AROUND
     patch = np.where(drawn[..., None], ink, ground)
     texture[rows][: len(patch), columns] = patch
+    place = np.zeros((ALONG, AROUND), bool)
+    place[rows][: len(patch), columns] = True
+    return place
 
 
 def person(seed: int) -> Array:
     """Textures `[10 parts, ALONG, AROUND, 3]` in [0, 1] of the person with this seed."""
+    return _dressed(seed)[0]
+
+
+def front_logo(seed: int) -> NDArray[np.bool_]:
+    """Where the sign on the front of this person's torso is, `[ALONG, AROUND]`."""
+    return _dressed(seed)[1]
+
+
+def _dressed(seed: int) -> tuple[Array, NDArray[np.bool_]]:
+    """All textures, and the place of the sign on the front."""
     rng = np.random.default_rng([seed, 0xBE])
     skin = np.array([0.95, 0.78, 0.65], np.float32) * rng.uniform(0.45, 1.0)
     hair, shirt, trousers = _colour(rng, (0.05, 0.9)), _colour(rng), _colour(rng)
     parts = np.empty((10, ALONG, AROUND, 3), np.float32)
     parts[0] = _cloth(rng, shirt)
-    for middle in (0, AROUND // 2):
-        _logo(rng, parts[0], middle)
+    front, _ = (_logo(rng, parts[0], middle) for middle in (0, AROUND // 2))
     parts[1] = hair
     face = (np.arange(-9, 10)) % AROUND
     parts[1][:16, face] = skin
@@ -86,7 +101,7 @@ def person(seed: int) -> Array:
         parts[6 + side] = leg
         parts[7 + side] = lower
         parts[7 + side][20:] = shoe
-    return parts
+    return parts, front
 
 
 def background(seed: int, height: int, width: int) -> Array:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from attnzoo.errors import UserError
+from attnzoo.metrics import registry
 from attnzoo.metrics.features import (
     FEATURES,
     WEIGHTS,
@@ -22,8 +23,10 @@ from attnzoo.metrics.features import (
 from attnzoo.metrics.flicker import flicker, tremor
 from attnzoo.metrics.frechet import frechet_distance, gaussian
 from attnzoo.metrics.l1 import l1
+from attnzoo.metrics.networks.weights import sha256
 from attnzoo.metrics.perceptual import lpips, lpips_missing
 from attnzoo.metrics.psnr import psnr
+from attnzoo.metrics.registry import Profile
 from attnzoo.metrics.ssim import ssim
 from attnzoo.metrics.warp_error import Correspondence, PairFlow, correspondence, warp_error
 
@@ -47,12 +50,25 @@ class Score(_Valued, total=False):
     be had, and then `reason` says why. n: how many samples stand behind it: clips, or frames for
     `fd_embedded_frame`. clips: each clip's own value in the order of the clips, for comparisons
     pair by pair (empty for distances of sets). real: the same measure of the real clips, where
-    that is not trivial. note: what to mind when reading the value.
+    that is not trivial. note: what to mind when reading the value. statement: all that defines it,
+    of scores that are registered metrics too.
     """
 
     reason: str
     real: float | None
     note: str
+    statement: str
+
+
+STATED = {
+    "ssim": "ssim",
+    "psnr": "psnr",
+    "l1": "l1",
+    "lpips": "lpips",
+    "fd_embedded_frame": "fd_embedded",
+    "fd_embedded_video": "fvd_embedded",
+}
+"""Scores that are metrics of the strict profile, and their names there."""
 
 
 class ScoredClip(Protocol):
@@ -87,16 +103,30 @@ def score(
     if not fake.isfinite().all():
         raise ValueError("a generated clip holds values that are not finite")
     body = torch.stack([clip.body for clip in clips]).to(real.device)
-    return {
-        "ssim": _attempt(lambda: ssim(real, fake)),
-        "psnr": _attempt(lambda: psnr(real, fake)),
-        "l1": _attempt(lambda: l1(real, fake)),
-        "l1_body": _attempt(lambda: l1(real, fake, body), missing="no clip's body is known"),
-        "lpips": _lpips(real, fake),
-        **_embedded(real, fake, weights),
-        **_warp_errors(real, fake, clips),
-        "flicker": _flicker(real, fake),
-    }
+    return _stated(
+        {
+            "ssim": _attempt(lambda: ssim(real, fake)),
+            "psnr": _attempt(lambda: psnr(real, fake)),
+            "l1": _attempt(lambda: l1(real, fake)),
+            "l1_body": _attempt(lambda: l1(real, fake, body), missing="no clip's body is known"),
+            "lpips": _lpips(real, fake),
+            **_embedded(real, fake, weights),
+            **_warp_errors(real, fake, clips),
+            "flicker": _flicker(real, fake),
+        },
+        len(real),
+        weights,
+    )
+
+
+def _stated(found: dict[str, Score], videos: int, weights: Path) -> dict[str, Score]:
+    """With the statements of registered metrics."""
+    for name, registered in STATED.items():
+        metric, n, network = registry.get(Profile.strict, registered), found[name]["n"], None
+        if n and metric.extractor is not None:
+            network = f"{metric.extractor.network.title}, sha256 {sha256(weights)}"
+        found[name]["statement"] = metric.statement(network, videos if n else 0, n)
+    return found
 
 
 def _attempt(metric: Callable[[], Tensor], *, missing: str = "no clip has a value") -> Score:

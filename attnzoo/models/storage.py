@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from attnzoo import __version__, registry
+from attnzoo.attention import Backend
 from attnzoo.errors import UserError
 from attnzoo.models import adapters
 from attnzoo.models.attach import Attachment, attach, attachment_of, detach, unet_of
@@ -121,7 +122,7 @@ def _description(unet: Any, present: Attachment) -> dict[str, Any]:
         "format": FORMAT,
         "attnzoo": __version__,
         "variant": present.variant,
-        "options": dict(present.options),
+        "options": _options(present),
         "frames": present.frames,
         "slots": present.slots.name,
         "stack": present.stack.name,
@@ -131,6 +132,12 @@ def _description(unet: Any, present: Attachment) -> dict[str, Any]:
             "slots": _shape(present),
         },
     }
+
+
+def _options(present: Attachment) -> dict[str, Any]:
+    """Those that say what the modules are. What computes them is the loading machine's matter."""
+    free = registry.get(present.variant).free
+    return {o.name: present.options[o.name] for o in free if o.annotation is not Backend}
 
 
 def _shape(present: Attachment) -> dict[str, dict[str, int]]:

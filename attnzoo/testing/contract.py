@@ -49,6 +49,7 @@ CHECKS: tuple[Function, ...] = (
     cost.cost,
     compiling.compile,
     compiling.compile_fullgraph,
+    compiling.export,
     inserted.identity_at_insertion,
     inserted.takes_over_weights,
     inserted.unet_step,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from attnzoo import registry
+from attnzoo.attention import Backend
 from attnzoo.errors import UserError
 from attnzoo.motion import Motion
 from attnzoo.registry import Entry, Option
@@ -74,7 +75,8 @@ class Subject:
     def cases(self) -> list[Case]:
         """Each module of a slot with its options as they are, and each option's other values.
 
-        What the constructor refuses with a UserError is no case, but for the defaults.
+        What the constructor refuses with a UserError is no case, but for the defaults; nor is a
+        `backend` that cannot train on a CPU.
         """
         entry = self.entry
         small = {o.name: SMALL for o in entry.free if o.annotation == tuple[int, int, int]}
@@ -155,6 +157,8 @@ def _near(file: str) -> str:
 
 
 def _others(option: Option) -> list[Any]:
+    if isinstance(option.default, Backend):
+        return [Backend.sdpa, Backend.math]
     if isinstance(option.default, Enum):
         return [member for member in type(option.default) if member is not option.default]
     return [not option.default] if option.annotation is bool else []

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from attnzoo.errors import UserError
-from attnzoo.train.files import remove, replacing, sweep
+from attnzoo.files import remove, replacing, sweep
 from attnzoo.train.stages import STAGES
 
 _LOG = logging.getLogger(__name__)

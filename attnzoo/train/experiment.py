@@ -16,6 +16,7 @@ from attnzoo import registry
 from attnzoo.data.clip import Batch, Clip, collate
 from attnzoo.data.source import Source
 from attnzoo.errors import UserError
+from attnzoo.files import PARTIAL, sweep
 from attnzoo.metrics.score import score
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.embedded import load_embedded
@@ -31,7 +32,6 @@ from attnzoo.train.description import (
     describe_training,
 )
 from attnzoo.train.device import check_machine, make_accelerator
-from attnzoo.train.files import PARTIAL, sweep
 from attnzoo.train.outputs import Shown, write_loss, write_strip, write_video
 from attnzoo.train.record import NAME, SCHEMA, Record, read_record, write_record
 from attnzoo.train.settings import Experiment, plain

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attnzoo.damage.blur import blurred
 from attnzoo.data.clip import Clip
 from attnzoo.metrics.features import FEATURES, FeatureNetwork
 
@@ -106,17 +107,6 @@ def corrupt(videos: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]
             video = (video + sigma * noise).clamp(0, 1)
         corrupted.append(video)
     return torch.stack(corrupted), classes.to(videos.device)
-
-
-def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Images `[m, c, H, W]` under a Gaussian of `sigma` pixels, edges repeated."""
-    radius = max(1, round(3 * sigma))
-    offsets = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
-    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
-    kernel = kernel / kernel.sum()
-    x = F.pad(images, (radius,) * 4, mode="replicate").flatten(0, 1).unsqueeze(1)
-    x = F.conv2d(F.conv2d(x, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
-    return x.reshape(images.shape)
 
 
 class FeatureTask(nn.Module):

@@ -24,10 +24,10 @@ from tqdm import tqdm
 
 from attnzoo.data.clip import Clip
 from attnzoo.errors import UserError
+from attnzoo.files import replacing
 from attnzoo.metrics.features import WEIGHTS
 from attnzoo.train.device import choose_device
 from attnzoo.train.feature_task import FeatureTask, Pool, corrupt, make_pool
-from attnzoo.train.files import replacing
 
 CHECKPOINT_SECONDS = 15.0
 

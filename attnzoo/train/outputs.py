@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from attnzoo.data.clip import Clip
-from attnzoo.train.files import replacing
+from attnzoo.files import replacing
 
 Picture = NDArray[np.uint8]
 """`[H, W, 3]`."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from attnzoo.errors import UserError
-from attnzoo.train.files import replacing
+from attnzoo.files import replacing
 from attnzoo.train.settings import plain
 
 SCHEMA = 2

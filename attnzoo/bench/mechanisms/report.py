@@ -13,7 +13,7 @@ import pandas as pd
 from attnzoo.bench.mechanisms.figure import Figure
 from attnzoo.bench.mechanisms.growth import Growth
 from attnzoo.bench.table import aligned
-from attnzoo.train.files import replacing
+from attnzoo.files import replacing
 
 HEAD = ("figure", "median", "quartiles", "rounds", "ms", "must reach", "reached")
 

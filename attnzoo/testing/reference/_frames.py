@@ -17,14 +17,18 @@ def attend_frames(module: Any, x: Tensor, frames_of: Callable[[int], Iterable[in
     With the module's `include_self` that frame itself is one of them; each frame counts once.
     """
     out = module.to_out[0]
+    h, w = x.shape[2:4]
+
+    def seen(i: int) -> tuple[int, ...]:
+        return tuple(sorted(set(frames_of(i)) | ({i} if module.include_self else set())))
+
     deltas = []
     for clip in x:
-        everything = list(tokens(clip.shape))
-
-        def keys_of(query: tuple[int, int, int], all_tokens: Any = everything) -> Any:
-            frames = set(frames_of(query[0])) | ({query[0]} if module.include_self else set())
-            return [token for token in all_tokens if token[0] in frames]
-
         q, k, v = (clip @ layer.weight.T for layer in (module.to_q, module.to_k, module.to_v))
-        deltas.append(attend_all(q, k, v, module.heads, keys_of) @ out.weight.T + out.bias)
+        attended = attend_all(
+            q, k, v, module.heads,
+            lambda query: seen(query[0]),
+            lambda query: [(i, *place[1:]) for i in seen(query[0]) for place in tokens((1, h, w))],
+        )  # fmt: skip
+        deltas.append(attended @ out.weight.T + out.bias)
     return torch.stack(deltas)

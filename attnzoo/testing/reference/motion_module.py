@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnzoo.testing.reference._plain import attend_all, tokens
+from attnzoo.testing.reference._plain import attend_all
 
 
 def reference(module: Any, x: Tensor, flow: Tensor | None = None) -> Tensor:
@@ -54,7 +54,12 @@ def _attention(module: Any, x: Tensor) -> Tensor:
     x = x + table[:, None, None]
     q, k, v = (x @ layer.weight.T for layer in (module.to_q, module.to_k, module.to_v))
     attended = attend_all(
-        q, k, v, module.heads, lambda query: [(i, query[1], query[2]) for i in range(frames)]
+        q,
+        k,
+        v,
+        module.heads,
+        lambda query: query[1:],
+        lambda query: [(i, query[1], query[2]) for i in range(frames)],
     )
     return _linear(module.to_out[0], attended)
 
@@ -83,5 +88,5 @@ def _linear(layer: Any, x: Tensor) -> Tensor:
 
 
 def _each(x: Tensor, function: Any) -> Tensor:
-    flat = torch.stack([function(x[token]) for token in tokens(x.shape)])
+    flat = torch.stack([function(token) for token in x.flatten(0, 2)])
     return flat.reshape(x.shape)

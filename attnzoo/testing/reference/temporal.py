@@ -23,6 +23,7 @@ def reference(module: Any, x: Tensor, flow: Tensor | None = None) -> Tensor:
             clip @ wk.T,
             clip @ wv.T,
             module.heads,
+            lambda query: query[1:],
             lambda query: [(i, query[1], query[2]) for i in range(x.shape[1])],
         )
         deltas.append(attended @ module.to_out.weight.T + module.to_out.bias)

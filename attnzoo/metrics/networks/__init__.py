@@ -1,0 +1,1 @@
+"""Networks that metrics look through, in the layouts in which their weights were published."""

@@ -1,0 +1,1 @@
+"""Scores of folders of videos: finding pairs, reading them once, measuring, telling."""
