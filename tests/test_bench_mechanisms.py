@@ -52,6 +52,7 @@ def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "WINDOW_PEERS", ("naive", "masked_sdpa", "torchvision"))
         patch.setattr(tables, "UNSHIFTED_PEERS", ("naive", "torchvision", "natten"))
+        patch.setattr(tables, "backends", lambda name: ["math", "xformers"])
         patch.setattr(suite, "settings", lambda options: [replace(TINY, rounds=2)])
         (report,) = suite.run(SuiteOptions(out=folder))
     return report, folder
@@ -221,6 +222,7 @@ def test_each_backend_is_a_row_and_says_why_not():
         assert backends("many") == ["missing"] and not backends("none")
         block = reduced(forward(Modules(TINY)), LIMIT)
         block.mechanism("many", LIMIT, None, "many")
+        block.backends("many", LIMIT, "many")
         figures = {figure.text: figure for figure in block.measured()}
     assert figures["many"].value is not None
     assert figures["many, backend=missing"].note == "backend=missing: is not installed"
