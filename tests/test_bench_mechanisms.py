@@ -228,6 +228,36 @@ def test_each_backend_is_a_row_and_says_why_not():
     assert figures["many, backend=missing"].note == "backend=missing: is not installed"
 
 
+class _OtherBackend(TemporalAttention):
+    def __init__(self, channels: int, heads: int, *, backend: _Backend = _Backend.auto) -> None:
+        super().__init__(channels, heads)
+        self.factor = 1.0 if backend is _Backend.auto else 1.01
+
+    def forward(self, x: Tensor, *, flow=None) -> Tensor:
+        return self.factor * super().forward(x)
+
+
+def test_a_backend_that_computes_something_else_is_refused():
+    with registry.preserved():
+        registry.register(
+            "two", title="t", source="s", kind=registry.Kind.insert, cost="4*b*f**2*h*w*c"
+        )(_OtherBackend)
+        block = reduced(forward(Modules(TINY)), LIMIT)
+        block.backends("two", LIMIT, "two")
+        (figure,) = block.measured()
+    assert "differs from _OtherBackend by 1.0e-02" in figure.note
+
+
+def test_the_fault_of_one_is_not_the_end_of_the_others():
+    def broken():
+        raise RuntimeError("no\nsuch kernel")
+
+    block = reduced(forward(Modules(TINY)), LIMIT, "temporal")
+    block.makers["temporal"] = broken
+    (figure,) = block.measured()
+    assert figure.note == "RuntimeError: no such kernel" and figure.reached is False
+
+
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     shape=st.tuples(*[st.integers(1, 9)] * 3),

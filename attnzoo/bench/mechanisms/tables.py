@@ -46,9 +46,7 @@ class Block:
         """Adds a mechanism once with each backend that it has beside its default."""
         for backend in backends(name):
             said = f"{text}, backend={backend}"
-            run = partial(
-                self.modules.mechanism_run, name, self.backward, backend=backend, **options
-            )
+            run = partial(self.modules.backend_run, backend, name, self.backward, **options)
             self.line(Line(said, said, baseline, peer=True), run)
 
     def peers(
