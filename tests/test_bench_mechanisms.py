@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import time
 from collections import Counter
+from contextlib import redirect_stdout
 from dataclasses import replace
 from enum import Enum
 
@@ -28,7 +30,6 @@ from attnzoo.bench.mechanisms import suite, tables
 from attnzoo.bench.mechanisms.candidates import EventTimed, Modules, backends, with_events
 from attnzoo.bench.mechanisms.figure import Line, Must, timed_figure
 from attnzoo.bench.mechanisms.floors import MEMORY_FLOORS, window_lengths
-from attnzoo.bench.mechanisms.report import text
 from attnzoo.bench.mechanisms.setting import Setting
 from attnzoo.bench.mechanisms.tables import LIMIT, Block, blocks, forward
 from attnzoo.bench.module_peers import ModulePeer, module_peers
@@ -44,18 +45,18 @@ FLOW = "stsa_flow / stsa, maps cached"
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Report and folder of one whole run at a tiny shape.
+    """Report, folder and what was printed of one whole run at a tiny shape.
 
     Without flex_attention, whose compilation takes longer than all of these tests.
     """
     folder = tmp_path_factory.mktemp("whole") / "table"
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, io.StringIO() as said, redirect_stdout(said):
         patch.setattr(tables, "WINDOW_PEERS", ("naive", "masked_sdpa", "torchvision"))
         patch.setattr(tables, "UNSHIFTED_PEERS", ("naive", "torchvision", "natten"))
         patch.setattr(tables, "backends", lambda name: ["math", "xformers"])
         patch.setattr(suite, "settings", lambda options: [replace(TINY, rounds=2)])
         (report,) = suite.run(SuiteOptions(out=folder))
-    return report, folder
+        return report, folder, said.getvalue()
 
 
 @pytest.fixture
@@ -329,7 +330,7 @@ def test_a_device_that_is_not_there():
 
 
 def test_the_whole_is_printed(whole):
-    said = text(whole[0])
+    said = whole[2]
     for words in (SHIFTED, "must reach", "the package natten is not installed", "own backward"):
         assert words in said
     # Nothing of so small a shape is near its limit, and the peers are asked for nothing.

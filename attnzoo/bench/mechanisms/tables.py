@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -192,7 +192,9 @@ def _stsa(size: tuple[int, int, int], word: str) -> str:
     return f"stsa [{','.join(map(str, size))}] {word}"
 
 
-def tables(setting: Setting) -> list[tuple[str, list[Figure]]]:
-    """Title and figures of every block at one setting."""
+def tables(setting: Setting) -> Iterator[tuple[str, list[Figure]]]:
+    """Title and figures of every block at one setting, as they are measured."""
     modules = Modules(setting)
-    return [(block.title, block.measured()) for block in (make() for make in blocks(modules))]
+    for make in blocks(modules):
+        block = make()
+        yield block.title, block.measured()
