@@ -67,8 +67,8 @@ def agreement(cell: Cell) -> Agreement:
         return _peer(cell.name, cell.dtype, cell.device)
     backward = cell.backward or cell.what is What.training
     found = [
-        _module(cell.name, _frozen({**cell.options, **fixed}), *form, cell.dtype, cell.device,
-                backward)
+        _module(registry.get(cell.name), _frozen({**cell.options, **fixed}), *form, cell.dtype,
+                cell.device, backward)
         for fixed, form in _forms(cell)
     ]  # fmt: skip
     return max(found, key=lambda one: one.error, default=NO_MODULE)
@@ -99,7 +99,7 @@ def _frozen(options: Any) -> tuple[Any, ...]:
 
 @cache
 def _module(
-    name: str,
+    entry: registry.Entry,
     options: tuple[Any, ...],
     channels: int,
     heads: int,
@@ -107,10 +107,9 @@ def _module(
     device: str,
     backward: bool,
 ) -> Agreement:
-    entry = registry.get(name)
     frames = max(SMALL[1], entry.min_frames)
     cell = Cell(
-        What.module, name, frames, *SMALL[2:], channels=channels, heads=heads,
+        What.module, entry.name, frames, *SMALL[2:], channels=channels, heads=heads,
         options=dict(options), dtype=dtype, device=device,
     )  # fmt: skip
     mine = made_module(cell)

@@ -22,7 +22,7 @@ from attnzoo.files import replacing
 MOTION, STOCK = "UNetMotionModel", "UNet2DConditionModel"
 
 KEYS = (
-    "out", "rounds", "limit", "threads", "device", "frames", "resolution", "unet", "dtype",
+    "attn", "what", "peers", "out", "rounds", "limit", "threads", "device", "frames", "resolution", "unet", "dtype",
     "quick", "fresh", "memory", "longest",
 )  # fmt: skip
 
@@ -90,6 +90,9 @@ def goals_table(rows: Sequence[Row]) -> str:
     lines: list[tuple[str, ...]] = [("goal", "bound", "reached", "interval", "rounds", "")]
     for goal in GOALS:
         of, to = (_row(rows, name, goal.what) for name in (goal.of, goal.to))
+        if of is None or to is None:
+            lines.append((goal.name, f"{goal.bound:.3f}", "", "", "", "not asked for"))
+            continue
         lines.append((goal.name, f"{goal.bound:.3f}", *_reached(goal, of, to)))
     return aligned(lines, {0, 5})
 
@@ -112,5 +115,6 @@ def _reached(goal: Goal, of: Row, to: Row) -> tuple[str, str, str, str]:
     return f"{median:.3f}", f"{low:.3f} to {high:.3f}", str(len(ratios)), said
 
 
-def _row(rows: Sequence[Row], name: str, what: What) -> Row:
-    return next(row for row in rows if row.cell.name == name and row.cell.what is what)
+def _row(rows: Sequence[Row], name: str, what: What) -> Row | None:
+    found = (row for row in rows if row.cell.name == name and row.cell.what is what)
+    return next(found, None)

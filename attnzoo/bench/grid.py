@@ -91,9 +91,7 @@ def _grids(values: Sequence[Any]) -> list[Grid]:
     for value in values:
         sides = re.fullmatch(r"(\d+)(?:x(\d+))?", str(value))
         if sides is None or not int(sides[1]) or (sides[2] and not int(sides[2])):
-            raise UserError(
-                f"resolution={value}: must be a side such as 32, or rows x columns 32x48"
-            )
+            raise UserError(f"resolution={value}: must be a side such as 32, or 32x48")
         grids.append((int(sides[1]), int(sides[2] or sides[1])))
     return grids
 

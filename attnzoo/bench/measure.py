@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -59,13 +60,17 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
 
     Of fewer than 6 values it is their range, which covers less than 95 %.
     """
-    n = len(values)
-    # The median lies below the k-th least value with the probability that a fair coin shows
-    # heads fewer than k times.
-    tail = (1 - level) / 2
-    k = max(1, sum(bool(binom.cdf(i, n, 0.5) <= tail) for i in range(n // 2)))
+    k = _rank(len(values), level)
     ordered = sorted(values)
-    return ordered[k - 1], ordered[n - k]
+    return ordered[k - 1], ordered[-k]
+
+
+@cache
+def _rank(n: int, level: float) -> int:
+    """The median lies below the k-th least of n values with the probability that a fair coin
+    shows heads fewer than k times.
+    """
+    return max(1, int(np.sum(binom.cdf(np.arange(n // 2), n, 0.5) <= (1 - level) / 2)))
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def settings_of(given: Given, plugins: Sequence[str] = ()) -> Settings:
     if threads is not None:
         torch.set_num_threads(threads)
     device = _device(str(single(given, "device", "cpu")))
+    out, against = (path(given, key, suffix=".jsonl") for key in ("out", "against"))
     axes = axes_of({k: v for k, v in given.items() if k not in SETTINGS}, device.type, quick)
     found = cells(axes)
     memory = number(given, "memory", None)
@@ -77,8 +78,8 @@ def settings_of(given: Given, plugins: Sequence[str] = ()) -> Settings:
         cells=found,
         plan=plan,
         device=device,
-        out=path(given, "out", suffix=".jsonl") or OUTPUTS / f"{name}.jsonl",
-        against=path(given, "against", suffix=".jsonl"),
+        out=out or OUTPUTS / f"{name}.jsonl",
+        against=against,
         base=None if base is None else str(base),
         plots=path(given, "plots"),
         fresh=truth(given, "fresh"),

@@ -112,7 +112,7 @@ def path(given: Given, key: str, suffix: str | None = None) -> Path | None:
 def one_of(key: str, value: Any, known: Collection[str]) -> str:
     """UserError unless `value` is one of the names."""
     if value not in known:
-        near = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0.4)
+        near = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"{key}={value}: {hint}there are {', '.join(known)}")
     return str(value)

@@ -17,12 +17,15 @@ from attnzoo.bench.cell import Cell, What
 from attnzoo.bench.clip_subject import motion_of
 from attnzoo.bench.measure import Candidate
 from attnzoo.bench.mechanisms.setting import Setting
-from attnzoo.bench.module_peers import ModulePeer, module_peers
+from attnzoo.bench.module_peers import module_peers
 from attnzoo.bench.subject import made_module, random
 from attnzoo.errors import UserError
 from attnzoo.motion import Motion
 
 Run = Callable[[], object]
+
+LONGEST_REASON = 200
+"""Characters; a compiler's complaint has thousands."""
 
 
 @dataclass
@@ -35,12 +38,15 @@ class Candidates:
     def add(self, name: str, make: Callable[[], Candidate]) -> None:
         """Adds what `make` gives, or the reason that it raises.
 
-        What is not available here or disagrees with what it should compute is refused.
+        What is not available here, disagrees with what it should compute, or fails is refused:
+        the fault of one is not the end of the others.
         """
         try:
             self.runs[name] = make()
         except (UserError, Disagreement) as error:
-            self.refused[name] = " ".join(str(error).split())
+            self.refused[name] = _line(str(error))
+        except Exception as error:
+            self.refused[name] = _line(f"{type(error).__name__}: {error}")
 
 
 class Modules:
@@ -89,6 +95,18 @@ class Modules:
         module = self.mechanism(name, backward, **options)
         return self.run(module, backward, self.flow(name))
 
+    def backend_run(self, backend: str, name: str, backward: bool = False, **options: Any) -> Run:
+        """A run of a mechanism with another backend, compared with its default.
+
+        Raises:
+            Disagreement: output, or with backward the input's gradient, is another one.
+            UserError: why it cannot run here.
+        """
+        default = made_module(self.cell(name, **options))
+        other = made_module(self.cell(name, backend=backend, **options))
+        self._compare(self.x, default, other, backward)
+        return self.run(other, backward, self.flow(name))
+
     def peer_run(self, peer: str, name: str, backward: bool = False, **options: Any) -> Run:
         """A run of a peer with the weights of a mechanism whose function it computes.
 
@@ -103,13 +121,10 @@ class Modules:
             raise UserError(reason)
         mine = made_module(self.cell(name, **options))
         theirs = found.build(mine)
-        self._compare(found, mine, theirs, backward)
+        self._compare(self.x[:, :1] if found.one_frame else self.x, mine, theirs, backward)
         return self.run(theirs, backward, None)
 
-    def _compare(
-        self, peer: ModulePeer, mine: nn.Module, theirs: nn.Module, backward: bool
-    ) -> None:
-        x = self.x[:, :1] if peer.one_frame else self.x
+    def _compare(self, x: Tensor, mine: nn.Module, theirs: nn.Module, backward: bool) -> None:
         for a, b in zip(_results(theirs, x, backward), _results(mine, x, backward), strict=True):
             error = ((a - b).abs().max() / b.abs().max()).item()
             if not error <= TOLERANCE[self.setting.dtype]:
@@ -120,6 +135,10 @@ class Modules:
         if backward:
             return partial(_both, module, self.x, torch.ones_like(self.x), flow)
         return partial(_forward, module, self.x, flow)
+
+
+def _line(said: str) -> str:
+    return " ".join(said.split())[:LONGEST_REASON]
 
 
 def _forward(module: nn.Module, x: Tensor, flow: Motion | None) -> object:

@@ -72,12 +72,14 @@ def timed_figure(line: Line, measured: Measurement | None, refused: Mapping[str,
     """The figure of one line; `refused` has why candidates were not timed."""
     must = str(line.must) if line.must else ""
     floor = line.must.floor if line.must else None
-    for needed in (line.candidate, line.baseline, floor):
-        if needed in refused or measured is None:
-            why = refused.get(needed or "", "nothing was timed")
-            note = why if needed == line.candidate else f"{needed}: {why}"
-            reached = False if must else None
-            return Figure(line.text, None, "", None, must, reached, line.peer, note)
+    needed = [name for name in (line.candidate, line.baseline, floor) if name is not None]
+    missing = [name for name in needed if name in refused]
+    if measured is None or missing:
+        reached = False if must else None
+        note = refused[missing[0]] if missing else "nothing was timed"
+        if missing and missing[0] != line.candidate:
+            note = f"{missing[0]}: {note}"
+        return Figure(line.text, None, "", None, must, reached, line.peer, note)
     seconds = measured.spread(line.candidate)
     if line.baseline is None:
         value = Spread(1e3 * seconds.median, 1e3 * seconds.low, 1e3 * seconds.high, seconds.n)

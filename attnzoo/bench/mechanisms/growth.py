@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -88,22 +89,27 @@ def _axis(
     return Axis(name, by, values, list(zip(at, given, strict=True)))
 
 
-_POWER = {"frames": 1, "side": 2, "window": 3}
-
-
 def _grown(name: str, axis: Axis) -> Growth:
     runs: dict[str, Candidate] = {}
-    attention, work = [], []
+    sizes, attention, work = [], [], []
     for value, (setting, options) in zip(axis.values, axis.points, strict=True):
         runs[str(value)] = Modules(setting).mechanism_run(name, **options)
         b, f, h, w, c = setting.shape
+        sizes.append(_size(axis, setting, options))
         attention.append(registry.cost(name, b=b, f=f, h=h, w=w, c=c, **options))
         work.append(attention[-1] + 8 * b * f * h * w * c**2)
     device = axis.points[0][0].device
-    timed = measure(with_events(runs, device), rounds=ROUNDS, device=device)
+    rounds = min(ROUNDS, axis.points[0][0].rounds)
+    timed = measure(with_events(runs, device), rounds=rounds, device=device)
     seconds = [timed.spread(run).median for run in runs]
-    sizes = [float(value ** _POWER[axis.name]) for value in axis.values]
     return Growth(
         name, axis.by, tuple(axis.values), tuple(seconds), fit(sizes, seconds),
         fit(sizes, work).exponent, fit(sizes, attention).exponent,
     )  # fmt: skip
+
+
+def _size(axis: Axis, setting: Setting, options: Mapping[str, Any]) -> float:
+    """Frames, tokens of a frame, or tokens of a whole window of this clip."""
+    if axis.name == "window":
+        return float(math.prod(map(min, options["size"], setting.shape[1:4])))
+    return float(setting.frames if axis.name == "frames" else setting.side**2)

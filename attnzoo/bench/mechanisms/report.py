@@ -16,6 +16,7 @@ from attnzoo.bench.table import aligned
 from attnzoo.files import replacing
 
 HEAD = ("figure", "median", "quartiles", "rounds", "ms", "must reach", "reached")
+GROWTH_HEAD = ("time grows as", "measured", "projections and attention", "attention alone", "at")
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,15 @@ class Report:
         ]
 
 
-def text(report: Report) -> str:
-    """Tables for a terminal."""
-    parts = [report.setting]
-    for title, figures in report.blocks:
-        lines = [("", *HEAD[1:]), *(_cells(figure, "  ") for figure in figures)]
-        parts.append(f"{title}\n{aligned(lines, {0})}")
-    lines = [("time grows as", "measured", "projections and attention", "attention alone", "")]
-    parts.append(aligned([*lines, *map(_growth, report.growths)], {0, 4}))
-    return "\n\n".join(parts)
+def block_text(title: str, figures: Sequence[Figure]) -> str:
+    """One block for a terminal."""
+    lines = [("", *HEAD[1:]), *(_cells(figure, "  ") for figure in figures)]
+    return f"{title}\n{aligned(lines, {0, len(HEAD) - 1})}"
+
+
+def growth_text(growths: Sequence[Growth]) -> str:
+    """Exponents for a terminal."""
+    return aligned([GROWTH_HEAD, *map(_growth, growths)], {0, len(GROWTH_HEAD) - 1})
 
 
 def markdown(report: Report) -> str:
@@ -58,8 +59,7 @@ def markdown(report: Report) -> str:
     for title, figures in report.blocks:
         rows = [HEAD, *(_cells(figure, "&nbsp; ") for figure in figures)]
         parts.append(f"## {title[0].upper()}{title[1:]}\n\n{_page(rows)}")
-    head = ("time grows as", "measured", "projections and attention", "attention alone", "at")
-    parts.append(f"## Growth\n\n{_page([head, *map(_growth, report.growths)])}")
+    parts.append(f"## Growth\n\n{_page([GROWTH_HEAD, *map(_growth, report.growths)])}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -19,8 +19,8 @@ QUICK_ROUNDS = 3
 class Setting:
     """One shape at which the suite is run.
 
-    frames, side: of the clip, square; size: of subspaces; rounds: timed, interleaved; scale:
-    1 for the growth at full sizes, 4 for sizes a fourth as large.
+    frames, side: of the clip, square; size: of subspaces; rounds: timed, interleaved; quick: the
+    sizes along which growth is followed are small, too.
     """
 
     frames: int
@@ -50,7 +50,8 @@ class Setting:
 
     def __str__(self) -> str:
         f, n, c = self.frames, self.side, self.channels
-        return f"1x{f}x{n}x{n} tokens of {c} channels, {self.heads} heads, {self.dtype}"
+        small = "; quick: too small to be held against what must be reached" if self.quick else ""
+        return f"1x{f}x{n}x{n} tokens of {c} channels, {self.heads} heads, {self.dtype}{small}"
 
 
 def settings(options: SuiteOptions) -> Sequence[Setting]:

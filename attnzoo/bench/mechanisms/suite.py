@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 from attnzoo.bench.environment import Load, commit
 from attnzoo.bench.hardware import hardware, versions
+from attnzoo.bench.mechanisms.figure import Figure
 from attnzoo.bench.mechanisms.growth import growth
 from attnzoo.bench.mechanisms.memory import memory
-from attnzoo.bench.mechanisms.report import Report, save, text
+from attnzoo.bench.mechanisms.report import Report, block_text, growth_text, save
 from attnzoo.bench.mechanisms.setting import Setting, settings
 from attnzoo.bench.mechanisms.tables import tables
 from attnzoo.bench.settings import SuiteOptions
 
+PEAKS = "peak memory / (input + qkv + attention output), and exponents of peak memory"
 OUTPUTS = Path("outputs/mechanisms")
 
 
@@ -28,10 +31,7 @@ def run(options: SuiteOptions) -> list[Report]:
     found = settings(options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    reports = []
-    for setting in found:
-        reports.append(_reported(setting))
-        print(text(reports[-1]), end="\n\n", flush=True)
+    reports = [_reported(setting) for setting in found]
     for report in reports:
         if report.missed:
             print(f"not reached: {', '.join(report.missed)}")
@@ -41,11 +41,15 @@ def run(options: SuiteOptions) -> list[Report]:
 
 
 def _reported(setting: Setting) -> Report:
+    """Measures at one setting, and prints each block as it is done."""
     start, load = time.perf_counter(), Load()
-    blocks = tables(setting)
-    title = "peak memory / (input + qkv + attention output), and exponents of peak memory"
-    blocks.append((title, memory(setting)))
+    print(setting, end="\n\n", flush=True)
+    blocks = []
+    for title, figures in measured(setting):
+        print(block_text(title, figures), end="\n\n", flush=True)
+        blocks.append((title, figures))
     growths = growth(setting)
+    print(growth_text(growths), end="\n\n", flush=True)
     circumstances = {
         "hardware": hardware(setting.device),
         "versions": versions(),
@@ -54,3 +58,9 @@ def _reported(setting: Setting) -> Report:
         "threads": torch.get_num_threads(),
     }
     return Report(str(setting), blocks, growths, circumstances, time.perf_counter() - start)
+
+
+def measured(setting: Setting) -> Iterator[tuple[str, list[Figure]]]:
+    """Title and figures of each block, those of peak memory last."""
+    yield from tables(setting)
+    yield PEAKS, memory(setting)

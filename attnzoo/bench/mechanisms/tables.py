@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -38,12 +38,16 @@ class Block:
     def mechanism(
         self, text: str, baseline: str | None, must: Must | None, name: str, **options: Any
     ) -> None:
-        """Adds a mechanism, and each further backend that it has."""
+        """Adds a mechanism."""
         run = partial(self.modules.mechanism_run, name, self.backward, **options)
         self.line(Line(text, text, baseline, must), run)
+
+    def backends(self, text: str, baseline: str, name: str, **options: Any) -> None:
+        """Adds a mechanism once with each backend that it has beside its default."""
         for backend in backends(name):
             said = f"{text}, backend={backend}"
-            self.line(Line(said, said, baseline, peer=True), partial(run, backend=backend))
+            run = partial(self.modules.backend_run, backend, name, self.backward, **options)
+            self.line(Line(said, said, baseline, peer=True), run)
 
     def peers(
         self, names: Sequence[str], text: str, baseline: str, of: str, **options: Any
@@ -90,6 +94,8 @@ def forward(modules: Modules) -> Block:
         lengths = window_lengths(setting.shape[1:4], size, shift)
         block.mechanism(_stsa(size, word), LIMIT, must, "stsa", size=size, shift=shift)
         _floor(block, word, LIMIT, limit, lengths)
+        if shift:
+            block.backends(word, LIMIT, "stsa", size=size, shift=shift)
         names = WINDOW_PEERS if shift else UNSHIFTED_PEERS
         block.peers(names, word, LIMIT, "stsa", size=size, shift=shift)
     block.mechanism(
@@ -98,6 +104,7 @@ def forward(modules: Modules) -> Block:
     )  # fmt: skip
     block.mechanism("temporal", LIMIT, Must(1.25), "temporal")
     _floor(block, "temporal", LIMIT, limit, Counter({setting.frames: setting.side**2}))
+    block.backends("temporal", LIMIT, "temporal")
     block.peers(("diffusers_temporal",), "temporal", LIMIT, "temporal")
     return block
 
@@ -112,6 +119,8 @@ def both(modules: Modules) -> Block:
         lengths = window_lengths(setting.shape[1:4], size, shift)
         block.mechanism(_stsa(size, word), LIMIT_BOTH, must, "stsa", size=size, shift=shift)
         _floor(block, word, LIMIT_BOTH, limit, lengths)
+        if shift:
+            block.backends(word, LIMIT_BOTH, "stsa", size=size, shift=shift)
         names = WINDOW_PEERS if shift else ("masked_sdpa",)
         block.peers(names, word, LIMIT_BOTH, "stsa", size=size, shift=shift)
     block.mechanism(
@@ -183,7 +192,9 @@ def _stsa(size: tuple[int, int, int], word: str) -> str:
     return f"stsa [{','.join(map(str, size))}] {word}"
 
 
-def tables(setting: Setting) -> list[tuple[str, list[Figure]]]:
-    """Title and figures of every block at one setting."""
+def tables(setting: Setting) -> Iterator[tuple[str, list[Figure]]]:
+    """Title and figures of every block at one setting, as they are measured."""
     modules = Modules(setting)
-    return [(block.title, block.measured()) for block in (make() for make in blocks(modules))]
+    for make in blocks(modules):
+        block = make()
+        yield block.title, block.measured()
