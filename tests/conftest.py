@@ -9,4 +9,4 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MKL_NUM_THREADS", "1")
 
-import attnzoo  # noqa: E402, F401
+import attnzoo  # noqa: F401
