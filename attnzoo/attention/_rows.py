@@ -27,9 +27,10 @@ class Rows:
     def of(cls, index: Tensor, inputs: int) -> Rows:
         """The map for `index` `[m]` int64 into so many input rows.
 
-        Traced, it is the index alone: what else there is depends on its values.
+        Traced, or on the meta device, it is the index alone: what else there is depends on its
+        values.
         """
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or index.is_meta:
             return cls(index, None, None, None)
         outputs = index.shape[0]
         position = torch.arange(outputs, device=index.device)
@@ -61,7 +62,7 @@ class Rows:
 
     def take(self, rows: Tensor) -> Tensor:
         """`rows` `[n, c]` to `[m, c]`."""
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or self.reader is None:
             return rows.index_select(0, self.index)
         taken: Tensor = _Take.apply(rows, self)
         return taken
