@@ -95,9 +95,7 @@ def test_grey_ssim_is_scikit_images_default(f: int, h: int, w: int, seed: int) -
 
 @settings(max_examples=10, deadline=None)
 @sizes
-def test_gaussian_ssim_is_scikit_images_and_near_torchmetrics(
-    f: int, h: int, w: int, seed: int
-) -> None:
+def test_gaussian_ssim_is_scikit_images(f: int, h: int, w: int, seed: int) -> None:
     a, b = bytes_of(f, h, w, seed), bytes_of(f, h, w, seed + 1)
     expected = [
         structural_similarity(
@@ -108,9 +106,15 @@ def test_gaussian_ssim_is_scikit_images_and_near_torchmetrics(
     ]  # fmt: skip
     found = gaussian_ssim(unit(a), unit(b))
     assert found.tolist() == pytest.approx(expected, abs=1e-5)
-    if min(h, w) > 30:  # theirs goes on into the border
-        other = theirs.structural_similarity_index_measure(unit(a), unit(b), data_range=1.0)
-        assert found.mean().item() == pytest.approx(other.item(), abs=0.05)
+
+
+def test_gaussian_ssim_is_near_torchmetrics() -> None:
+    """Which goes on into the border by reflection: of large pictures that is little."""
+    a = bytes_of(1, 160, 160, 0)
+    b = np.clip(a + np.random.default_rng(1).normal(0, 10, a.shape), 0, 255).astype(np.uint8)
+    found = gaussian_ssim(unit(a), unit(b)).item()
+    other = theirs.structural_similarity_index_measure(unit(a), unit(b), data_range=1.0).item()
+    assert 0.1 < found < 0.99 and found == pytest.approx(other, abs=2e-3)
 
 
 def test_a_picture_below_the_window_has_no_ssim() -> None:

@@ -53,11 +53,12 @@ def paired(real: Path, fake: Path) -> list[Pair]:
 
 
 class Mismatch(UserError):
-    """Videos that do not pair, a line for each in `lines`."""
+    """Videos that do not pair: a few in the message, more in `lines`, to be printed before it."""
 
-    def __init__(self, lines: Sequence[str], summary: str) -> None:
-        super().__init__("; ".join([summary, *lines]) if len(lines) <= 3 else summary)
-        self.lines = tuple(lines)
+    def __init__(self, faults: Sequence[str], summary: str) -> None:
+        few = len(faults) <= 3
+        super().__init__("; ".join([summary, *faults]) if few else f"{summary}, listed above")
+        self.lines = () if few else tuple(faults)
 
 
 def videos_in(folder: Path, option: str) -> dict[str, Path]:
