@@ -110,7 +110,9 @@ def _run(given: Any, clips: Sequence[Clip]) -> None:
 
     found = sensitivity.measure(clips, chosen, sights, seed=given.seed, progress=progress)
     found.absent = {**absent, **found.absent}
-    what = "embedded dancers" if given.clips is None else f"videos of {given.clips.resolve().name}"
+    what = "embedded dancers"
+    if given.clips is not None:
+        what = f"cut from the videos in {given.clips.resolve().name}"
     made = sensitivity_report.Made(
         f"python -m attnzoo distort {_spelled(given)}".strip(),
         f"{len(clips)} clips of {len(clips[0].video)} frames of {given.size}x{given.size} pixels, "

@@ -21,11 +21,16 @@ def _apply(clip: Tensor, grade: float, scene: Scene) -> Tensor:
         stream = out.add_stream("libx264", rate=8)
         stream.height, stream.width = even.shape[-2:]
         stream.pix_fmt = "yuv420p"
-        # One thread: with more, the encoder's choices depend on how many there are.
-        stream.options = {"crf": str(round(grade)), "preset": "medium", "threads": "1"}
+        # The encoder's assembly does not give the same bytes each time, nor do several threads.
+        stream.options = {
+            "crf": str(round(grade)),
+            "preset": "medium",
+            "threads": "1",
+            "x264-params": "no-asm=1",
+        }
         for frame in (255 * even).round().to(torch.uint8).permute(0, 2, 3, 1).numpy():
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            out.mux(stream.encode(picture))
+            out.mux(stream.encode(picture.reformat(format="yuv420p")))
         out.mux(stream.encode())
     file.seek(0)
     with av.open(file, "r") as back:
