@@ -43,12 +43,10 @@ FRECHET = Distance("Fréchet", frechet, _frechet_interval)
 
 
 def polynomial_mmd(real: Tensor, fake: Tensor) -> float:
-    """Squared maximum mean discrepancy of the kernel `(x.y / d)^2`, times 100, float64.
+    """JEDi's: 100 times the squared discrepancy of the kernel `(x.y / d)^2`, biased upwards."""
+    from attnzoo.metrics.polynomial_mmd import jedi
 
-    Means over whole kernel matrices, diagonals included, as in JEDi: never negative, and biased
-    upwards by the number of samples.
-    """
-    return _mmd(*_kernels(real, fake))
+    return jedi(real, fake)
 
 
 def _kernels(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,6 +56,7 @@ def _kernels(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _mmd(xx: Tensor, yy: Tensor, xy: Tensor) -> float:
+    """The same of kernels that are there, of which samples are left out."""
     return 100 * float(xx.mean() + yy.mean() - 2 * xy.mean())
 
 
@@ -79,8 +78,7 @@ def _mmd_interval(
 
     from attnzoo.metrics.statistics import Interval
 
-    kernels = _kernels(real, fake)
-    value = _mmd(*kernels)
+    value, kernels = polynomial_mmd(real, fake), _kernels(real, fake)
     reals, fakes = set(real_videos.tolist()), set(fake_videos.tolist())
     n = min(len(reals), len(fakes))
     if n < 2:
