@@ -8,7 +8,7 @@ from enum import Enum
 
 import numpy as np
 
-from attnzoo.bench.noise import noise
+from attnzoo.bench.noise import halves
 from attnzoo.bench.row import Row, Status
 from attnzoo.bench.table import aligned, milliseconds
 
@@ -59,7 +59,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All cells that both runs have. noise: A/A noise of both, a share; machine: how much slower
+    """All cells that both runs have. noise: median A/A noise of both, a share; machine: how much slower
     the machine itself was in the new run, by its peaks, at least 1.
     """
 
@@ -74,10 +74,14 @@ class Comparison:
 
 
 def compare(old: Sequence[Row], new: Sequence[Row]) -> Comparison:
-    """Slower is what is slower than noise and the machine itself explain, its interval counted."""
+    """Slower is what neither noise nor the machine itself explains, its interval counted.
+
+    A cell's noise is its own A/A difference, at least the median of all.
+    """
     before = {row.cell.digest: row for row in old if row.status is Status.ok}
     pairs = [(before[row.cell.digest], row) for row in new if row.cell.digest in before]
-    found = noise([row.seconds for pair in pairs for row in pair]) or 0.0
+    own = [halves(row.seconds) for pair in pairs for row in pair]
+    found = float(np.median([one for one in own if one is not None] or [0.0]))
     machine = max([1.0, *(_machine(a, b) for a, b in pairs)])
     return Comparison([_change(a, b, found, machine) for a, b in pairs], found, machine)
 
@@ -94,7 +98,8 @@ def _change(old: Row, new: Row, noise: float, machine: float) -> Change:
         return Change(old, new, float("nan"), (float("nan"),) * 2, Verdict.lost)
     low, high = ratio_interval(new.seconds, old.seconds)
     verdict = Verdict.same
-    if low > (1 + noise) * machine:
+    noise = max([noise, *filter(None, (halves(row.seconds) for row in (old, new)))])
+    if low > max(1 + noise, machine):
         verdict = Verdict.slower
     elif high < 1 / (1 + noise):
         verdict = Verdict.faster
@@ -120,8 +125,9 @@ def comparison_table(found: Comparison) -> str:
     lines = [head, *map(_line, found.changes)]
     text = [aligned(lines, {0, 1, 2, 3, 8})]
     text.append(
-        f"A/A noise of both runs {found.noise:.1%}; the machine itself was up to "
-        f"{found.machine - 1:.1%} slower; less than both together is no difference"
+        f"A/A noise of both runs {found.noise:.1%} (median; of each cell its own); the machine "
+        f"itself was up to {found.machine - 1:.1%} slower; a ratio whose interval reaches into "
+        "either is no difference"
     )
     for change in found.worse:
         text.append(f"worse: {change.new.cell}: {_words(change)}")

@@ -22,8 +22,8 @@ from attnzoo.files import replacing
 MOTION, STOCK = "UNetMotionModel", "UNet2DConditionModel"
 
 KEYS = (
-    "attn", "what", "peers", "out", "rounds", "limit", "threads", "device", "frames", "resolution", "unet", "dtype",
-    "quick", "fresh", "memory", "longest",
+    "attn", "what", "peers", "frames", "resolution", "unet", "dtype", "device", "threads",
+    "rounds", "limit", "out", "quick", "fresh", "memory", "longest",
 )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def settings_of(given: Given, plugins: Sequence[str] = ()) -> Settings:
     axes = axes_of({k: v for k, v in given.items() if k not in SETTINGS}, device.type, quick)
     found = cells(axes)
     memory = number(given, "memory", None)
-    default = Plan(rounds=10, limit=45.0, longest=20.0) if quick else Plan()
+    default = Plan(rounds=12, limit=60.0, longest=20.0) if quick else Plan()
     plan = Plan(
         rounds=positive(given, "rounds", default.rounds) or default.rounds,
         limit=number(given, "limit", default.limit) or default.limit,
