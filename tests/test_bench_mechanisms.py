@@ -89,7 +89,6 @@ def test_the_rows_and_what_they_must_reach():
         ("forward and backward", SHIFTED): "1.35",
         ("forward", "crossframe_first"): "1",
         ("forward", "crossframe_middle"): "1",
-        ("forward", "crossframe_previous"): "1",
         ("index maps", "stsa_flow, both modules of every level"): "20",
     }
 

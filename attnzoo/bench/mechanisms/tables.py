@@ -138,9 +138,11 @@ def crossframe(modules: Modules) -> Block:
     replaced = "2-D self-attention"
     run = partial(modules.peer_run, "diffusers_2d", "crossframe_first")
     block.makers[replaced] = run
-    for name in ("first", "middle", "previous"):
+    # Keys and values that all frames share are made once; each frame's previous one is its own.
+    musts = {"first": Must(1.0), "middle": Must(1.0), "previous": None}
+    for name, must in musts.items():
         entry = f"crossframe_{name}"
-        block.mechanism(entry, replaced, Must(1.0), entry)
+        block.mechanism(entry, replaced, must, entry)
         block.peers(("per_frame_keys",), entry, replaced, entry)
     return block
 
