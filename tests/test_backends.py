@@ -69,6 +69,11 @@ def test_flex_has_no_gradient_on_a_cpu_and_says_so(name):
         module(clip(dtype=torch.float32), **flow)
 
 
+def test_flex_has_no_float64_on_a_cpu_and_says_so():
+    with pytest.raises(UserError, match=r"backend=flex: .* no float64 on a CPU"):
+        attention(*sequences(), backend=Backend.flex)
+
+
 @each_entry
 def test_xformers_says_what_is_missing_when_the_module_is_made(name, monkeypatch):
     said = "backend=xformers: the package xformers is not installed"

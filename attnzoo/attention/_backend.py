@@ -93,6 +93,10 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
             "backend=flex: PyTorch's flex_attention has no gradient on a CPU: take backend=auto, "
             "or torch.no_grad()"
         )
+    if q.device.type == "cpu" and q.dtype is torch.float64:
+        raise UserError(
+            "backend=flex: PyTorch's flex_attention has no float64 on a CPU: take backend=auto"
+        )
     modified: Callable[..., Tensor] | None = None
     if bias is not None:
         table = bias

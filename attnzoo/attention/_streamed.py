@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -100,9 +101,20 @@ class _Piece:
         delta.index_copy_(0, self.places, result)
 
 
-def _pieces(plan: Plan) -> Iterator[_Piece]:
-    """The pieces of a plan, none of more than so many tokens but of one window at least."""
+_kept: WeakKeyDictionary[Plan, tuple[int, list[_Piece]]] = WeakKeyDictionary()
+
+
+def _pieces(plan: Plan) -> list[_Piece]:
+    """The pieces of a plan, worked out once for as long as it lives."""
     limit = _TOKENS * torch.get_num_threads()
+    known = _kept.get(plan)
+    if known is None or known[0] != limit:
+        known = _kept[plan] = limit, list(_cut(plan, limit))
+    return known[1]
+
+
+def _cut(plan: Plan, limit: int) -> Iterator[_Piece]:
+    """Pieces of no more than `limit` tokens, but of one window at least."""
     at, spans = 0, []
     for group in plan.groups:
         step = max(1, limit // group.tokens) * group.tokens
@@ -133,7 +145,7 @@ def _run(
 ) -> Tensor:
     """The delta, of which nothing is kept: the pieces share their memory."""
     delta = torch.empty_like(x, memory_format=torch.contiguous_format)
-    pieces = list(_pieces(plan))
+    pieces = _pieces(plan)
     longest = max(piece.end - piece.begin for piece in pieces)
     rows, result = (x.new_empty(longest, x.shape[1]) for _ in range(2))
     qkv = x.new_empty(longest, w_qkv.shape[0])

@@ -88,7 +88,7 @@ class Group:
     offsets: Tensor | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """How b clips of tokens become subspaces and clips again.
 
