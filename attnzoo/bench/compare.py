@@ -59,8 +59,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All cells that both runs have. noise: median A/A noise of both, a share; machine: how much slower
-    the machine itself was in the new run, by its peaks, at least 1.
+    """All cells that both runs have.
+
+    noise: median A/A noise of both, a share; machine: how much slower the machine itself was in
+    the new run, by its peaks, at least 1.
     """
 
     changes: Sequence[Change]

@@ -55,7 +55,8 @@ _DEFAULTS: Given = {
     "what": ["unet", "training"],
     "peers": [True],
     "rounds": [20],
-    "limit": [3600.0],
+    "limit": [7200.0],
+    "longest": [600.0],
     "width": [None],
 }
 

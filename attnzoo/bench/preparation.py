@@ -148,11 +148,14 @@ class Preparation:
 
 
 def probes(cell: Cell) -> Sequence[Cell]:
-    """Small cells from which the cost of a large one can be told, along frames and grid."""
-    coarsest = 8 if cell.unet else 2
-    frames = max(cell.frames // 4, 2)
-    h, w = (max(n // 4 // coarsest, 1) * coarsest for n in (cell.height, cell.width))
-    small = cell.at(frames=min(frames, cell.frames), height=h, width=w, batch=1)
+    """Small cells from which the cost of a large one can be told, along frames and grid.
+
+    Small whatever the large one is: what they take themselves is not foreseen.
+    """
+    least = 1 if cell.peer else registry.get(cell.name).min_frames
+    frames = min(max(4, least), cell.frames)
+    h, w = min(8, cell.height), min(8, cell.width)
+    small = cell.at(frames=frames, height=h, width=w, batch=1)
     longer = small.at(frames=min(2 * frames, cell.frames))
     wider = small.at(height=min(2 * h, cell.height), width=min(2 * w, cell.width))
     return list({probe.digest: probe for probe in (small, longer, wider)}.values())
