@@ -252,7 +252,7 @@ def test_every_module_imports_alone_with_the_base_dependencies(imported):
 
 
 def test_only_config_and_commands_bring_hydra(imported):
-    above = {"attnzoo.config", "attnzoo.application", "attnzoo.run"}
+    above = {"attnzoo.config", "attnzoo.application", "attnzoo.run", "attnzoo.bench.__main__"}
     assert {name for name, found in imported.items() if "hydra" in found} == above
 
 

@@ -1,11 +1,12 @@
 """Video networks as torch-fidelity's feature extractors, for clips `[b, 3, t, H, W]` uint8.
 
-Importing this module registers them, so that `torch_fidelity.calculate_metrics(feature_extractor=
-"attnzoo-i3d", feature_extractor_weights_path=...)` knows them too.
+After `register` `torch_fidelity.calculate_metrics(feature_extractor="attnzoo-i3d",
+feature_extractor_weights_path=...)` knows them too.
 """
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch_fidelity import register_feature_extractor
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-from torch_fidelity.utils import create_feature_extractor
 
 from attnzoo.errors import UserError
 from attnzoo.metrics.networks.i3d import I3D
@@ -29,13 +27,27 @@ I3D_LOGITS, RESNET3D = "attnzoo-i3d", "attnzoo-resnet3d"
 
 def created(name: str, file: Path, device: torch.device) -> Any:
     """A registered extractor with weights from `file`, on `device`."""
+    from torch_fidelity.utils import create_feature_extractor
+
+    register()
     layer = {I3D_LOGITS: "400", RESNET3D: "2048"}[name]
     return create_feature_extractor(
         name, [layer], cuda=False, verbose=False, feature_extractor_weights_path=str(file)
     ).to(device)
 
 
-class _Clips(FeatureExtractorBase):  # type: ignore[misc]
+@functools.cache
+def register() -> None:
+    """Makes both known to torch-fidelity, whose base class they get here: it need not be there."""
+    from torch_fidelity import register_feature_extractor
+    from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
+    for name, extractor in ((I3D_LOGITS, I3dLogits), (RESNET3D, Resnet3dFeatures)):
+        bases = (extractor, FeatureExtractorBase)
+        register_feature_extractor(name, type(extractor.__name__, bases, {}))
+
+
+class _Clips:
     """What both have in common: one layer of features, and a file that they come from."""
 
     LAYER = ""
@@ -47,7 +59,7 @@ class _Clips(FeatureExtractorBase):  # type: ignore[misc]
         feature_extractor_weights_path: str | None = None,
         **kwargs: object,
     ) -> None:
-        super().__init__(name, list(features_list))
+        super().__init__(name, list(features_list))  # type: ignore[call-arg]
         if feature_extractor_weights_path is None:
             raise UserError(f"{name}: give feature_extractor_weights_path; nothing is downloaded")
         self.network = self._read(Path(feature_extractor_weights_path))
@@ -126,7 +138,3 @@ class Resnet3dFeatures(_Clips):
         small = torch.stack([resnet_input(clip.transpose(0, 1)).transpose(0, 1) for clip in clips])
         found: Tensor = self.network(small)
         return found
-
-
-register_feature_extractor(I3D_LOGITS, I3dLogits)
-register_feature_extractor(RESNET3D, Resnet3dFeatures)
