@@ -180,13 +180,15 @@ def aligned_plan(
     aligned; `target` `[b, f, h w]` the cell to which a token was sent, and where its result lies.
     """
     batch = source.shape[0]
-    order, groups = partition(batch, shape, size, shift, offsets, source.device)
-    position = Rows.permutation(order).inverse().index
+    make = new_regular_plan if torch.compiler.is_compiling() else regular_plan
+    regular = make(batch, shape, size, shift, offsets, source.device)
+    order, position = regular.gather.index, regular.restore.index
     frame = torch.arange(batch * shape[0], device=source.device) * (shape[1] * shape[2])
     base = frame.view(batch, shape[0], 1)
     gather = (base + source).flatten()[order]
     restore = position[(base + target).flatten()]
-    return Plan(Rows.of(gather, order.numel()), groups, Rows.of(restore, order.numel()))
+    rows = order.numel()
+    return Plan(Rows.of(gather, rows), regular.groups, Rows.of(restore, rows))
 
 
 def _offsets(form: Shape, size: Size, device: torch.device) -> Tensor:
