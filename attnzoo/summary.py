@@ -18,6 +18,11 @@ SCORES = {
     "warp_error_1": "warp error, 1 frame",
     "warp_error_4": "warp error, 4 frames",
     "flicker": "flicker",
+    "ghosting": "ghosting",
+    "identity_embedded": "likeness to the reference",
+    "logo_position": "logo position [pixels]",
+    "logo_jitter": "logo jitter [pixels]",
+    "logo_colour": "logo colour",
 }
 """Which scores the table shows, and what it calls them; the record has all."""
 
