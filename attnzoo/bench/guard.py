@@ -17,7 +17,10 @@ except ImportError:  # Windows has none
 SHARE = 0.85
 """Of the memory that is free, so much may be asked for."""
 
-_NOT_ENOUGH = re.compile(r"allocate memory|not enough memory|out of memory", re.IGNORECASE)
+# The last is what a thread is refused with.
+_NOT_ENOUGH = re.compile(
+    r"allocate memory|not enough memory|out of memory|temporarily unavailable", re.IGNORECASE
+)
 
 
 def available(device: torch.device) -> int:
