@@ -36,8 +36,8 @@ for _span in SPANS:
         Metric(
             name=f"warp_error_{_span}",
             label=f"Warp error {_span}",
-            title=f"colour difference along the real clip's flow, {_span} frame(s) on, "
-            "outside occlusions",
+            title="colour difference along the real clip's flow, "
+            f"{_span} frame{'s' * (_span > 1)} on, outside occlusions",
             profiles=(Profile.strict,),
             unit="intensity",
             better=Better.lower,
