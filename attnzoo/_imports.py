@@ -13,6 +13,7 @@ import linecache
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,6 +58,21 @@ def plugin_module(text: str) -> ModuleType:
             raise UserError(f"plugin {text!r}: no such file")
         loaded_files[path] = imported(text, functools.partial(import_file, path), path)
     return loaded_files[path]
+
+
+def entry_point_fault(point: EntryPoint, registers: Callable[[], bool], what: str) -> str | None:
+    """Imports what an entry point names; None, or in one line why it gives nothing.
+
+    `registers` says afterwards whether any `what` came of it.
+    """
+    package = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
+    name = f"entry point {point.name} = {point.value}{package}"
+    try:
+        imported(name, point.load)
+    except UserError as error:
+        text = " ".join(str(error).split())
+        return text if text.startswith(name) else f"{name}: {text}"
+    return None if registers() else f"{name} {what}"
 
 
 def import_file(path: Path) -> ModuleType:

@@ -22,7 +22,15 @@ from types import CodeType, ModuleType
 from typing import Any, TypeVar
 
 from attnzoo._entry import Entry, Kind
-from attnzoo._imports import digest, imported, is_typed_again, loaded_files, place_of, plugin_module
+from attnzoo._imports import (
+    digest,
+    entry_point_fault,
+    imported,
+    is_typed_again,
+    loaded_files,
+    place_of,
+    plugin_module,
+)
 from attnzoo._options import Option, RegistrationError, converted, cost_code, options_of, suggestion
 from attnzoo.errors import UserError
 
@@ -295,18 +303,12 @@ def _discover() -> None:
 
 
 def _load_entry_point(point: EntryPoint) -> None:
-    package = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
-    what = f"entry point {point.name} = {point.value}{package}"
     before = _snapshot()
-    try:
-        imported(what, point.load)
-        if not _names_from(point.module, before):
-            raise RegistrationError(f"{what} {_NOTHING}")
-    except UserError as error:
+    fault = entry_point_fault(point, lambda: bool(_names_from(point.module, before)), _NOTHING)
+    if fault is not None:
         _restore(before)
-        text = " ".join(str(error).split())
-        _broken[point.name] = text if text.startswith(what) else f"{what}: {text}"
-        _LOG.warning("left out: %s", _broken[point.name])
+        _broken[point.name] = fault
+        _LOG.warning("left out: %s", fault)
 
 
 def __getattr__(name: str) -> Any:

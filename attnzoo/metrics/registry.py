@@ -20,7 +20,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnzoo._imports import imported, place_of, plugin_module
+from attnzoo._imports import entry_point_fault, imported, place_of, plugin_module
 from attnzoo._options import RegistrationError, suggestion
 from attnzoo.errors import UserError
 
@@ -363,16 +363,10 @@ def _discover() -> None:
 
 
 def _load_entry_point(point: EntryPoint) -> None:
-    package = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
-    what = f"entry point {point.name} = {point.value}{package}"
     before = dict(_entries)
-    try:
-        imported(what, point.load)
-        if len(_entries) == len(before):
-            raise RegistrationError(f"{what} registers no metric")
-    except UserError as error:
+    fault = entry_point_fault(point, lambda: len(_entries) > len(before), "registers no metric")
+    if fault is not None:
         _entries.clear()
         _entries.update(before)
-        text = " ".join(str(error).split())
-        _broken[point.name] = text if text.startswith(what) else f"{what}: {text}"
-        _LOG.warning("left out: %s", _broken[point.name])
+        _broken[point.name] = fault
+        _LOG.warning("left out: %s", fault)
