@@ -43,6 +43,19 @@ class Parser(argparse.ArgumentParser):
             help="a file or module of your own mechanisms; may be given again",
         )
 
+    def add_metrics(self) -> None:
+        """Adds `--weights` of metrics' networks, and `--plugin FILE` for metrics of one's own."""
+        self.add_argument(
+            "--weights",
+            action="append",
+            default=[],
+            metavar="FOLDER|NAME=FILE",
+            help="where weights of published networks are; may be given again",
+        )
+        self.add_argument(
+            "--plugin", action="append", metavar="FILE", help="a file of your own metrics"
+        )
+
 
 class _LoadPlugin(argparse.Action):
     def __call__(self, parser: object, namespace: object, values: Any, option: Any = None) -> None:

@@ -53,16 +53,7 @@ def _parser() -> commands.Parser:
     parser.add_argument("--frames", type=int, default=16, help="of a clip (%(default)s)")
     parser.add_argument("--size", type=int, default=64, help="pixels of a side (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the damages (%(default)s)")
-    parser.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        metavar="FOLDER|NAME=FILE",
-        help="where weights of published networks are; may be given again",
-    )
-    parser.add_argument(
-        "--plugin", action="append", metavar="FILE", help="a file of your own metrics"
-    )
+    parser.add_metrics()
     return parser
 
 

@@ -57,21 +57,12 @@ def _parser() -> commands.Parser:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row for each number")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it, unrounded")
     parser.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        metavar="FOLDER|NAME=FILE",
-        help="where weights of published networks are; may be given again",
-    )
-    parser.add_argument(
         "--cache", metavar="FOLDER|none", help="where features are kept (default: the user's cache)"
     )
     parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
     parser.add_argument("--seed", type=int, default=0, help="of resampling")
     parser.add_argument("--list", action="store_true", help="list the metrics and what they are")
-    parser.add_argument(
-        "--plugin", action="append", metavar="FILE", help="a file of your own metrics"
-    )
+    parser.add_metrics()
     return parser
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from attnzoo import __version__, registry
 from attnzoo.attention import Backend
 from attnzoo.errors import UserError
+from attnzoo.files import replacing
 from attnzoo.models import adapters
 from attnzoo.models.attach import Attachment, attach, attachment_of, detach, unet_of
 from attnzoo.models.card import card
@@ -55,10 +55,9 @@ def save_modules(model: Any, folder: str | Path) -> Path:
         raise UserError("the model is offloaded layer by layer: call remove_all_hooks() first")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    beside = _beside(folder / WEIGHTS)
-    save_file(weights, beside, metadata={"format": "pt"})
-    description = _description(unet, present) | {"weights_sha256": _digest(beside)}
-    beside.replace(folder / WEIGHTS)
+    with replacing(folder / WEIGHTS) as beside:
+        save_file(weights, beside, metadata={"format": "pt"})
+        description = _description(unet, present) | {"weights_sha256": _digest(beside)}
     if not (folder / CARD).exists():
         _write(folder / CARD, card(description, registry.get(present.variant)))
     _write(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
@@ -232,11 +231,6 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".partial-{os.getpid()}-{path.name}")
-
-
 def _write(path: Path, text: str) -> None:
-    beside = _beside(path)
-    beside.write_text(text)
-    beside.replace(path)
+    with replacing(path) as beside:
+        beside.write_text(text)
