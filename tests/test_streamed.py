@@ -133,8 +133,9 @@ def test_a_graph_can_be_gone_through_twice():
 
 
 @pytest.mark.parametrize("name", ["stsa", "temporal"])
-def test_training_holds_little_beside_input_qkv_and_result(name):
+def test_training_holds_little_beside_input_qkv_and_result(name, monkeypatch):
     """qkv, result, delta and two gradients of tokens, and a piece: 7 of 5, and little more."""
+    monkeypatch.setattr(_streamed, "_TOKENS", 1024 // torch.get_num_threads())
     module = registry.create(name, 64, 8)
     x = clip((1, 16, 32, 32), dtype=torch.float32, channels=64).requires_grad_()
     above = torch.ones_like(x)
@@ -147,3 +148,29 @@ def test_training_holds_little_beside_input_qkv_and_result(name):
 
     step()
     assert 5 <= peak_memory(step, torch.device("cpu")) / (x.nbytes) < 5 * 1.45
+
+
+def test_a_whole_module_is_run_in_parts_only_without_gradients_and_hooks(monkeypatch):
+    module, x = registry.create("motion_module", 32, 8).double(), clip((2, 5, 4, 7), channels=32)
+    whole = module(x).detach()
+    calls = []
+    original = type(module)._along_frames
+
+    def counted(self: nn.Module, tokens: Tensor) -> Tensor:
+        calls.append(tokens.shape[0])
+        return original(self, tokens)
+
+    monkeypatch.setattr(type(module), "_along_frames", counted)
+    monkeypatch.setattr(_streamed, "_TOKENS", 15)
+    each = max(1, 15 * torch.get_num_threads() // 5)
+    with torch.no_grad():
+        torch.testing.assert_close(module(x), whole, rtol=1e-10, atol=1e-11)
+    assert sum(calls) == 2 * 4 * 7
+    assert max(calls) == each < sum(calls)
+    calls.clear()
+    module(x)
+    handle = module.proj_in.register_forward_hook(lambda *_: None)
+    with torch.no_grad():
+        module(x)
+    handle.remove()
+    assert calls == [56, 56]

@@ -33,24 +33,48 @@ def can_stream(x: Tensor, to_qkv: nn.Linear, to_out: nn.Linear) -> bool:
 
     Not where something is hooked to a layer or stands in its place, nor while tracing.
     """
+    layers = (to_qkv, to_out)
+    return _eager_on_cpu(x) and all(type(m) is nn.Linear and _untouched(m) for m in layers)
+
+
+def can_split(x: Tensor, module: nn.Module) -> bool:
+    """Whether `module` may be given the windows of `x` in parts, its layers called once for each.
+
+    Not with gradients, whose parts would have to be joined again, nor where something is hooked to
+    one of its layers, nor while tracing.
+    """
+    return (
+        not torch.is_grad_enabled() and _eager_on_cpu(x) and all(map(_untouched, module.children()))
+    )
+
+
+def in_parts(windows: Tensor) -> tuple[Tensor, ...]:
+    """`[windows, tokens, c]`, so many windows at a time as fit into the cache."""
+    return windows.split(max(1, _TOKENS * torch.get_num_threads() // windows.shape[1]))
+
+
+def _eager_on_cpu(x: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined]
         and not torch._C._are_functorch_transforms_active()
-        and all(map(_is_plain, (to_qkv, to_out)))
     )
 
 
-def _is_plain(layer: nn.Linear) -> bool:
-    hooks = (
-        layer._forward_hooks,
-        layer._forward_pre_hooks,
-        layer._backward_hooks,
-        layer._backward_pre_hooks,
+def _untouched(module: nn.Module) -> bool:
+    """Whether nothing is hooked to a module or any in it, and no weight is elsewhere."""
+    return all(
+        not (
+            m._forward_hooks
+            or m._forward_pre_hooks
+            or m._backward_hooks
+            or m._backward_pre_hooks
+            or "forward" in vars(m)
+        )
+        and all(p.device.type == "cpu" for p in m._parameters.values() if p is not None)
+        for m in module.modules()
     )
-    plain = type(layer) is nn.Linear and not any(hooks) and "forward" not in vars(layer)
-    return plain and layer.weight.device.type == "cpu"
 
 
 def streamed(

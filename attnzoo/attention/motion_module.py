@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from attnzoo.attention._backend import Backend, attention
 from attnzoo.attention._mechanism import Mechanism, Query, Shape, sinusoid
+from attnzoo.attention._streamed import can_split, in_parts
 from attnzoo.errors import UserError
 from attnzoo.registry import Kind, register
 
@@ -88,11 +89,18 @@ class MotionModule(Mechanism):
         b, f, h, w, c = x.shape
         normed = self._normed(x).reshape(b, f, h * w, c)
         tokens = normed.transpose(1, 2).reshape(b * h * w, f, c)
+        # In parts the feed-forward's 8c channels stay in the cache.
+        parts = in_parts(tokens) if can_split(x, self) else (tokens,)
+        delta = torch.cat([self._along_frames(part) for part in parts])
+        return delta.reshape(b, h * w, f, c).transpose(1, 2).reshape(b, f, h, w, c)
+
+    def _along_frames(self, tokens: Tensor) -> Tensor:
+        """`[places, f, c]` to the same shape."""
         tokens = self.proj_in(tokens)
         for block in self.transformer_blocks:
             tokens = block(tokens)
         delta: Tensor = self.proj_out(tokens)
-        return delta.reshape(b, h * w, f, c).transpose(1, 2).reshape(b, f, h, w, c)
+        return delta
 
     def _normed(self, x: Tensor) -> Tensor:
         merged = x if self.statistics is Statistics.clip else x.flatten(0, 1)
