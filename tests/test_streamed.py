@@ -174,3 +174,14 @@ def test_a_whole_module_is_run_in_parts_only_without_gradients_and_hooks(monkeyp
         module(x)
     handle.remove()
     assert calls == [56, 56]
+
+
+@pytest.mark.parametrize("statistics", ["clip", "frame"])
+@pytest.mark.parametrize("channels", [32, 64])
+def test_a_norm_of_rows_is_the_group_norm(statistics, channels):
+    module = registry.create("motion_module", channels, 8, statistics=statistics).double()
+    x = 3 * clip((2, 3, 4, 5), channels=channels) + 50
+    torch.nn.init.normal_(module.norm.weight)
+    torch.nn.init.normal_(module.norm.bias)
+    mine, theirs = module._normed(x, copied=False), module._normed(x, copied=True)
+    torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
