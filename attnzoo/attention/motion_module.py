@@ -122,7 +122,7 @@ class _GroupNorm(nn.GroupNorm):
         return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def of_rows(self, x: Tensor) -> Tensor:
-        """The norm of `[b, n, c]` over n, without gradients and without a copy to channels first."""
+        """The norm of `[b, n, c]` over n, without gradients and a copy to channels first."""
         normed = torch.empty_like(x)
         for rows, result in zip(x, normed, strict=True):
             # Batch norm's statistics: the one fast way to mean and variance of columns.
