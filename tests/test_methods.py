@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from tiny_run import (
     tiny_run,
     tiny_source,
 )
-from torch import Tensor, nn
+from torch import Tensor
 
+from attnzoo import commands, run
 from attnzoo.bench.profile import profile
 from attnzoo.data.clip import POSE_CHANNELS, Batch, collate
 from attnzoo.errors import UserError
@@ -34,6 +36,7 @@ from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
 from attnzoo.summary import summary
 from attnzoo.testing.small_unet import inputs, stock
+from attnzoo.train.checkpoint import write_weights
 from attnzoo.train.objective import Objective
 from attnzoo.train.record import read_record
 from attnzoo.train.settings import Experiment, Sampling
@@ -231,9 +234,9 @@ def test_without_person_there_are_no_latents_either() -> None:
 def test_the_stages_train_what_a_method_adds_and_then_the_unet() -> None:
     parts: dict[Method, list[set[str]]] = {}
     for method in FRAME_BY_FRAME:
-        names = [set(trained_parameters(made(method), stage)) for stage in (1, 2)]
-        parts[method] = names
-        assert not any("frame_positions" in n for n in names[0] | names[1])
+        model = made(method)
+        parts[method] = [set(trained_parameters(model, stage)) for stage in (1, 2)]
+        assert model.inflated.modules() == [] and model.inflated.positions is None
     shared = {
         n
         for n, _ in tiny_model().named_parameters()
@@ -270,7 +273,7 @@ def test_new_weights_are_drawn_from_the_seed_alone() -> None:
 @pytest.mark.usefixtures("_no_pictures")
 @pytest.mark.parametrize("method", Method)
 def test_a_run_says_what_it_was(tmp_path: Path, method: Method) -> None:
-    record, weights = tiny_run(tmp_path, experiment(method), profile=profile)
+    record, _ = tiny_run(tmp_path, experiment(method), profile=profile)
     kind = "independent" if method.frame_by_frame else "shared"
     assert record["method"] == method.name
     assert record["noise"] == {"training": kind, "sampling": kind}
@@ -286,16 +289,9 @@ def test_a_run_says_what_it_was(tmp_path: Path, method: Method) -> None:
     assert record["profile"]["parameters"]["added"] == record["parameters"]["added"]
     assert record["profile"]["training"]["stage"] == (1 if numbers[0] else 2)
     assert record["profile"]["training"]["flops"] > record["profile"]["forward"]["flops"]
-    moved = {n for n in start if not torch.equal(start[n], weights[n])}
-    assert moved == set(trained_parameters(model, 2))
     kept = load_file(tmp_path / "weights.safetensors")
-    assert set(kept) == moved and all(torch.equal(kept[n], weights[n]) for n in kept)
-    # They are all that has to be known of a method's model beside the base.
-    again = made(method)
-    again.load_state_dict(kept, strict=False)
-    with torch.no_grad():
-        model.load_state_dict(weights)
-        assert torch.equal(*(predict(m.eval(), data(), noise()) for m in (again, model)))
+    assert set(kept) == set(trained_parameters(model, 2))
+    assert not [n for n in kept if torch.equal(kept[n], start[n])]
 
 
 @pytest.mark.usefixtures("_no_pictures")
@@ -327,17 +323,27 @@ def test_stopped_and_resumed_it_ends_with_the_same_bits(
     tmp_path: Path, method: str, at: int
 ) -> None:
     one = experiment(Method[method])
-    _, expected = tiny_run(tmp_path / "whole", one)
+    tiny_run(tmp_path / "whole", one)
     folder = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
         tiny_run(folder, one, tiny_source(Interrupting(at, KeyboardInterrupt())))
     other = replace(one, method=Method.video, noise=Noise.independent)
     with pytest.raises(UserError, match="made with other settings"):
         tiny_run(folder, other, resume=True)
-    record, weights = tiny_run(folder, one, resume=True)
+    record, _ = tiny_run(folder, one, resume=True)
     assert record["training"]["resumed"] == 1
-    assert weights.keys() == expected.keys()
-    assert all(torch.equal(weights[n], expected[n]) for n in weights)
+    weights = [load_file(f / "weights.safetensors") for f in (tmp_path / "whole", folder)]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][n], weights[1][n]) for n in weights[0])
+
+
+def test_what_a_run_keeps_is_the_model_beside_the_base(tmp_path: Path) -> None:
+    model = trained(Method.dreampose)
+    write_weights(tmp_path / "w", trained_parameters(model, 2), {})
+    again = made(Method.dreampose)
+    again.load_state_dict(load_file(tmp_path / "w"), strict=False)
+    with torch.no_grad():
+        assert torch.equal(*(predict(m, data(), noise()) for m in (again, model)))
 
 
 def test_dreamposes_adapter_is_in_the_cost_of_its_training_step() -> None:
@@ -354,32 +360,41 @@ def test_dreamposes_adapter_is_in_the_cost_of_its_training_step() -> None:
     assert found[1]["training"]["flops"] - found[0]["training"]["flops"] > 2 * wider
 
 
-@pytest.mark.parametrize("method", FRAME_BY_FRAME)
-def test_from_the_command_line(tmp_path: Path, method: Method) -> None:
-    few = ("train.stage1.steps=2", "train.stage2.steps=1", "hydra.run.dir=here")
-    name = f"method={method.name}"
-    done = command("run", name, "attn=none", *TINY, *few, cwd=tmp_path)
+def test_from_the_command_line(tmp_path: Path) -> None:
+    few = ("train.stage1.steps=2", "train.stage2.steps=1", "hydra.sweep.dir=here")
+    done = command("run", "-m", "method=disco,dreampose", "attn=none", *TINY, *few, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    title = done.stdout.splitlines()[0]
-    assert title.startswith(f"{name}, data embedded") and "independent/independent" in title
-    assert ("nothing to train" in done.stdout) == (method is Method.disco)
-    text = (tmp_path / "here/config.yaml").read_text()
-    assert f"method: {method.name}\n" in text and "\nnoise: independent\n" in text
-    record = read_record(tmp_path / "here")
-    assert summary(record, Path("here")).splitlines()[0] == title
+    assert done.stdout.count("nothing to train") == 1
+    folders = sorted(path.parent for path in (tmp_path / "here").rglob("record.json"))
+    assert [read_record(folder)["method"] for folder in folders] == ["disco", "dreampose"]
+    for folder in folders:
+        record = read_record(folder)
+        title = summary(record, folder).splitlines()[0]
+        assert title in done.stdout and title.startswith(f"method={record['method']}, data emb")
+        assert "noise independent/independent" in title
+        text = (folder / "config.yaml").read_text()
+        assert f"method: {record['method']}\n" in text and "\nnoise: independent\n" in text
 
 
-def test_the_command_refuses_before_anything_is_made(tmp_path: Path) -> None:
-    done = command("run", "method=disco", cwd=tmp_path)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "attn=stsa: method=disco" in done.stderr and "attn=none" in done.stderr
-    done = command("run", "method=dreampose", "attn=none", "noise=half", cwd=tmp_path)
-    assert done.returncode == 2 and "noise=half: method=dreampose" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["method=disco"], "attn=stsa: method=disco .* takes attn=none"),
+        (["method=dreampose", "attn=none", "noise=half"], "noise=half: method=dreampose"),
+        (["method=disko", "attn=none"], "disko"),
+    ],
+)
+def test_the_command_refuses_before_anything_is_made(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        commands.execute(run.command, arguments)
+    err = capfd.readouterr().err
+    assert exit_.value.code == 2 and err.count("\n") == 1
+    assert re.search(message, err)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_modules_are_no_part_of_a_frame_by_frame_model() -> None:
-    for method in FRAME_BY_FRAME:
-        model = made(method)
-        assert isinstance(model, nn.Module)
-        assert model.inflated.modules() == [] and model.inflated.positions is None
