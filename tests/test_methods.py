@@ -346,18 +346,20 @@ def test_what_a_run_keeps_is_the_model_beside_the_base(tmp_path: Path) -> None:
         assert torch.equal(*(predict(m, data(), noise()) for m in (again, model)))
 
 
-def test_dreamposes_adapter_is_in_the_cost_of_its_training_step() -> None:
+def test_cost_has_the_wider_convolution_and_in_training_the_adapter() -> None:
     plain, ours = small_model(), DreamPoseModel.of(small_model())
-    found = []
+    adapted: list[bool] = []
+    ours.adapter.register_forward_hook(lambda *_: adapted.append(torch.is_grad_enabled()))
+    forward = []
     for model in (plain, ours):
-        model.inflate("none", positions=model is plain)
+        model.inflate("none", positions=False)
         before = {key: value.clone() for key, value in model.state_dict().items()}
-        found.append(profile(model, batch(), rounds=1))
+        forward.append(profile(model, batch(), rounds=1)["forward"]["flops"])
         assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    # A denoising step has the wider convolution alone: 30 channels more at 4 frames of 8 x 8.
-    wider = 2 * 4 * 8 * 8 * 9 * 30 * 8
-    assert found[1]["forward"]["flops"] - found[0]["forward"]["flops"] == wider
-    assert found[1]["training"]["flops"] - found[0]["training"]["flops"] > 2 * wider
+    # 30 channels more at 4 frames of 8 x 8, 3 x 3 weights to each of 8 channels.
+    assert forward[1] - forward[0] == 2 * 4 * 8 * 8 * 9 * 30 * 8
+    # Once for all denoising steps, and in each training step.
+    assert adapted[0] is False and len(adapted) > 1 and all(adapted[1:])
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DConditionModel
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -48,8 +47,8 @@ def pose_window(pose: Tensor) -> Tensor:
     return rearrange(pose[:, index], "b f k p h w -> b f (k p) h w")
 
 
-def widen(unet: UNet2DConditionModel, channels: int) -> None:
-    """Gives the U-Net's first convolution so many more input channels, in place.
+def widen(unet: Any, channels: int) -> None:
+    """Gives the first convolution of a UNet2DConditionModel so many more input channels, in place.
 
     The new weights are zero and all others stay: with anything in the new channels the U-Net
     computes what it did. It stays a stock U-Net, whose configuration has the new number.
@@ -97,7 +96,7 @@ class ImageAdapter(nn.Module):
     def forward(self, tokens: Tensor, latents: Tensor) -> Tensor:
         """`[b, n, width]` and `[b, latents, h, w]` to `[b, n, width]`, of the tokens' dtype."""
         pooled = F.adaptive_max_pool2d(latents, GRID).flatten(2)
-        seen = self.weigh(tokens) @ self.embed(pooled.to(tokens.dtype))
+        seen: Tensor = self.weigh(tokens) @ self.embed(pooled.to(tokens.dtype))
         return tokens + seen.to(tokens.dtype)
 
 
@@ -146,7 +145,7 @@ class DreamPoseModel(DanceModel):
 
     def added_count(self) -> int:
         """The adapter, the convolution's new columns, and what was put into the U-Net."""
-        columns = self.unet.conv_in.weight[:, self.latents :].numel()
+        columns: int = self.unet.conv_in.weight[:, self.latents :].numel()
         adapter = sum(parameter.numel() for parameter in self.adapter.parameters())
         return columns + adapter + super().added_count()
 
