@@ -190,20 +190,29 @@ def test_any_stock_unet_can_be_widened_saved_and_loaded(tmp_path: Path, dtype: A
     plain, keys = copy.deepcopy(unet), set(unet.state_dict())
     images, times, text = inputs()
     images, text = images.to(dtype), text.to(dtype)
-    poses = torch.randn(len(images), 10, *images.shape[2:], dtype=dtype)
+    wide = torch.cat([images, torch.randn(len(images), 10, *images.shape[2:], dtype=dtype)], 1)
+
+    def out(unet: Any, x: Tensor) -> Tensor:
+        return unet(x, times, text, return_dict=False)[0]
+
     widen(unet, 10)
-    assert set(unet.state_dict()) == keys and unet.conv_in.weight.dtype == dtype
+    assert set(unet.state_dict()) == keys | {"conv_in.added"}
+    assert unet.conv_in.added.dtype == dtype and not unet.conv_in.added.any()
     with torch.no_grad():
-        at_start = unet(torch.cat([images, poses], 1), times, text, return_dict=False)[0]
-        torch.testing.assert_close(at_start, plain(images, times, text, return_dict=False)[0])
-        unet.conv_in.weight[:, 4:] = 0.1
-        wanted = unet(torch.cat([images, poses], 1), times, text, return_dict=False)[0]
-        assert not torch.allclose(wanted, at_start)
+        torch.testing.assert_close(out(unet, wide), out(plain, images))
+        unet.conv_in.added += 0.1
+        wanted, state = out(unet, wide), unet.state_dict()
+        assert not torch.allclose(wanted, out(plain, images))
+        unet.conv_in = unet.conv_in.merged()
+        assert set(unet.state_dict()) == keys
         unet.save_pretrained(tmp_path)
         again: Any = UNet2DConditionModel.from_pretrained(tmp_path, torch_dtype=dtype).eval()
-        found = again(torch.cat([images, poses], 1), times, text, return_dict=False)[0]
-    assert again.config.in_channels == 14
-    assert torch.equal(found, wanted)
+        assert again.config.in_channels == 14 and torch.equal(out(again, wide), wanted)
+        for kept in (state, again.state_dict()):  # its own form, and that of one convolution
+            fresh = stock().to(dtype)
+            widen(fresh, 10)
+            fresh.load_state_dict(kept)
+            assert torch.equal(out(fresh, wide), wanted)
 
 
 @pytest.mark.parametrize("grid", [8, GRID, 40])
@@ -242,10 +251,10 @@ def test_the_stages_train_what_a_method_adds_and_then_the_unet() -> None:
         for n, _ in tiny_model().named_parameters()
         if n.startswith(("unet.", "image_projection."))
     }
-    first = {"unet.conv_in.weight", "unet.conv_in.bias"}
+    poses = {"unet.conv_in.added"}
     adapter = {f"adapter.{layer}.{n}" for layer in ("embed", "weigh") for n in ("weight", "bias")}
     assert parts[Method.disco] == [set(), shared]
-    assert parts[Method.dreampose] == [first | adapter, shared | adapter]
+    assert parts[Method.dreampose] == [poses | adapter, shared | poses | adapter]
 
 
 @pytest.mark.parametrize("stage", [1, 2])

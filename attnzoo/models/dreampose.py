@@ -11,8 +11,8 @@ Ours, since all rows start from one base and train alike:
   many epochs; the base's U-Net was trained to be told by ControlNets, and without them the row
   would show how little it can learn again in a few steps. So this is a DreamPose with all that
   the frame-by-frame baseline has, and what it gains is due to its own two ideas.
-- The old columns of the first convolution and its bias are kept. The published code zeroes the
-  columns of the last latent channel too, and draws the bias anew.
+- The first convolution's old weights and its bias are kept, and rest in stage 1 as all of the base
+  does. The published code zeroes those of the last latent channel too, and draws the bias anew.
 - Fine-tuning on one person, of U-Net or decoder, and its two guidance scales are left out.
 """
 
@@ -47,29 +47,65 @@ def pose_window(pose: Tensor) -> Tensor:
     return rearrange(pose[:, index], "b f k p h w -> b f (k p) h w")
 
 
+class WidenedConv(nn.Conv2d):
+    """A convolution with more input channels, whose weights for these begin as zero.
+
+    The old weights stay a parameter of their own, under their own name, so that the new ones can be
+    trained alone. Loads the weights of one plain convolution of all channels, too.
+
+    Args:
+        old: the convolution, whose weight and bias are taken over.
+        channels: how many more there are.
+    """
+
+    def __init__(self, old: nn.Conv2d, channels: int) -> None:
+        super().__init__(**_shape(old, 0), device="meta")
+        self.in_channels += channels
+        self.weight, self.bias = old.weight, old.bias
+        added = old.weight.new_zeros((old.out_channels, channels, *old.weight.shape[2:]))
+        self.added = nn.Parameter(added)
+        self.train(old.training)
+        self.register_load_state_dict_pre_hook(self._split)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[n, old + added, h, w]` as the convolution does, old channels first."""
+        return self._conv_forward(x, torch.cat([self.weight, self.added], 1), self.bias)
+
+    def merged(self) -> nn.Conv2d:
+        """One plain convolution of all channels: what diffusers saves and loads."""
+        plain = nn.Conv2d(**_shape(self, self.added.shape[1]), device="meta")
+        plain.weight = nn.Parameter(torch.cat([self.weight, self.added], 1).detach())
+        plain.bias = self.bias
+        return plain.train(self.training)
+
+    @staticmethod
+    def _split(module: WidenedConv, state: dict[str, Any], prefix: str, *_: Any) -> None:
+        """Weights of all channels in one tensor become the two parameters."""
+        whole = state.get(prefix + "weight")
+        if whole is not None and whole.shape[1] == module.in_channels:
+            old = module.weight.shape[1]
+            state[prefix + "weight"], state[prefix + "added"] = whole[:, :old], whole[:, old:]
+
+
+def _shape(conv: nn.Conv2d, added: int) -> dict[str, Any]:
+    return {
+        "in_channels": conv.weight.shape[1] + added,
+        "out_channels": conv.out_channels,
+        "kernel_size": conv.kernel_size,
+        "stride": conv.stride,
+        "padding": conv.padding,
+        "bias": conv.bias is not None,
+    }
+
+
 def widen(unet: Any, channels: int) -> None:
     """Gives the first convolution of a UNet2DConditionModel so many more input channels, in place.
 
-    The new weights are zero and all others stay: with anything in the new channels the U-Net
-    computes what it did. It stays a stock U-Net, whose configuration has the new number.
+    With anything in the new channels the U-Net computes at first what it did. With
+    `unet.conv_in = unet.conv_in.merged()` it is a stock U-Net again, to be saved as such.
     """
-    old: nn.Conv2d = unet.conv_in
-    new = nn.Conv2d(
-        old.in_channels + channels,
-        old.out_channels,
-        kernel_size=old.kernel_size,  # type: ignore[arg-type]
-        stride=old.stride,  # type: ignore[arg-type]
-        padding=old.padding,  # type: ignore[arg-type]
-        bias=old.bias is not None,
-        device="meta",
-    ).to_empty(device=old.weight.device)
-    new = new.to(old.weight.dtype).train(old.training)
-    with torch.no_grad():
-        new.weight.zero_()[:, : old.in_channels] = old.weight
-        if new.bias is not None and old.bias is not None:
-            new.bias.copy_(old.bias)
-    unet.conv_in = new
-    unet.register_to_config(in_channels=new.in_channels)
+    unet.conv_in = WidenedConv(unet.conv_in, channels)
+    unet.register_to_config(in_channels=unet.conv_in.in_channels)
 
 
 class ImageAdapter(nn.Module):
@@ -108,7 +144,6 @@ class DreamPoseModel(DanceModel):
 
     def __init__(self, *parts: Any, adapter: ImageAdapter, **named: Any) -> None:
         super().__init__(*parts, **named)
-        self.latents = int(self.unet.conv_in.in_channels)
         widen(self.unet, POSES * POSE_CHANNELS)
         self.adapter = adapter
 
@@ -139,15 +174,14 @@ class DreamPoseModel(DanceModel):
         return adapted
 
     def added_parameters(self) -> list[nn.Parameter]:
-        """The widened convolution, the adapter, and what was put into the U-Net."""
-        own = [*self.unet.conv_in.parameters(), *self.adapter.parameters()]
+        """The convolution's new channels, the adapter, and what was put into the U-Net."""
+        own = [self.unet.conv_in.added, *self.adapter.parameters()]
         return [*own, *super().added_parameters()]
 
     def added_count(self) -> int:
-        """The adapter, the convolution's new columns, and what was put into the U-Net."""
-        columns: int = self.unet.conv_in.weight[:, self.latents :].numel()
-        adapter = sum(parameter.numel() for parameter in self.adapter.parameters())
-        return columns + adapter + super().added_count()
+        """Of the same."""
+        own = [self.unet.conv_in.added, *self.adapter.parameters()]
+        return sum(parameter.numel() for parameter in own) + super().added_count()
 
     def unet_input(self, images: Tensor, pose: Tensor) -> Tensor:
         """Noisy latents `[(b f), c, h, w]` and behind them the five poses of each frame.

@@ -2,9 +2,9 @@
 
 One rule for every row of a comparison. Stage 1 trains what a row adds to the base: for kind insert
 its new modules, for kind replace the self-attentions that it took over, for both the frame
-positions, which are all that `none` has; for method `dreampose` the first convolution that poses
-enter and the image adapter. Method `disco` adds nothing, so its first stage has no step. Stage 2
-trains the U-Net with all that was put into it, the image projection, and a method's own parts. So
+positions, which are all that `none` has; for method `dreampose` the first convolution's channels
+for poses and the image adapter. Method `disco` adds nothing, so its first stage has no step. Stage
+2 trains the U-Net with all that was put into it, the image projection, and a method's own parts. So
 the weights that all rows share are trained on equally many frames at equal rates in each.
 ControlNets, image encoder and auto-encoder never train.
 """
