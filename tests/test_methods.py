@@ -31,7 +31,14 @@ from attnzoo.bench.profile import profile
 from attnzoo.data.clip import POSE_CHANNELS, Batch, collate
 from attnzoo.errors import UserError
 from attnzoo.models.dance import DanceModel
-from attnzoo.models.dreampose import GRID, DreamPoseModel, ImageAdapter, pose_window, widen
+from attnzoo.models.dreampose import (
+    ADDED_LEARNING_RATE,
+    GRID,
+    DreamPoseModel,
+    ImageAdapter,
+    pose_window,
+    widen,
+)
 from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
 from attnzoo.summary import summary
@@ -40,7 +47,7 @@ from attnzoo.train.checkpoint import write_weights
 from attnzoo.train.objective import Objective
 from attnzoo.train.record import read_record
 from attnzoo.train.settings import Experiment, Sampling
-from attnzoo.train.stages import enter_stage, trained_parameters
+from attnzoo.train.stages import enter_stage, parameter_groups, trained_parameters
 
 FRAME_BY_FRAME = [method for method in Method if method.frame_by_frame]
 
@@ -266,6 +273,13 @@ def test_only_and_all_of_dreamposes_parameters_get_gradients(stage: int) -> None
     with_gradient = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert with_gradient == set(names)
     assert model.adapter.training and not model.image_encoder.training
+
+
+def test_the_new_channels_learn_slower() -> None:
+    model = made(Method.dreampose)
+    groups = parameter_groups(model, trained_parameters(model, 1), 0.5)
+    assert [g["lr"] for g in groups] == [0.5 * ADDED_LEARNING_RATE, 0.5]
+    assert len(groups[0]["params"]) == 1 and groups[0]["params"][0] is model.unet.conv_in.added
 
 
 def test_new_weights_are_drawn_from_the_seed_alone() -> None:

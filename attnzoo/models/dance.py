@@ -90,6 +90,10 @@ class DanceModel(nn.Module):
         """What the base had not, or what stands in its place: trained from the first stage on."""
         return self.inflated.new_parameters()
 
+    def learning_rate_factors(self) -> dict[nn.Parameter, float]:
+        """Rates of the added parameters as multiples of a stage's, where they are not that."""
+        return self.inflated.learning_rate_factors()
+
     def added_count(self) -> int:
         """How many parameters there are that the base had not."""
         return self.inflated.parameter_counts().added

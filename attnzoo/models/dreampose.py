@@ -31,6 +31,10 @@ from attnzoo.models.dance import DanceModel
 POSES = 5
 """How many consecutive poses a frame is made from."""
 
+ADDED_LEARNING_RATE = 0.1
+"""Rate of the new channels as a multiple of a stage's: 30 at once move every pixel of a U-Net that
+rests, and at the rate of new modules it does not recover within the stage."""
+
 GRID = 16
 """Latents are pooled to so many rows and columns: by two at 32x32, as published at 80x64."""
 
@@ -177,6 +181,10 @@ class DreamPoseModel(DanceModel):
         """The convolution's new channels, the adapter, and what was put into the U-Net."""
         own = [self.unet.conv_in.added, *self.adapter.parameters()]
         return [*own, *super().added_parameters()]
+
+    def learning_rate_factors(self) -> dict[nn.Parameter, float]:
+        """The convolution's new channels learn slower."""
+        return {**super().learning_rate_factors(), self.unet.conv_in.added: ADDED_LEARNING_RATE}
 
     def added_count(self) -> int:
         """Of the same."""

@@ -56,11 +56,11 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Groups for an optimiser, one for each learning-rate factor.
 
-    Zero gates learn faster, frame positions by `positions_rate`.
+    Zero gates learn faster, frame positions by `positions_rate`, a method's own as it says.
     """
     factors: dict[nn.Parameter, float] = {}
     if model.inflation is not None:
-        factors = model.inflation.learning_rate_factors()
+        factors = model.learning_rate_factors()
         if model.inflation.positions is not None:
             factors |= dict.fromkeys(model.inflation.positions.parameters(), positions_rate)
     by_factor: dict[float, list[nn.Parameter]] = {}
