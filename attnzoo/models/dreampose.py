@@ -73,7 +73,9 @@ class WidenedConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[n, old + added, h, w]` as the convolution does, old channels first."""
-        return self._conv_forward(x, torch.cat([self.weight, self.added], 1), self.bias)
+        weight = torch.cat([self.weight, self.added], 1)
+        found: Tensor = self._conv_forward(x, weight, self.bias)
+        return found
 
     def merged(self) -> nn.Conv2d:
         """One plain convolution of all channels: what diffusers saves and loads."""
@@ -179,8 +181,7 @@ class DreamPoseModel(DanceModel):
 
     def added_parameters(self) -> list[nn.Parameter]:
         """The convolution's new channels, the adapter, and what was put into the U-Net."""
-        own = [self.unet.conv_in.added, *self.adapter.parameters()]
-        return [*own, *super().added_parameters()]
+        return [*self._own(), *super().added_parameters()]
 
     def learning_rate_factors(self) -> dict[nn.Parameter, float]:
         """The convolution's new channels learn slower."""
@@ -188,8 +189,10 @@ class DreamPoseModel(DanceModel):
 
     def added_count(self) -> int:
         """Of the same."""
-        own = [self.unet.conv_in.added, *self.adapter.parameters()]
-        return sum(parameter.numel() for parameter in own) + super().added_count()
+        return sum(parameter.numel() for parameter in self._own()) + super().added_count()
+
+    def _own(self) -> list[nn.Parameter]:
+        return [self.unet.conv_in.added, *self.adapter.parameters()]
 
     def unet_input(self, images: Tensor, pose: Tensor) -> Tensor:
         """Noisy latents `[(b f), c, h, w]` and behind them the five poses of each frame.
