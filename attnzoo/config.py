@@ -29,6 +29,7 @@ from yaml import YAMLError
 from attnzoo import registry
 from attnzoo.data.source import Source
 from attnzoo.errors import UserError
+from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
 from attnzoo.train.settings import Experiment, Precision, Sampling, Schedule, Tracker, Training
@@ -81,6 +82,7 @@ ${hydra.help.footer}
 
 FOOTER = """\
 An option of the variant needs no prefix: 'size=[8,4,4]' is attn.size=[8,4,4] (quotes for zsh).
+method=disco attn=none            frame by frame; so does dreampose, from five poses each
 -m attn=none,temporal seed=0,1,2  runs all combinations, each in a folder of its own
 resume=FOLDER                     goes on inside FOLDER with the configuration stored there
 +plugins=[FILE.py]                variants of your own, from files or modules
@@ -110,10 +112,11 @@ class Run:
     """Everything that one run is made from.
 
     plugins: files and modules of mechanisms that are loaded first, files with their whole paths.
-    seed: of initialisation, data order and noise. noise: what the frames of a clip share, in
-    training and sampling. slots: where modules sit. stack: what the modules of a slot are.
-    device: auto, cpu or cuda. workers: threads that load data. resume: the folder of a run to go on
-    with.
+    method: of the paper's first table; disco and dreampose make each frame by itself. seed: of
+    initialisation, data order and noise. noise: what the frames of a clip share, in training and
+    sampling; null is the method's, shared for video and independent for the others. slots: where
+    modules sit. stack: what the modules of a slot are. device: auto, cpu or cuda. workers: threads
+    that load data. resume: the folder of a run to go on with.
     """
 
     defaults: list[Any] = field(
@@ -123,8 +126,9 @@ class Run:
     plugins: list[str] = field(default_factory=list)
     attn: Any = MISSING
     data: Any = MISSING
+    method: Method = Method.video
     seed: int = 0
-    noise: Noise = Noise.shared
+    noise: Noise | None = None
     slots: Slots = Slots.all
     stack: Stack = Stack.declared
     train: Training = field(default_factory=Training)
@@ -217,6 +221,8 @@ def source_of(cfg: DictConfig) -> Source:
 def stored(cfg: DictConfig) -> str:
     """The configuration as it is kept in a run's folder: YAML, resolved, without Hydra's part."""
     kept = OmegaConf.masked_copy(cfg, [key for key in settings() if key not in UNSTORED])
+    if kept.noise is None:
+        kept.noise = kept.method.noise
     return OmegaConf.to_yaml(kept, resolve=True)
 
 

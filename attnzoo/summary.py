@@ -39,8 +39,10 @@ def summary(record: Mapping[str, Any], folder: Path) -> str:
 def _title(record: Mapping[str, Any]) -> str:
     options = " ".join(f"{k}={_option(v)}" for k, v in record["options"].items())
     noise = f"noise {record['noise']['training']}/{record['noise']['sampling']}"
+    # The methods that go frame by frame have one variant, which says nothing of them.
+    video = record["method"] == "video"
     parts = (
-        f"{record['variant']} {options}".strip(),
+        f"{record['variant']} {options}".strip() if video else f"method={record['method']}",
         f"data {record['data']['name']}",
         f"seed {record['seed']}",
         noise,
@@ -75,9 +77,11 @@ def _costs(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         "parameters",
         f"{_si(counts['total'])} in all, {_si(counts['added'])} added to the U-Net",
     )
-    for key, name in (("forward", "one step, forward"), ("training", "one step, training")):
-        if profile is not None:
-            yield name, _cost(profile[key])
+    if profile is not None:
+        yield "one step, forward", _cost(profile["forward"])
+        # Of stage 1 unless that has nothing to train.
+        second = profile["training"].get("stage") == 2
+        yield "one step, " + ("stage 2" if second else "training"), _cost(profile["training"])
     module = (profile or {}).get("module", {})
     if "forward" in module:
         yield "one module, forward", _cost(module["forward"])
@@ -97,6 +101,9 @@ def _stages(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for number in (1, 2):
         stage = record["training"][f"stage{number}"]
         speed = stage["frames_per_second"]
+        if not stage["trained_parameters"]:
+            yield f"stage {number}", "nothing to train"
+            continue
         yield (
             f"stage {number}",
             f"{stage['steps']} steps in {stage['seconds']:.1f} s"

@@ -36,6 +36,7 @@ from attnzoo.train.settings import Experiment, Sampling, Stage, Training, plain
 STAGE = StageRecord(2, 1e-3, 0, 10, 1.5, 8.0, Curve([1, 2], [0.5, 0.25]))
 RECORD = Record(
     schema=SCHEMA,
+    method="video",
     variant="stsa",
     options={"size": [4, 4, 4]},
     kind="insert",

@@ -1,7 +1,8 @@
 """What a model costs: parameters, FLOPs, time, throughput and peak memory.
 
 Three things are measured: the mechanism alone, at the finest grid that carries it; one denoising
-step of the whole model (ControlNets and U-Net) for one batch; and one training step of stage 1.
+step of the whole model (ControlNets and U-Net) for one batch; and one training step of stage 1,
+or of stage 2 where stage 1 has nothing to train.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from attnzoo.bench.measure import Measurement, Spread, measure
 if TYPE_CHECKING:
     from attnzoo.data.clip import Batch
     from attnzoo.models.dance import DanceModel
-    from attnzoo.models.inflate import Inflation
     from attnzoo.motion import Motion
 
 LIMIT_S = 5.0
@@ -64,8 +64,9 @@ def profile(
 
     precision: the dtype of autocast, None for none. Returns plain JSON values: `parameters`
     (total, unet, added, trained), `batch` (clips, frames, size), `forward` and `training` (each a
-    `Cost`, forward with `unet_flops` beside it) and `module` (name, shape, forward and training,
-    the latter a backward to input and weights; or a reason why there is none).
+    `Cost`, forward with `unet_flops` beside it, training with its `stage`) and `module` (name,
+    shape, forward and training, the latter a backward to input and weights; or a reason why there
+    is none).
 
     Raises:
         ValueError: if the model is not inflated.
@@ -92,9 +93,10 @@ def profile(
     frames = batch.video.shape[0] * batch.video.shape[1]
     found = {name: asdict(_cost(name, counts, times, peaks, frames)) for name in runs}
     unet = [n for n in counted if n.count(".") == 1 and n.endswith(".unet")]
+    found["training"]["stage"] = steps.stage
     found["forward"]["unet_flops"] = counted[unet[0]] if unet else None
     return {
-        "parameters": _parameters(model),
+        "parameters": _parameters(model, steps.trained),
         "batch": dict(zip(("clips", "frames", "size"), _sizes(batch), strict=True)),
         "forward": found["forward"],
         "training": found["training"],
@@ -108,9 +110,12 @@ class _Steps:
     def __init__(self, model: DanceModel, batch: Batch, precision: torch.dtype | None) -> None:
         self.model, self.batch = model, batch
         self.autocast = _autocast(batch.video.device, precision)
-        inflation = _inflation(model)
-        self.trained = inflation.new_parameters()
-        self.mechanisms = inflation.modules()
+        added = model.added_parameters()
+        self.stage = 1 if added else 2
+        self.trained = added or model.tuned_parameters()
+        self.mechanisms = model.inflated.modules()
+        behind = {*model.unet.parameters(), *model.image_projection.parameters()}
+        self.tokens_train = not behind.issuperset(self.trained)
         device = batch.video.device
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
@@ -119,14 +124,14 @@ class _Steps:
         self.noisy = torch.randn(latents.shape, generator=generator).to(device)
         self.target = torch.randn(latents.shape, generator=generator).to(device)
         self.t = torch.full((latents.shape[0],), 500, device=device)
-        # Nothing to train (no positions, no modules) still has a forward and a loss.
-        self.optimizer = torch.optim.AdamW(self.trained) if self.trained else None
+        self.optimizer = torch.optim.AdamW(self.trained)
 
-    def _predict(self) -> Tensor:
+    def _predict(self, tokens: Tensor | None = None) -> Tensor:
         batch = self.batch
+        tokens = self.tokens if tokens is None else tokens
         with self.autocast():
             found: Tensor = self.model(
-                self.noisy, self.t, self.tokens, batch.pose, batch.background, batch.motion
+                self.noisy, self.t, tokens, batch.pose, batch.background, batch.motion
             )
         return found
 
@@ -137,18 +142,18 @@ class _Steps:
             return self._predict()
 
     def training(self) -> None:
-        """Forward, backward and the optimizer's step for what stage 1 trains."""
+        """Forward, backward and the optimizer's step for what the stage trains."""
         self.model.train()
-        loss = (self._predict().float() - self.target).square().mean()
-        if self.optimizer is not None:
-            loss.backward()
-            self.optimizer.step()
+        with self.autocast():
+            tokens = self.model.tokens(self.batch) if self.tokens_train else None
+        loss = (self._predict(tokens).float() - self.target).square().mean()
+        loss.backward()
+        self.optimizer.step()
         self.drop_gradients()
 
     def drop_gradients(self) -> None:
         """What was there before a run and is freed in it would lower the measured peak."""
-        if self.optimizer is not None:
-            self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
 
 
 class _Module:
@@ -238,22 +243,14 @@ def _cost(
     return Cost(counts[name], spread, frames / spread.median, peaks[name])
 
 
-def _parameters(model: DanceModel) -> dict[str, int]:
-    """total: of the whole model; unet: the inflated U-Net; added to it; trained in stage 1."""
-    inflation = _inflation(model)
-    counts = inflation.parameter_counts()
+def _parameters(model: DanceModel, trained: list[nn.Parameter]) -> dict[str, int]:
+    """total: of the whole model; unet: the inflated U-Net; added to the base; trained above."""
     return {
         "total": sum(p.numel() for p in model.parameters()),
-        "unet": counts.total,
-        "added": counts.added,
-        "trained": sum(p.numel() for p in inflation.new_parameters()),
+        "unet": model.inflated.parameter_counts().total,
+        "added": model.added_count(),
+        "trained": sum(p.numel() for p in trained),
     }
-
-
-def _inflation(model: DanceModel) -> Inflation:
-    if model.inflation is None:
-        raise ValueError("the model is not inflated: call its `inflate` first")
-    return model.inflation
 
 
 def _sizes(batch: Batch) -> tuple[int, int, int]:

@@ -22,7 +22,8 @@ class DanceModel(nn.Module):
         unet: a stock U-Net; frames travel in its batch axis.
         pose_controlnet: conditioned by each frame's pose image.
         background_controlnet: conditioned by the one background picture.
-        image_encoder: foreground `[b, 3, H, W]`, mask, pose -> tokens; has `null_tokens`.
+        image_encoder: foreground `[b, 3, H, W]`, mask, pose -> tokens; has `null_tokens` and
+            `width`, the channels of a token.
         image_projection: tokens to the U-Net's cross-attention.
         codec: pictures in [0, 1] to latents and back (`encode`, `decode`).
         scheduler_config: a diffusers scheduler's configuration, `prediction_type` included.
@@ -59,13 +60,48 @@ class DanceModel(nn.Module):
         options: Mapping[str, Any] | None = None,
         slots: Slots = Slots.attention,
         stack: Stack = Stack.declared,
+        positions: bool = True,
         seed: int = 0,
     ) -> Inflation:
         """Puts the variant `name` into the U-Net; see `attnzoo.models.inflate.inflate`."""
         self.inflation = inflate(
-            self.unet, name, options=options or {}, slots=slots, stack=stack, seed=seed
+            self.unet,
+            name,
+            options=options or {},
+            slots=slots,
+            stack=stack,
+            positions=positions,
+            seed=seed,
         )
         return self.inflation
+
+    @property
+    def inflated(self) -> Inflation:
+        """What was put into the U-Net.
+
+        Raises:
+            ValueError: nothing was, not even `none`.
+        """
+        if self.inflation is None:
+            raise ValueError("the model has no variant yet, it is not inflated: inflate it first")
+        return self.inflation
+
+    def added_parameters(self) -> list[nn.Parameter]:
+        """What the base had not, or what stands in its place: trained from the first stage on."""
+        return self.inflated.new_parameters()
+
+    def learning_rate_factors(self) -> dict[nn.Parameter, float]:
+        """Rates of the added parameters as multiples of a stage's, where they are not that."""
+        return self.inflated.learning_rate_factors()
+
+    def added_count(self) -> int:
+        """How many parameters there are that the base had not."""
+        return self.inflated.parameter_counts().added
+
+    def tuned_parameters(self) -> list[nn.Parameter]:
+        """What the second stage trains: U-Net and image projection, and all that was added."""
+        shared = [*self.unet.parameters(), *self.image_projection.parameters()]
+        return list(dict.fromkeys([*shared, *self.added_parameters()]))
 
     def tokens(self, batch: Batch) -> Tensor:
         """The image encoder's tokens `[b, n, d]`: what stays fixed while the U-Net trains."""
@@ -109,7 +145,7 @@ class DanceModel(nn.Module):
         places = repeat(background, "b c h w -> (b f) c h w", f=f)
         down, mid = self._residuals(images, times, context, poses, places)
         out = self.unet(
-            images,
+            self.unet_input(images, pose),
             times,
             context,
             down_block_additional_residuals=down,
@@ -118,6 +154,10 @@ class DanceModel(nn.Module):
         )[0]
         prediction: Tensor = rearrange(out, "(b f) c h w -> b f c h w", b=b)
         return prediction
+
+    def unet_input(self, images: Tensor, pose: Tensor) -> Tensor:
+        """What the U-Net gets of noisy latents `[(b f), c, h, w]`: they alone."""
+        return images
 
     def _residuals(
         self, images: Tensor, times: Tensor, context: Tensor, poses: Tensor, places: Tensor

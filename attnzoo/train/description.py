@@ -38,7 +38,7 @@ def describe_options(experiment: Experiment) -> dict[str, Any]:
 
 def describe_noise(experiment: Experiment) -> NoiseRecord:
     """That of training and that of sampling."""
-    return NoiseRecord(experiment.noise.name, experiment.sampling_noise.name)
+    return NoiseRecord(experiment.training_noise.name, experiment.sampling_noise.name)
 
 
 def describe_data(experiment: Experiment, source: Source) -> DataRecord:
@@ -55,13 +55,11 @@ def describe_data(experiment: Experiment, source: Source) -> DataRecord:
 
 def describe_parameters(model: DanceModel) -> ParameterRecord:
     """The numbers of an inflated model's parameters."""
-    if model.inflation is None:
-        raise ValueError("the model has no variant yet: inflate it first")
-    counts = model.inflation.parameter_counts()
+    counts = model.inflated.parameter_counts()
     return ParameterRecord(
         total=_count(model),
         unet=counts.total,
-        added=counts.added,
+        added=model.added_count(),
         slots=counts.slots,
         positions=counts.positions,
         replaced=counts.replaced,
@@ -90,9 +88,10 @@ def describe_training(experiment: Experiment, progress: Progress, frames: int) -
 def _stage(experiment: Experiment, progress: Progress, number: int, frames: int) -> StageRecord:
     training, history = experiment.training, progress.histories[number]
     stage = training.stage(number)
-    trained = stage.steps * training.batch * training.accumulate * frames
+    steps = len(history.losses)  # none where there is nothing to train
+    trained = steps * training.batch * training.accumulate * frames
     return StageRecord(
-        steps=stage.steps,
+        steps=steps,
         learning_rate=stage.learning_rate,
         warmup=stage.warmup,
         trained_parameters=history.trained_parameters,

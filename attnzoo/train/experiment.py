@@ -19,7 +19,9 @@ from attnzoo.errors import UserError
 from attnzoo.files import PARTIAL, sweep
 from attnzoo.metrics.score import score
 from attnzoo.models.dance import DanceModel
+from attnzoo.models.dreampose import DreamPoseModel
 from attnzoo.models.embedded import load_embedded
+from attnzoo.models.methods import Method
 from attnzoo.models.sampling import sample
 from attnzoo.train.batches import Purpose, generator
 from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot, write_weights
@@ -41,7 +43,8 @@ from attnzoo.train.trainer import Run, StageTrainer, progress_bar
 _LOG = logging.getLogger(__name__)
 PICTURES = ("loss.png", "strip.png", "sample.mp4")
 WEIGHTS = "weights.safetensors"
-"""All that was trained, averaged, by its names in the model: U-Net with slots, and projection."""
+"""All that was trained, averaged, by its names in the model: U-Net with slots, projection, and a
+method's own parts."""
 
 Profile = Callable[[DanceModel, Batch], dict[str, Any]]
 Scores = Callable[[Tensor, Tensor, Sequence[Clip]], Mapping[str, Any]]
@@ -103,7 +106,8 @@ def run(
     real = torch.stack([clip.video for clip in clips])
     found = plain(scores(real, generated, clips))
     trained = trained_parameters(model, STAGES[-1])
-    write_weights(folder / WEIGHTS, trained, {"variant": experiment.variant})
+    about = {"variant": experiment.variant, "method": experiment.method.name}
+    write_weights(folder / WEIGHTS, trained, about)
     _pictures(folder, progress, clips, generated, experiment.sampling.fps)
     measured = None
     if profile is not None:
@@ -125,6 +129,7 @@ def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
     experiment, source = state.experiment, state.source
     return Record(
         schema=SCHEMA,
+        method=experiment.method.name,
         variant=experiment.variant,
         options=describe_options(experiment),
         kind=registry.get(experiment.variant).kind.name,
@@ -149,8 +154,8 @@ def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
 def check(experiment: Experiment, source: Source) -> None:
     """UserError for what cannot run, before anything expensive is made.
 
-    Settings out of range, an unknown variant or option, a missing device or tracker, data without
-    the flow or the frames that the variant needs.
+    Settings out of range, a variant or noise that the method does not take, an unknown variant or
+    option, a missing device or tracker, data without the flow or the frames that the variant needs.
     """
     experiment.check()
     check_machine(experiment)
@@ -182,6 +187,8 @@ def _prepare(folder: Path) -> None:
 
 def _inflated(experiment: Experiment, build: Callable[[], DanceModel]) -> DanceModel:
     model = build()
+    if experiment.method is Method.dreampose:
+        model = DreamPoseModel.of(model, seed=experiment.seed)
     trained = int(model.scheduler_config["num_train_timesteps"])
     steps = experiment.sampling.steps
     if steps > trained:
@@ -191,6 +198,8 @@ def _inflated(experiment: Experiment, build: Callable[[], DanceModel]) -> DanceM
         options=experiment.options,
         slots=experiment.slots,
         stack=experiment.stack,
+        # An image of its own has no place among others.
+        positions=not experiment.method.frame_by_frame,
         seed=experiment.seed,
     )
     return model
@@ -202,6 +211,8 @@ def _train(state: Run, snapshot: Snapshot | None) -> None:
     accelerator.init_trackers("attnzoo", config=_flat(plain(state.experiment)))
     try:
         for stage in STAGES[state.progress.stage - 1 :]:
+            if not trained_parameters(state.model, stage):
+                continue
             trainer = StageTrainer(state, stage)
             if snapshot is not None:
                 trainer.restore(snapshot)

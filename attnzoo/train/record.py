@@ -18,7 +18,7 @@ from attnzoo.errors import UserError
 from attnzoo.files import replacing
 from attnzoo.train.settings import plain
 
-SCHEMA = 2
+SCHEMA = 3
 NAME = "record.json"
 
 
@@ -56,7 +56,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One stage: trained_parameters is their number; seconds without checkpoints."""
+    """One stage as it went: trained_parameters is their number; seconds without checkpoints.
+
+    A stage in which there is nothing to train has no steps.
+    """
 
     steps: int
     learning_rate: float
@@ -89,8 +92,8 @@ class TrainingRecord:
 class ParameterRecord:
     """Numbers of parameters.
 
-    total: the whole model; unet: the inflated U-Net; added: what its 2-D form had not, `slots` and
-    frame `positions` together; replaced: self-attentions taken over with their weights.
+    total: the whole model; unet: the inflated U-Net; added: what the base had not, `slots`, frame
+    `positions` and what the method brings; replaced: self-attentions taken over with their weights.
     """
 
     total: int
@@ -118,14 +121,15 @@ class SamplingRecord:
 class Record:
     """The whole record.
 
-    options: all of the variant's own, with defaults filled in; scores: by name, each as
-    `attnzoo.metrics.score.Score` (a value, or null with its reason); profile: what
-    `attnzoo.bench.profile` measured, null if nothing was asked for; environment: hardware,
-    versions and `code`, the variant's file and its SHA-256; seconds: from start to end of the
-    (last) process; files: what lies beside.
+    method: of the paper's first table, video, disco or dreampose; options: all of the variant's
+    own, with defaults filled in; scores: by name, each as `attnzoo.metrics.score.Score` (a value,
+    or null with its reason); profile: what `attnzoo.bench.profile` measured, null if nothing was
+    asked for; environment: hardware, versions and `code`, the variant's file and its SHA-256;
+    seconds: from start to end of the (last) process; files: what lies beside.
     """
 
     schema: int
+    method: str
     variant: str
     options: dict[str, Any]
     kind: str

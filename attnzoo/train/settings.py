@@ -11,6 +11,7 @@ from typing import Any
 
 from attnzoo import registry
 from attnzoo.errors import UserError
+from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
 
@@ -92,16 +93,19 @@ class Sampling:
 class Experiment:
     """One run.
 
-    options: the variant's own; device: auto, cpu or cuda; workers: threads that make clips ahead;
-    data: the settings from which the source was opened, for the record.
+    method: of the paper's first table; those that go frame by frame take variant `none` and
+    independent noise alone; options: the variant's own; noise: None for that of the method; device:
+    auto, cpu or cuda; workers: threads that make clips ahead; data: the settings from which the
+    source was opened, for the record.
     """
 
     variant: str
     options: dict[str, Any] = field(default_factory=dict)
     slots: Slots = Slots.all
     stack: Stack = Stack.declared
+    method: Method = Method.video
     seed: int = 0
-    noise: Noise = Noise.shared
+    noise: Noise | None = None
     training: Training = field(default_factory=Training)
     sampling: Sampling = field(default_factory=Sampling)
     device: str = "auto"
@@ -111,12 +115,18 @@ class Experiment:
     data: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def training_noise(self) -> Noise:
+        """What the frames of a clip share of the noise in training."""
+        return self.method.noise if self.noise is None else self.noise
+
+    @property
     def sampling_noise(self) -> Noise:
         """The noise that sampling starts from."""
-        return self.noise if self.sampling.noise is None else self.sampling.noise
+        return self.training_noise if self.sampling.noise is None else self.sampling.noise
 
     def check(self) -> None:
-        """UserError for the first number that no run can have, under its command-line name."""
+        """UserError for the first setting that no run can have, under its command-line name."""
+        self._check_method()
         train, sample = self.training, self.sampling
         least: list[tuple[str, float, float]] = [
             ("seed", self.seed, 0),
@@ -151,12 +161,27 @@ class Experiment:
             if not 0 <= getattr(train, name) <= 1:
                 raise UserError(f"train.{name}={getattr(train, name)}: must be from 0 to 1")
 
+    def _check_method(self) -> None:
+        if not self.method.frame_by_frame:
+            return
+        name = self.method.name
+        if self.variant != "none":
+            raise UserError(
+                f"attn={self.variant}: method={name} makes each frame by itself and takes attn=none"
+            )
+        for key, noise in (("noise", self.noise), ("sample.noise", self.sampling.noise)):
+            if noise is not None and noise is not Noise.independent:
+                raise UserError(
+                    f"{key}={noise.name}: method={name} makes each frame by itself, from noise of "
+                    f"its own: {key}=independent, or leave it out"
+                )
+
     def identity(self, split_hash: str) -> str:
         """SHA-256 of all that decides the weights; equal for runs that may continue each other.
 
         The file of a plug-in belongs to it: it may be edited between two parts of a run.
         """
-        decides = plain(self)
+        decides = plain(self) | {"noise": self.training_noise.name}
         entry = registry.get(self.variant)
         if not entry.built_in:
             decides["code"] = entry.sha256

@@ -64,7 +64,7 @@ class StageTrainer:
         experiment = run.experiment
         self.objective = Objective(
             run.model,
-            noise=experiment.noise,
+            noise=experiment.training_noise,
             seed=experiment.seed,
             stage=stage,
             null_tokens=self.settings.null_tokens,
