@@ -86,7 +86,7 @@ def _pairs(folder: Folder, name: str) -> list[tuple[str, str]]:
     """Each row and its reference."""
     rows = folder.tables[name]
     against = references(folder, rows)
-    pairs = [(row.cell, against[row.group]) for row in rows.rows]
+    pairs = [(row.cell, rows.rows[i].cell) for row, i in zip(rows.rows, against, strict=True)]
     return [pair for pair in pairs if pair[0] != pair[1]]
 
 
