@@ -93,7 +93,9 @@ def _pairs(folder: Folder, name: str) -> list[tuple[str, str]]:
 def _power(key: str, found: Sequence[Gain], tests: int, seed: int) -> Power:
     rng = np.random.default_rng([seed, *key.encode()])
     ratio = between_seeds(found)
-    drawn = [_resampled(found[rng.integers(len(found))], ratio, rng) for _ in range(SIMULATIONS)]
+    drawn = [
+        _resampled(found[int(rng.integers(len(found)))], ratio, rng) for _ in range(SIMULATIONS)
+    ]
     simulated = Simulated(drawn, rng)
     seeds = [detectable(one.by_seed()) for one in found]
     return Power(
