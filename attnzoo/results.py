@@ -75,7 +75,7 @@ def _read(path: str, folder: Path) -> tuple[Row, list[Row], list[str], list[str]
     """Facts of a record, its scores, clips and scenarios."""
     try:
         with open(path, "rb") as file:
-            content = migrated(json.loads(file.read()))
+            content = migrated(_DECODER.decode(file.read().decode()))
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             found = content.get("schema") if isinstance(content, dict) else None
             raise ValueError(f"its schema is {found}, not {SCHEMA}")
@@ -88,6 +88,13 @@ def _read(path: str, folder: Path) -> tuple[Row, list[Row], list[str], list[str]
         raise UserError(f"{path}: not a record: it lacks {error}") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a record that can be read: {error}") from error
+
+
+def _refused(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refused)
 
 
 def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:

@@ -268,6 +268,15 @@ def test_distances_of_older_records_have_no_influence_and_are_still_shown(small:
     assert cell.low is None and "one video" in cell.note
 
 
+def test_clips_of_one_name_are_not_taken_for_one(small: Path) -> None:
+    expected = at(tables_of(small)[0], "disco", "l1")
+    for path in small.glob("records/*/seed0.json"):
+        sampling = json.loads(path.read_text())["sampling"]
+        edit(path, sampling=sampling | {"clips": ["same"] * 4})
+    found = at(tables_of(small)[0], "disco", "l1")
+    assert (found.n, found.gain, found.p) == (4, expected.gain, expected.p)
+
+
 def test_all_files_are_written_and_the_same_each_time(small: Path) -> None:
     paths = write_tables(small)
     assert {path.name for path in paths} == {

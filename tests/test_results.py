@@ -97,6 +97,10 @@ def broken(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         (broken(lambda c: c["scores"]["l1"].update(value="0.5")), "l1 holds '0.5', not a number"),
         (broken(lambda c: c["scores"]["l1"].update(clips=[1, 2])), "l1 has 2 values for 4 clips"),
         (broken(lambda c: c["scores"]["l1"].update(clips=["1"] * 4)), "l1 holds what is no numb"),
+        (
+            broken(lambda c: c["scores"]["l1"].update(value=float("nan"))),
+            "it holds NaN, which is no",
+        ),
         (broken(lambda c: c["scores"].update(l1=None)), "not a record that can be read"),
         (broken(lambda c: c["sampling"].update(scenarios=[])), "0 scenarios for 4 clips"),
     ],
