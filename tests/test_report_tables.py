@@ -301,6 +301,7 @@ def test_latex_lines_have_as_many_cells_as_columns(tables: dict[str, Table]) -> 
             body = part[: part.index(r"\end{tabular}")]
             lines = [x for x in body.splitlines() if " & " in x]
             assert {x.replace(r"\&", "").count("&") + 1 for x in lines} == {columns}
+            assert not any(x.lstrip().startswith("[") for x in body.splitlines())
             assert r"\toprule" in body and r"\bottomrule" in body
 
 
