@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_results import make_results
 
-from attnzoo.report.claims import CLAIMS, Claim, Judged, own_numbers
+from attnzoo.report.claims import CLAIMS, Claim, Judged, own_favour, own_numbers
 from attnzoo.report.claims_page import claims_page
 from attnzoo.report.noise_camera import contrast
 from attnzoo.report.pairs import Gain
@@ -123,8 +123,11 @@ def test_the_papers_own_numbers_are_beside(found: Findings) -> None:
     )
     assert "SSIM 0.665 to 0.667 (+0.3 %)" in own_numbers(claim(found, "Subspace att").claim)
     assert "PSNR 29.11 to 29.08 (-0.1 %)" in own_numbers(claim(found, "Subspace att").claim)
+    assert own_favour(claim(found, "Subspace attention slightly").claim) == "3 of 5"
+    assert own_favour(claim(found, "Denoising all frames together (VD) keeps").claim) == "4 of 5"
+    assert own_favour(claim(found, "Size [4,4,4] is better in videos than [8").claim) == "1 of 2"
     nothing = Claim("4.4.1", "x", (("flow=iuv", "flow=skeleton"),), ("l1",))
-    assert own_numbers(nothing) == ""
+    assert own_numbers(nothing) == "" and own_favour(nothing) == "–"
 
 
 def test_the_explanation_holds_where_it_was_planted(found: Findings) -> None:

@@ -10,7 +10,7 @@ from attnzoo.report.measures import IMAGE, LOGO, VIDEO
 from attnzoo.report.noise_camera import Explanation, explanation
 from attnzoo.report.pairs import Scores
 from attnzoo.report.published import HIGHER, TABLES, role
-from attnzoo.report.verdict import Asked, Comparison, Verdict, compare, together
+from attnzoo.report.verdict import RELEVANT, Asked, Comparison, Verdict, compare, together
 
 SA, MF = "stsa [4,4,4]", "stsa_flow [4,4,4]"
 CROSSFRAME = ("crossframe_first", "crossframe_middle", "crossframe_previous", "crossframe_all")
@@ -299,6 +299,22 @@ def own_numbers(claim: Claim) -> str:
         against = f"against {second}: " if len(claim.pairs) > 1 else ""
         found.append(against + ", ".join(gains))
     return "; ".join(found)
+
+
+def own_favour(claim: Claim) -> str:
+    """How many of the paper's own numbers are in the claim's favour, `–` where it gives none.
+
+    Of what is claimed to be kept, those that do not fall by more than `RELEVANT`.
+    """
+    rows: Mapping[str, Mapping[str, str]] = TABLES.get(claim.table, {})
+    least = 0.0 if claim.asked is Asked.better else -100 * RELEVANT
+    gains = [
+        _percent(metric, rows[first], rows[second])
+        for first, second in claim.pairs
+        if first in rows and second in rows
+        for metric in claim.metrics
+    ]
+    return f"{sum(gain > least for gain in gains)} of {len(gains)}" if gains else "–"
 
 
 def _percent(metric: str, first: Mapping[str, str], second: Mapping[str, str]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnzoo.report.claims import Judged, count
+from attnzoo.report.claims import Judged, count, own_favour
 from attnzoo.report.markdown import escaped
 from attnzoo.report.noise_camera import Explanation
 from attnzoo.report.noise_camera import __doc__ as ON_TRIAL
@@ -28,12 +28,14 @@ def claims_page(found: Sequence[Judged], tried: Explanation | None, made: str) -
     )
     lines += [
         "",
-        "| | section | claim | verdict | comparisons that hold | gains |",
-        "| ---: | --- | --- | --- | ---: | --- |",
+        "| | section | claim | verdict | comparisons that hold | gains "
+        "| the paper's numbers in favour |",
+        "| ---: | --- | --- | --- | ---: | --- | ---: |",
     ]
     for i, one in enumerate(found, 1):
         start = f"| {i} | {one.claim.section} | {one.claim.sentence} | {_WORDS[one.verdict]} "
-        lines.append(start + f"| {_held(one.comparisons)} | {_range(one.comparisons)} |")
+        rest = (_held(one.comparisons), _range(one.comparisons), own_favour(one.claim))
+        lines.append(start + "| " + " | ".join(rest) + " |")
     for i, one in enumerate(found, 1):
         lines += ["", *_section(i, one)]
     if tried is not None:
