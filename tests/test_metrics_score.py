@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from torch import Tensor
 
 from attnzoo.data.embedded import open_embedded
@@ -25,6 +27,7 @@ from attnzoo.metrics.features import (
 )
 from attnzoo.metrics.frechet import frechet_distance, gaussian
 from attnzoo.metrics.score import score
+from attnzoo.metrics.statistics import frechet_interval
 from attnzoo.metrics.warp_error import PairFlow
 from attnzoo.train.feature_task import CLASSES, COMPONENTS, blurred, corrupt, make_pool
 from attnzoo.train.features import FeatureTraining, draw_losses, train_features, write_weights
@@ -135,6 +138,25 @@ def test_a_record_has_every_score_and_is_plain_json() -> None:
     assert found["warp_error_1"]["value"] == pytest.approx(found["warp_error_1_picture"]["value"])
     assert found["fd_embedded_frame"]["n"] == 18 and found["fd_embedded_video"]["n"] == 3
     assert "biased upwards" in found["fd_embedded_video"]["note"]
+
+
+def test_influences_of_clips_give_the_interval_of_a_distance() -> None:
+    real, fake = some(6, 4), some(6, 4, seed=1)
+    found = score(real, fake, [Known(torch.ones(4, 1, 16, 16), None)] * 6)
+    network, videos = load_features(WEIGHTS), torch.arange(6)
+    of_frames, of_videos = zip(features(network, real), features(network, fake), strict=True)
+    for name, rows, of in (
+        ("fd_embedded_frame", of_frames, videos.repeat_interleave(4)),
+        ("fd_embedded_video", of_videos, videos),
+    ):
+        a, b = (part.reshape(-1, FEATURES) for part in rows)
+        interval = frechet_interval(a, b, of, of)
+        influence = torch.tensor(found[name]["influence"], dtype=torch.float64)
+        assert len(influence) == 6 and abs(float(influence.sum())) < 1e-9 * interval.value
+        error = float((influence.square().sum() * 6 / 5).sqrt())
+        half = float(stats.t.ppf(0.975, 5)) * error / interval.value
+        assert interval.high is not None
+        assert interval.value * math.exp(half) == pytest.approx(interval.high, rel=1e-6)
 
 
 def test_what_cannot_be_had_is_null_with_its_reason(tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""`claims.md`: the claims with their verdicts, and the numbers that decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attnzoo.report.claims import Judged, count, own_favour
+from attnzoo.report.markdown import escaped
+from attnzoo.report.noise_camera import Explanation
+from attnzoo.report.noise_camera import __doc__ as ON_TRIAL
+from attnzoo.report.verdict import Comparison, Verdict
+from attnzoo.report.verdict import __doc__ as RULE
+
+_WORDS = {
+    Verdict.holds: "**holds**",
+    Verdict.does_not: "**does not**",
+    Verdict.unknown: "**cannot be told** with this many samples",
+}
+
+
+def claims_page(found: Sequence[Judged], tried: Explanation | None, made: str) -> str:
+    """The page: a table of verdicts, then each claim with its comparisons, then the rule."""
+    numbers = count(found)
+    lines = ["# The paper's claims, on these data", "", made, ""]
+    lines.append(
+        f"{numbers[Verdict.holds]} of {len(found)} hold, {numbers[Verdict.does_not]} do not, "
+        f"{numbers[Verdict.unknown]} cannot be told with this many samples."
+    )
+    lines += [
+        "",
+        "| | section | claim | verdict | comparisons that hold | gains "
+        "| the paper's numbers in favour |",
+        "| ---: | --- | --- | --- | ---: | --- | ---: |",
+    ]
+    for i, one in enumerate(found, 1):
+        start = f"| {i} | {one.claim.section} | {one.claim.sentence} | {_WORDS[one.verdict]} "
+        rest = (_held(one.comparisons), _range(one.comparisons), own_favour(one.claim))
+        lines.append(start + "| " + " | ".join(rest) + " |")
+    for i, one in enumerate(found, 1):
+        lines += ["", *_section(i, one)]
+    if tried is not None:
+        lines += ["", *_tried(tried)]
+    lines += ["", "## The rule", "", *_paragraphs(RULE)]
+    return "\n".join(lines) + "\n"
+
+
+def _held(found: Sequence[Comparison]) -> str:
+    return f"{sum(one.verdict is Verdict.holds for one in found)} of {len(found)}"
+
+
+def _range(found: Sequence[Comparison]) -> str:
+    """The smallest and the largest gain."""
+    gains = [one.gain for one in found if one.gain is not None]
+    return f"{min(gains):+.1%} to {max(gains):+.1%}" if gains else "–"
+
+
+def _section(i: int, one: Judged) -> list[str]:
+    claim = one.claim
+    lines = [
+        f"## {i}. {claim.sentence}",
+        "",
+        f"Section {claim.section}: {_WORDS[one.verdict]}.",
+        "",
+    ]
+    lines += _comparisons(one.comparisons)
+    if one.note:
+        lines += ["", f"Here: {escaped(one.note)}."]
+    if one.own:
+        lines += ["", f"The paper's own numbers: {one.own}."]
+    if claim.words:
+        lines += ["", f"Words and numbers: {claim.words}"]
+    return lines
+
+
+def _comparisons(found: Sequence[Comparison]) -> list[str]:
+    if not found:
+        return ["No comparison could be made."]
+    lines = [
+        "| | | | by | gain | interval | pairs | |",
+        "| --- | --- | --- | --- | ---: | --- | ---: | --- |",
+    ]
+    for one in found:
+        gain = "–" if one.gain is None else f"{one.gain:+.1%}"
+        interval = "–"
+        if one.low is not None and one.high is not None:
+            interval = f"[{one.low:+.1%}, {one.high:+.1%}]"
+        verdict = one.verdict.name.replace("_", " ").replace("unknown", "cannot be told")
+        why = f": {one.why}" if one.why else ""
+        lines.append(
+            f"| {escaped(one.first)} | {one.asked.value} | {escaped(one.second)} | "
+            f"{one.measure.name} | {gain} | {interval} | {one.n} | {verdict}{escaped(why)} |"
+        )
+    return lines
+
+
+def _tried(tried: Explanation) -> list[str]:
+    return [
+        "## Why attention at the same place gains",
+        "",
+        *_paragraphs(ON_TRIAL),
+        "",
+        f"The explanation: {_WORDS[tried.verdict]}.",
+        "",
+        *_comparisons(tried.predictions),
+    ]
+
+
+def _paragraphs(document: str | None) -> list[str]:
+    """A docstring without its title line."""
+    return (document or "").split("\n", 2)[2].strip().split("\n")

@@ -1,0 +1,369 @@
+"""Tables of a results folder: their numbers by hand, their marks, and what they say of gaps."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import made_results
+import numpy as np
+import pytest
+from made_results import make_results
+from scipy import stats
+
+from attnzoo.errors import UserError
+from attnzoo.metrics.statistics import mean_interval
+from attnzoo.report.latex import escaped, latex
+from attnzoo.report.markdown import markdown
+from attnzoo.report.measures import MEASURES
+from attnzoo.report.pairs import Gain
+from attnzoo.report.power import Simulated, between_seeds, powers, smallest
+from attnzoo.report.published import ranks, value
+from attnzoo.report.table import Cell, Column, Row, Table, number
+from attnzoo.report.tables import Findings, findings, tables_of, write_tables
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_results(tmp_path_factory.mktemp("made"), videos=False)
+
+
+@pytest.fixture(scope="module")
+def found(made: Path) -> Findings:
+    return findings(made)
+
+
+@pytest.fixture(scope="module")
+def tables(found: Findings) -> dict[str, Table]:
+    return {table.name: table for table in found.tables}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """One seed of four videos, tables 1 and 5 alone."""
+    folder = make_results(tmp_path / "small", seeds=1, clips=4, videos=False)
+    protocol = json.loads((folder / "protocol.json").read_text())
+    protocol["tables"] = {name: protocol["tables"][name] for name in ("table1", "table5")}
+    (folder / "protocol.json").write_text(json.dumps(protocol))
+    return folder
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def scores(folder: Path, cell: str, name: str) -> list[dict[str, Any]]:
+    """A score in the records of all seeds."""
+    files = sorted((folder / "records" / cell).glob("seed?.json"))
+    return [json.loads(path.read_text())["scores"][name] for path in files]
+
+
+def row(table: Table, cell: str, group: str = "") -> Row:
+    return next(r for r in table.rows if r.cell == cell and (not group or r.group == group))
+
+
+def at(table: Table, cell: str, key: str, group: str = "") -> Cell:
+    place = [column.key for column in table.columns].index(key)
+    return row(table, cell, group).cells[place]
+
+
+def test_a_mean_and_its_interval_are_over_videos_and_seeds(
+    made: Path, tables: dict[str, Table]
+) -> None:
+    values = [v for score in scores(made, "temporal", "warp_error_1") for v in score["clips"]]
+    cell = at(tables["table2"], "temporal", "warp_error_1")
+    expected = mean_interval(values)
+    assert cell.value == pytest.approx(np.mean(values)) and cell.n == 24
+    assert (cell.low, cell.high) == (expected.low, expected.high)
+
+
+def test_clips_without_a_value_are_left_out(made: Path, tables: dict[str, Table]) -> None:
+    listed = [v for score in scores(made, "none", "logo_shape") for v in score["clips"]]
+    known = [v for v in listed if v is not None]
+    cell = at(tables["table1"], "none", "logo_shape")
+    assert len(known) == 21 == cell.n and cell.value == pytest.approx(np.mean(known))
+
+
+def test_a_distance_has_its_interval_from_influences(made: Path, tables: dict[str, Table]) -> None:
+    parts = scores(made, "disco", "fd_embedded_video")
+    mean = np.mean([part["value"] for part in parts])
+    # Of each seed n / (n - 1) times the sum of squares, of their mean a ninth of the sum; with
+    # seeds of equal spread that is what one variance over all pseudo-values gives, but for what
+    # the seeds' own distances differ by.
+    pseudo = np.concatenate([p["value"] + 8 * np.array(p["influence"]) for p in parts])
+    error = pseudo.std(ddof=1) / np.sqrt(24)
+    half = stats.t.ppf(0.975, 23) * error / mean
+    cell = at(tables["table1"], "disco", "fd_embedded_video")
+    assert cell.value == pytest.approx(mean)
+    assert [cell.low, cell.high] == pytest.approx([mean * np.exp(-half), mean * np.exp(half)])
+
+
+def test_a_gain_is_one_less_the_ratio_of_mean_badness(made: Path, tables: dict[str, Table]) -> None:
+    def mean(cell: str, name: str, badness: Any) -> float:
+        values = [v for score in scores(made, cell, name) for v in score["clips"]]
+        return float(np.mean(badness(np.array(values))))
+
+    for name, badness in (
+        ("warp_error_4", lambda x: x),
+        ("ssim", lambda x: 1 - x),
+        ("psnr", lambda x: 10 ** (-x / 20)),
+        ("flicker", np.abs),
+    ):
+        expected = 1 - mean("stsa-4x4x4", name, badness) / mean("none", name, badness)
+        assert at(tables["table1"], "stsa-4x4x4", name).gain == pytest.approx(expected), name
+
+
+def test_the_interval_of_a_gain_is_that_of_a_ratio_estimator(found: Findings) -> None:
+    gain = found.scores.gain("temporal", "none", "warp_error_1")
+    assert gain is not None
+    ours = found.scores.sample("temporal", "warp_error_1").values
+    theirs = found.scores.sample("none", "warp_error_1").values
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(24, size=(4000, 24))
+    resampled = 1 - ours[drawn].mean(axis=1) / theirs[drawn].mean(axis=1)
+    spread = gain.values.std(ddof=1) / np.sqrt(24)
+    assert resampled.std() == pytest.approx(spread, rel=0.06)
+
+
+def test_planted_effects_are_marked_and_planted_nulls_are_not(tables: dict[str, Table]) -> None:
+    first, second, fifth = tables["table1"], tables["table2"], tables["table5"]
+    keys = [column.key for column in first.columns if column.kind == "score"]
+    for key in keys:
+        assert at(first, "stsa-4x4x4", key).mark == "better", key
+        assert at(first, "disco", key).mark == "worse", key
+        assert at(second, "crossframe_all", key).mark == "worse", key
+        reversed_here = key == made_results.REVERSED
+        assert at(second, "temporal", key).mark == ("worse" if reversed_here else "better"), key
+        assert at(fifth, "stsa_flow-iuv", key, "flow").mark == "", key
+    assert at(fifth, "stsa_flow-skeleton", "warp_error_1", "flow").mark == "worse"
+    assert at(first, "none", "l1").mark == "" and at(first, "none", "l1").gain is None
+
+
+def test_the_sixth_table_is_ratios_to_none_of_the_same_noise_and_camera(
+    made: Path, tables: dict[str, Table]
+) -> None:
+    def mean(cell: str) -> float:
+        return float(np.mean([score["value"] for score in scores(made, cell, "l1_body")]))
+
+    sixth = tables["table6"]
+    for corner in ("shared-still", "independent-moving"):
+        cell, none = f"table6-{corner}-temporal", f"table6-{corner}-none"
+        shown = at(sixth, cell, "l1_body/none")
+        assert shown.value == pytest.approx(100 * mean(cell) / mean(none))
+        assert shown.low is not None and shown.high is not None
+        assert shown.low < shown.value < shown.high
+        assert at(sixth, none, "l1_body/none").text == "100"
+    assert at(sixth, "table6-shared-still-temporal", "l1_body/none").mark == "better"
+    assert at(sixth, "table6-independent-still-temporal", "l1_body/none").mark == ""
+    assert any("The explanation holds" in note for note in sixth.notes)
+
+
+def test_ranks_stand_beside_the_papers(tables: dict[str, Table]) -> None:
+    first = tables["table1"]
+    methods = ("dreampose", "disco", "none", "stsa-4x4x4", "stsa_flow-permute")
+    values = [at(first, cell, "ssim").value for cell in methods]
+    order = [1 + sum(o > v for o in values) for v in values]  # type: ignore[operator]
+    assert [at(first, cell, "ssim").rank for cell in methods] == order
+    lpips = [at(first, cell, "embedded_perceptual").published[0] for cell in methods]
+    assert [p.metric for p in lpips] == ["LPIPS"] * 5 and [p.rank for p in lpips] == [5, 1, 4, 3, 1]
+    assert [p.text for p in at(first, "dreampose", "l1").published] == ["6.88E-04"]
+    videos = at(tables["table3"], "stsa-8x4x4", "fd_embedded_video").published
+    assert [(p.metric, p.value, p.rank) for p in videos] == [
+        ("FID-VID", 17.68, 1), ("FVD", 368.15, 2),
+    ]  # fmt: skip
+    assert any("FVD-embedded and FVD +0.80" in note for note in first.notes)
+
+
+def test_published_values_are_the_papers() -> None:
+    assert value("table1", "stsa_flow [4,4,4]", "FVD") == 334.81
+    assert value("table2", "crossframe_previous", "FID") == 30.95
+    assert ranks("PSNR", {"a": 29.1, "b": 29.0, "c": 29.1}) == {"a": 1, "b": 3, "c": 1}
+
+
+def test_a_published_metric_with_a_fault_does_not_carry_its_plain_name(
+    tables: dict[str, Table],
+) -> None:
+    text = markdown(tables["table1"], "Table 1")
+    assert "PSNR with overflow in the paper" in text and "PSNR in the paper" not in text
+    names = {column.key: column.name for column in tables["table1"].columns}
+    assert names["fd_embedded_video"] == "FVD-embedded" and "lpips" not in names
+    assert any("LPIPS could not be had (the package lpips" in n for n in tables["table1"].notes)
+
+
+def test_real_clips_are_a_row(tables: dict[str, Table]) -> None:
+    floor = next(r for r in tables["table1"].rows if r.status == "floor")
+    place = [column.key for column in tables["table1"].columns].index("warp_error_1")
+    assert floor.cells[place].value == pytest.approx(0.0357)
+
+
+def test_costs_are_profiled_and_training_is_recorded(made: Path, tables: dict[str, Table]) -> None:
+    profile = json.loads((made / "costs" / "stsa-4x4x4.json").read_text())["profile"]
+    latency = at(tables["table1"], "stsa-4x4x4", "latency")
+    assert latency.value == pytest.approx(1e3 * profile["forward"]["latency_s"]["median"])
+    memory = profile["forward"]["peak_memory_bytes"] / 2**20
+    assert at(tables["table1"], "stsa-4x4x4", "memory").value == pytest.approx(memory)
+    assert at(tables["table1"], "none", "training_time").value == pytest.approx(131.0507893)
+
+
+def test_a_failed_cell_is_marked_and_the_rest_is_complete(
+    found: Findings, tables: dict[str, Table]
+) -> None:
+    failed = row(tables["table5"], made_results.FAILED)
+    assert failed.status == "failed" and "UserError: align=cycles: a made-up" in failed.note
+    scored = [i for i, c in enumerate(tables["table5"].columns) if c.kind == "score"]
+    assert all(failed.cells[i].value is None for i in scored)
+    others = [r for r in tables["table5"].rows if r.cell not in (made_results.FAILED, "")]
+    assert all(r.cells[i].value is not None for r in others for i in scored)
+    text = markdown(tables["table5"], "Table 5")
+    assert "align=cycles **failed** | – |" in text and "failed: UserError: align=cycles" in text
+
+
+def test_reused_rows_name_their_hardware(small: Path) -> None:
+    edit(small / "costs" / "disco.json", reused=True)
+    record = small / "records" / "disco" / "seed0.json"
+    environment = json.loads(record.read_text())["environment"]
+    environment["hardware"]["gpu"] = "H100"
+    edit(record, environment=environment)
+    found = row(tables_of(small)[0], "disco")
+    assert found.status == "reused" and "trained on H100, torch" in found.note
+
+
+def test_a_quick_run_is_too_short_to_judge(small: Path) -> None:
+    edit(small / "protocol.json", name="quick")
+    table = tables_of(small)[0]
+    assert table.title.endswith("(too short to judge)") and table.notes[0].startswith("Too short")
+
+
+def test_few_pairs_are_said_to_show_nothing(tables: dict[str, Table], small: Path) -> None:
+    assert any("Only 3 pairs stand behind" in note for note in tables["table4"].notes)
+    assert any("no difference there can be significant" in n for n in tables_of(small)[0].notes)
+
+
+def test_scenarios_have_their_own_clips(made: Path, tables: dict[str, Table]) -> None:
+    scenario = "unseen person, seen pose"
+    values = [
+        v
+        for path in sorted((made / "records" / "none").glob("seed?.json"))
+        for content in [json.loads(path.read_text())]
+        for v, s in zip(
+            content["scores"]["l1_body"]["clips"], content["sampling"]["scenarios"], strict=True
+        )
+        if s == scenario
+    ]
+    cell = at(tables["table4"], "none", f"l1_body/{scenario}")
+    assert len(values) == 6 == cell.n and cell.value == pytest.approx(np.mean(values))
+
+
+def test_distances_of_older_records_have_no_influence_and_are_still_shown(small: Path) -> None:
+    for path in small.glob("records/*/seed0.json"):
+        content = json.loads(path.read_text())
+        for score in content["scores"].values():
+            score.pop("influence", None)
+        edit(path, scores=content["scores"])
+    cell = at(tables_of(small)[0], "none", "fd_embedded_video")
+    assert cell.value == scores(small, "none", "fd_embedded_video")[0]["value"]
+    assert cell.low is None and "one video" in cell.note
+
+
+def test_clips_of_one_name_are_not_taken_for_one(small: Path) -> None:
+    expected = at(tables_of(small)[0], "disco", "l1")
+    for path in small.glob("records/*/seed0.json"):
+        sampling = json.loads(path.read_text())["sampling"]
+        edit(path, sampling=sampling | {"clips": ["same"] * 4})
+    found = at(tables_of(small)[0], "disco", "l1")
+    assert (found.n, found.gain, found.p) == (4, expected.gain, expected.p)
+
+
+def test_all_files_are_written_and_the_same_each_time(small: Path) -> None:
+    paths = write_tables(small)
+    assert {path.name for path in paths} == {
+        *(f"table{n}.{suffix}" for n in (1, 5) for suffix in ("md", "csv", "tex")),
+        "claims.md", "power.md", "power.csv",
+    }  # fmt: skip
+    before = {path.name: path.read_bytes() for path in paths}
+    shutil.rmtree(small / "tables")
+    assert {path.name: path.read_bytes() for path in write_tables(small)} == before
+    with (small / "tables" / "table1.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    line = next(x for x in lines if (x["cell"], x["column"]) == ("none", "psnr"))
+    assert float(line["value"]) == pytest.approx(scores(small, "none", "psnr")[0]["value"])
+    assert (line["published"], line["published_value"]) == ("PSNR", "29.11")
+
+
+def test_latex_lines_have_as_many_cells_as_columns(tables: dict[str, Table]) -> None:
+    for table in tables.values():
+        text = latex(table, "Heading of 100 %")
+        for part in text.split(r"\begin{tabular}{")[1:]:
+            columns = len(part[: part.index("}")])
+            body = part[: part.index(r"\end{tabular}")]
+            lines = [x for x in body.splitlines() if " & " in x]
+            assert {x.replace(r"\&", "").count("&") + 1 for x in lines} == {columns}
+            assert not any(x.lstrip().startswith("[") for x in body.splitlines())
+            assert r"\toprule" in body and r"\bottomrule" in body
+
+
+def test_labels_cannot_break_out() -> None:
+    column = Column("x", "a_b", "S")
+    label = "a|b_<script>&%$\n{x}"
+    table = Table("t", "T", (column,), (Row(label, "c", (Cell("1", 1.0),), note=label),))
+    assert "a\\|b_&lt;script>&%$ {x} | 1 |" in markdown(table, "T")
+    assert r"a|b\_\textless{}script\textgreater{}\&\%\$ \{x\} & 1 \\" in latex(table, "T")
+    assert escaped("\\") == r"\textbackslash{}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0123456, "0.01235"), (1.0, "1.000"), (12.345, "12.35"), (1234.5, "1,234"),
+        (-0.5, "-0.5000"), (0, "0"), (None, "–"),
+    ],
+)  # fmt: skip
+def test_numbers_have_four_digits(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_a_folder_with_nothing_to_report_is_refused(tmp_path: Path, small: Path) -> None:
+    with pytest.raises(UserError, match=r"protocol\.json: cannot be read"):
+        tables_of(tmp_path)
+    shutil.rmtree(small / "records")
+    with pytest.raises(UserError, match="no cell has a finished record"):
+        tables_of(small)
+
+
+def gains(rng: np.random.Generator, seeds: float, videos: float, n: int = 8) -> Gain:
+    keys = tuple((seed, str(i)) for seed in range(3) for i in range(n))
+    shift = rng.normal(0, seeds, 3).repeat(n)
+    return Gain(keys, shift + rng.normal(0, videos, 3 * n))
+
+
+def test_the_smallest_effect_is_students_where_noise_is_normal() -> None:
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(0, 0.05, 24) for _ in range(400)]
+    simulated = Simulated(samples, rng)
+    expected = (stats.t.ppf(0.975, 23) + stats.t.ppf(0.8, 23)) * 0.05 / np.sqrt(24)
+    found = smallest(lambda effect: simulated.power(effect, 0.05))
+    assert found == pytest.approx(expected, rel=0.1)
+    assert simulated.power(0.0, 0.05) == pytest.approx(0.05, abs=0.035)
+    few = Simulated([rng.normal(0, 0.05, 4) for _ in range(50)], rng)
+    assert smallest(lambda effect: few.power(effect, 0.05)) is None
+
+
+def test_what_seeds_have_to_themselves_is_found() -> None:
+    rng = np.random.default_rng(1)
+    alike = [gains(rng, 0.0, 0.05) for _ in range(300)]
+    apart = [gains(rng, 0.05, 0.05) for _ in range(300)]
+    assert between_seeds(alike) == pytest.approx(0, abs=0.03)
+    assert between_seeds(apart) == pytest.approx(1, abs=0.15)
+
+
+def test_power_is_told_of_every_measure_that_was_compared(found: Findings) -> None:
+    table = {one.measure: one for one in found.powers}
+    assert set(table) == set(MEASURES) - {"lpips"}
+    one = table["warp_error_1"]
+    assert one.single is not None and one.corrected is not None and one.formula is not None
+    assert 0.5 * one.formula < one.single < 2 * one.formula and one.single < one.corrected
+    assert one.largest > one.single
+    assert powers(found.folder, found.scores) == found.powers

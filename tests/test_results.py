@@ -1,0 +1,134 @@
+"""All records below a folder as one data frame: what is in it, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_results import SCENARIOS, made_protocol, made_record, make_results
+
+from attnzoo import results
+from attnzoo.errors import UserError
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_results(tmp_path_factory.mktemp("made"), seeds=2, clips=4, videos=False)
+
+
+def put(folder: Path, content: Any, name: str = "record.json") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+def test_a_row_for_each_clip_of_each_score_of_each_record(made: Path) -> None:
+    frame = results.load(made)
+    files = sorted(p for p in made.glob("records/*/seed*.json") if "error" not in p.name)
+    assert sorted(frame["path"].unique()) == [str(p.relative_to(made)) for p in files]
+    for path in files[::7]:
+        content = json.loads(path.read_text())
+        part = frame[frame["path"] == str(path.relative_to(made))]
+        assert len(part) == 4 * len(content["scores"])
+        assert set(part["cell"]) == {path.parent.name} and set(part["seed"]) == {content["seed"]}
+        for name, score in content["scores"].items():
+            rows = part[part["score"] == name].sort_values("index")
+            assert list(rows["clip"]) == content["sampling"]["clips"]
+            assert list(rows["scenario"]) == content["sampling"]["scenarios"] == list(SCENARIOS)
+            for kind, column in (("clips", "value"), ("influence", "influence")):
+                found = [None if v != v else v for v in rows[column]]
+                assert found == (score.get(kind) or [None] * 4)
+            totals = rows["total"].dropna().unique().tolist()
+            assert totals == ([] if score["value"] is None else [score["value"]])
+            assert (
+                set(rows["reason"].dropna()) == {score["reason"]} - {None}
+                if ("reason" in score)
+                else rows["reason"].isna().all()
+            )
+
+
+def test_facts_of_a_record_are_columns(made: Path) -> None:
+    frame = results.load(made)
+    one = frame[frame["cell"] == "table6-half-moving-mixed"].iloc[0]
+    assert (one["variant"], one["method"], one["flow"]) == ("stsa_flow", "video", "exact")
+    assert (one["noise_training"], one["camera"]) == ("half", "moving")
+    assert (one["option.size"], one["option.align"], one["option.aligned"]) == (
+        "[4,4,4]", "permute", "shifted",
+    )  # fmt: skip
+    assert one["training_seconds"] == pytest.approx(108.58381870600715 + 22.466960369994922)
+    assert frame[frame["cell"] == "temporal"]["option.size"].isna().all()
+    assert set(frame[frame["cell"] == "disco"]["method"]) == {"disco"}
+
+
+def test_failed_cells_and_hidden_folders_are_no_records(made: Path) -> None:
+    assert "stsa_flow-cycles" not in set(results.load(made)["cell"])
+    put(made / "records" / ".cells" / "half", {"schema": 3})
+    assert len(results.load(made)) > 0
+
+
+def test_an_older_record_is_brought_to_the_present_schema() -> None:
+    frame = results.load(REPOSITORY / "results" / "example")
+    assert set(frame["schema"]) == {3} and set(frame["method"]) == {"video"}
+    assert set(frame["flow"]) == {"exact"} and set(frame["cell"]) == {"example"}
+    distance = frame[frame["score"] == "fd_embedded_video"]
+    assert distance["total"].notna().all() and distance["value"].isna().all()
+
+
+def broken(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    content = made_record(made_protocol(1, 4), "none", 0, 4)
+    change(content)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (broken(lambda c: c.update(schema=1)), "schema is 1, of runs from an earlier base"),
+        (broken(lambda c: c.update(schema=9)), "its schema is 9, not 3"),
+        ([], "its schema is None, not 3"),
+        (broken(lambda c: c.pop("noise")), "lacks 'noise'"),
+        (broken(lambda c: c["scores"]["l1"].update(value="0.5")), "l1 holds '0.5', not a number"),
+        (broken(lambda c: c["scores"]["l1"].update(clips=[1, 2])), "l1 has 2 values for 4 clips"),
+        (broken(lambda c: c["scores"]["l1"].update(clips=["1"] * 4)), "l1 holds what is no numb"),
+        (
+            broken(lambda c: c["scores"]["l1"].update(value=float("nan"))),
+            "it holds NaN, which is no",
+        ),
+        (broken(lambda c: c["scores"].update(l1=None)), "not a record that can be read"),
+        (broken(lambda c: c["sampling"].update(scenarios=[])), "0 scenarios for 4 clips"),
+    ],
+)
+def test_what_is_refused_with_its_file(tmp_path: Path, content: Any, message: str) -> None:
+    put(tmp_path / "good", broken(lambda c: None))
+    put(tmp_path / "bad", content)
+    with pytest.raises(UserError, match=f"bad.*{message}"):
+        results.load(tmp_path)
+
+
+def test_a_file_cut_short_and_a_folder_without_records(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no record below it"):
+        results.load(tmp_path)
+    (tmp_path / "record.json").write_text('{"schema": 3, "sco')
+    with pytest.raises(UserError, match=r"record\.json: not a record that can be read"):
+        results.load(tmp_path)
+
+
+def test_records_and_tables_need_no_torch(made: Path, tmp_path: Path) -> None:
+    copy = make_results(tmp_path / "made", seeds=1, clips=4, videos=False)
+    code = (
+        "import sys; from pathlib import Path; from attnzoo import results\n"
+        f"assert len(results.load({str(made)!r}))\n"
+        "from attnzoo.report.tables import write_tables\n"
+        f"assert write_tables(Path({str(copy)!r}))\n"
+        "heavy = {'torch', 'diffusers', 'einops', 'hydra', 'cv2', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
