@@ -45,6 +45,7 @@ RECORD = Record(
     device="cpu",
     precision="fp32",
     noise=NoiseRecord("shared", "half"),
+    flow="exact",
     data=DataRecord("embedded", 16, 64, {"camera": "still"}, {"test": ["a"]}, "abc"),
     parameters=ParameterRecord(100, 80, 20, 15, 5, 0),
     training=TrainingRecord(1, 1, 1.0, 0.01, "constant", 0.99, 0.1, 0.0, 1.0, 0, STAGE, STAGE),

@@ -18,7 +18,7 @@ from attnzoo.errors import UserError
 from attnzoo.files import replacing
 from attnzoo.train.settings import plain
 
-SCHEMA = 2
+SCHEMA = 3
 NAME = "record.json"
 
 
@@ -118,7 +118,8 @@ class SamplingRecord:
 class Record:
     """The whole record.
 
-    options: all of the variant's own, with defaults filled in; scores: by name, each as
+    options: all of the variant's own, with defaults filled in; flow: what the motion is taken from
+    that variants follow, null where the data have none; scores: by name, each as
     `attnzoo.metrics.score.Score` (a value, or null with its reason); profile: what
     `attnzoo.bench.profile` measured, null if nothing was asked for; environment: hardware,
     versions and `code`, the variant's file and its SHA-256; seconds: from start to end of the
@@ -135,6 +136,7 @@ class Record:
     device: str
     precision: str
     noise: NoiseRecord
+    flow: str | None
     data: DataRecord
     parameters: ParameterRecord
     training: TrainingRecord

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 from attnzoo import registry
+from attnzoo.data.flow_settings import Estimation, FlowSource
 from attnzoo.errors import UserError
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
@@ -92,8 +93,9 @@ class Sampling:
 class Experiment:
     """One run.
 
-    options: the variant's own; device: auto, cpu or cuda; workers: threads that make clips ahead;
-    data: the settings from which the source was opened, for the record.
+    options: the variant's own; flow, motion: where the motion that it follows was taken from when
+    the source was opened; device: auto, cpu or cuda; workers: threads that make clips ahead; data:
+    the settings from which the source was opened, for the record.
     """
 
     variant: str
@@ -102,6 +104,8 @@ class Experiment:
     stack: Stack = Stack.declared
     seed: int = 0
     noise: Noise = Noise.shared
+    flow: FlowSource = FlowSource.auto
+    motion: Estimation = field(default_factory=Estimation)
     training: Training = field(default_factory=Training)
     sampling: Sampling = field(default_factory=Sampling)
     device: str = "auto"

@@ -1,0 +1,162 @@
+"""Flow by surface coordinates: a pixel goes to where the same place of the same part is seen.
+
+Coordinates are DensePose's I, U and V (Güler et al. 2018), of the embedded dancers or of raw IUV
+pictures. Nothing is known off the body, where flow is 0, or of places that one of the frames hides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from attnzoo.data.frames import Picture
+
+PARTS = 24
+"""Parts of DensePose; 0 is no part."""
+
+NEIGHBOURS = 6
+"""Pixels whose surface coordinates say where a place lies between them."""
+
+REACH = 2.5
+"""A place is seen in a frame if a pixel there is as near to it as so many times the usual distance
+of a pixel of its part from the next."""
+
+BLUR = 1.0
+"""Pixels by which neighbours may miss their plane; beyond, one place is shown in several spots, as
+on a capsule's round end, whose coordinates are those of its rim."""
+
+_APART = 1e3
+"""Distance between parts, far beyond any within one."""
+
+_SHADES = 8
+"""Different pairs of U and V in a part, on average, from which on they are taken for such."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The surface coordinates that a pose picture holds.
+
+    part `[n, n]`: number of the part, 0 for none; coordinates `[n, n, d]`: the place on it, in
+    units in which a part is about one long (an angle: its cosine and sine over 2 pi).
+    """
+
+    part: NDArray[np.uint8]
+    coordinates: NDArray[np.float32]
+
+    @cached_property
+    def pixels(self) -> NDArray[np.intp]:
+        """Rows and columns of the body's pixels `[p, 2]`."""
+        return np.argwhere(self.part > 0)
+
+    @cached_property
+    def places(self) -> Floats:
+        """Part, far apart, and coordinates of these pixels `[p, 1 + d]`."""
+        y, x = self.pixels.T
+        part = self.part[y, x].astype(float)[:, None] * _APART
+        return np.concatenate([part, self.coordinates[y, x]], 1)
+
+    @cached_property
+    def tree(self) -> cKDTree:
+        """These places, to be searched."""
+        return cKDTree(self.places)
+
+    @cached_property
+    def spacing(self) -> Floats:
+        """By number of the part, how far its pixels usually are from the next, `[256]`."""
+        found = np.zeros(256)
+        if len(self.places) > 1:
+            next_one = self.tree.query(self.places, k=2)[0][:, 1]
+            part = self.part[tuple(self.pixels.T)]
+            for number in np.unique(part):
+                found[number] = np.median(next_one[part == number])
+        return found
+
+
+def surface_flow(start: Surface, end: Surface) -> NDArray[np.float32]:
+    """Flow `[2, n, n]` in pixels from one frame to another, at the first one's positions.
+
+    Where a place lies between pixels of the other frame is read off a plane through the
+    `NEIGHBOURS` nearest by coordinates. Places that the other frame does not show, or shows in more
+    than one spot, move as the nearest pixel of their part that it does show; parts that it does not
+    show at all do not move.
+    """
+    flow = np.zeros((2, *start.part.shape), np.float32)
+    if not len(start.places) or len(end.places) < NEIGHBOURS:
+        return flow
+    distance, index = end.tree.query(start.places, k=NEIGHBOURS)
+    part = start.part[tuple(start.pixels.T)]
+    known = distance[:, 0] <= REACH * np.maximum(end.spacing[part], 1e-9)
+    target, blur = _between(start.places[known], end, distance[known], index[known])
+    moved = np.zeros((len(part), 2))
+    moved[known] = target - start.pixels[known]
+    known[known] = blur <= BLUR
+    moved[~known] = _as_neighbours(start.pixels, part, known, moved)
+    y, x = start.pixels.T
+    flow[0, y, x], flow[1, y, x] = moved[:, 1], moved[:, 0]
+    return flow
+
+
+def _between(
+    places: Floats, end: Surface, distance: Floats, index: NDArray[np.intp]
+) -> tuple[Floats, Floats]:
+    """Where `places` `[p, 1 + d]` lie among their neighbours: row and column `[p, 2]`.
+
+    And how far, in pixels, the neighbours lie from that plane `[p]`.
+    """
+    away = end.places[index] - places[:, None]
+    # Another part's pixels, taken where the part has too few, have no say.
+    own = np.abs(away[..., 0]) < _APART / 2
+    unit = np.maximum(distance[:, 1:2], 1e-9)
+    weight = own / (0.1 + (distance / unit) ** 2)
+    offset = away[..., 1:] / unit[..., None]
+    basis = np.concatenate([np.ones_like(weight)[..., None], offset], -1)
+    # A little ridge on the slopes: neighbours on one line say nothing across it.
+    ridge = np.diag([0.0, *[0.05] * offset.shape[-1]])
+    weighted = basis * weight[..., None]
+    normal = np.einsum("pki,pkj->pij", weighted, basis) + ridge
+    right = np.einsum("pki,pkj->pij", weighted, end.pixels[index].astype(float))
+    plane = np.linalg.solve(normal, right)
+    apart = end.pixels[index] - basis @ plane
+    blur = np.sqrt((weight * (apart**2).sum(-1)).sum(1) / weight.sum(1))
+    return plane[:, 0], blur
+
+
+def _as_neighbours(
+    pixels: NDArray[np.intp], part: NDArray[np.uint8], known: NDArray[np.bool_], moved: Floats
+) -> Floats:
+    """How the pixels that are not `known` move: as the nearest known one of their part."""
+    places = np.concatenate([part.astype(float)[:, None] * _APART, pixels], 1)
+    if known.all() or not known.any():
+        return np.zeros(((~known).sum(), 2))
+    distance, nearest = cKDTree(places[known]).query(places[~known])
+    found: Floats = np.where((distance < _APART / 2)[:, None], moved[known][nearest], 0.0)
+    return found
+
+
+def raw_surface(picture: Picture) -> Surface | str:
+    """The coordinates in a raw IUV picture `[n, n, 3]`, whatever the order of its channels.
+
+    A channel holds the part's number, 0 to 24, and the other two U and V as bytes, 0 off the body.
+
+    Returns: the surface, or why the picture is none. A black picture shows nobody.
+    """
+    for channel in range(3):
+        part, others = picture[..., channel], np.delete(picture, channel, 2)
+        if part.max() > PARTS or others[part == 0].any():
+            continue
+        numbers = len(np.unique(part[part > 0]))
+        if not numbers:
+            return Surface(part, np.zeros((*part.shape, 2), np.float32))
+        shades = len(np.unique(picture.astype(np.int64) @ [1, 1 << 8, 1 << 16])) - 1
+        if shades >= _SHADES * numbers:
+            return Surface(part, others.astype(np.float32) / 255)
+    return (
+        "the pose pictures hold no U and V: no channel holds part numbers 0 to 24 on black beside "
+        "two that vary within a part, so they are renderings, or were compressed with loss"
+    )
