@@ -45,6 +45,7 @@ def command(arguments: Sequence[str]) -> None:
         help="a video of pose pictures; may be given again",
     )  # fmt: skip
     parser.add_argument("--count", type=int, default=8, help="embedded clips (8)")
+    parser.add_argument("--frames", type=int, default=16, help="frames of a clip (16)")
     parser.add_argument(
         "--weights", metavar="FILE", help="torchvision's raft_large or raft_small, to compare RAFT"
     )
@@ -57,8 +58,8 @@ def command(arguments: Sequence[str]) -> None:
 
     made = ways(given.weights)
     every = [(path, True) for path in given.pose] + [(path, False) for path in given.clip]
-    clips = [recorded(path, made, pose=pose) for path, pose in every]
-    rows = _dancers(made, given.count)
+    clips = [recorded(path, made, pose=pose, frames=given.frames) for path, pose in every]
+    rows = _dancers(made, given.count, given.frames)
     text = [_titled("Embedded dancers", DANCERS, rows)]
     if clips:
         text.append(_titled("Clips", CLIPS, [row for clip in clips for row in clip.rows]))
@@ -67,14 +68,23 @@ def command(arguments: Sequence[str]) -> None:
         text.append("RAFT is left out: no --weights.")
     print("\n\n".join(text))
     if given.out is not None:
-        _write(given.out, made, rows, clips, "\n\n".join(text), arguments)
+        pictures = {
+            "dancers": _pictures(made, given.count, given.frames),
+            "clips": [row for clip in clips for row in _shown(made, clip)],
+        }
+        tables = {"dancers": rows, "clips": [row for clip in clips for row in clip.rows]}
+        _write(given.out, tables, pictures, "\n\n".join(text), arguments)
 
 
-def _dancers(made: Sequence[Way], count: int) -> list[dict[str, Any]]:
+def _dancers(made: Sequence[Way], count: int, frames: int) -> list[dict[str, Any]]:
     from attnzoo.data.embedded import Camera
     from attnzoo.testing.flow_sources import compared
 
-    return [row for camera in Camera for row in compared(made, clips=count, camera=camera)]
+    return [
+        row
+        for camera in Camera
+        for row in compared(made, clips=count, frames=frames, camera=camera)
+    ]
 
 
 def _titled(title: str, what: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -91,21 +101,29 @@ def _said(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _pictures(made: Sequence[Way], count: int) -> list[Row]:
+def _pictures(made: Sequence[Way], count: int, frames: int) -> list[Row]:
     """Of the embedded dancers: where they move most in so many frames."""
     from attnzoo.data.embedded import open_embedded
     from attnzoo.testing.flow_pictures import fastest, row_of
 
-    source = open_embedded(clips=count)
+    source = open_embedded(clips=count, frames=frames)
     clips = [source.test[i] for i in range(count)]
-    return [row_of(*fastest(clips, span), span, made, exact=True) for span in SHOWN]
+    spans = [span for span in SHOWN if span < frames]
+    return [row_of(*fastest(clips, span), span, made, exact=True) for span in spans]
+
+
+def _shown(made: Sequence[Way], clip: Recorded) -> list[Row]:
+    """Of a clip: where it moves most over its longest span."""
+    from attnzoo.testing.flow_pictures import fastest, row_of
+
+    span = max(row["frames"] for row in clip.rows)
+    return [row_of(*fastest(clip.clips, span), span, made)]
 
 
 def _write(
     folder: Path,
-    made: Sequence[Way],
-    rows: Sequence[Mapping[str, Any]],
-    clips: Sequence[Recorded],
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    pictures: Mapping[str, Sequence[Row]],
     text: str,
     arguments: Sequence[str],
 ) -> None:
@@ -114,25 +132,20 @@ def _write(
 
     from attnzoo.bench.hardware import hardware, versions
     from attnzoo.files import replacing
-    from attnzoo.testing.flow_pictures import draw, fastest, row_of
+    from attnzoo.testing.flow_pictures import draw
 
     about = {
         "command": shlex.join(["python", "-m", "attnzoo", "flow", *arguments]),
         "hardware": hardware(),
         "versions": versions(),
     }
-    tables = {"dancers": rows, "clips": [row for clip in clips for row in clip.rows]}
-    pictures = {
-        "dancers": _pictures(made, rows[0]["clips"]),
-        "clips": [row_of(*fastest(clip.clips, 4), 4, made) for clip in clips],
-    }
     names = ["flow.md", "flow.json"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in tables:
-            if tables[name]:
+        for name, rows in tables.items():
+            if rows:
                 with replacing(folder / f"{name}.csv") as beside:
-                    pd.DataFrame(tables[name]).to_csv(beside, index=False, float_format="%.6g")
+                    pd.DataFrame(rows).to_csv(beside, index=False, float_format="%.6g")
                 with replacing(folder / f"{name}.png") as beside:
                     draw(pictures[name], beside)
                 names += [f"{name}.csv", f"{name}.png"]

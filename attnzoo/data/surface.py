@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from attnzoo.data.frames import Picture
+from attnzoo.data.frames import Picture, square
 
 PARTS = 24
 """Parts of DensePose; 0 is no part."""
@@ -25,7 +25,7 @@ REACH = 2.5
 """A place is seen in a frame if a pixel there is as near to it as so many times the usual distance
 of a pixel of its part from the next."""
 
-BLUR = 1.0
+BLUR = 0.5
 """Pixels by which neighbours may miss their plane; beyond, one place is shown in several spots, as
 on a capsule's round end, whose coordinates are those of its rim."""
 
@@ -68,13 +68,16 @@ class Surface:
 
     @cached_property
     def spacing(self) -> Floats:
-        """By number of the part, how far its pixels usually are from the next, `[256]`."""
+        """By number of the part, how far its pixels usually are from the next, `[256]`.
+
+        Never more than a fifth of a part: so few pixels say nothing of what lies between them.
+        """
         found = np.zeros(256)
         if len(self.places) > 1:
             next_one = self.tree.query(self.places, k=2)[0][:, 1]
             part = self.part[tuple(self.pixels.T)]
             for number in np.unique(part):
-                found[number] = np.median(next_one[part == number])
+                found[number] = min(np.median(next_one[part == number]), 0.2)
         return found
 
 
@@ -83,7 +86,7 @@ def surface_flow(start: Surface, end: Surface) -> NDArray[np.float32]:
 
     Where a place lies between pixels of the other frame is read off a plane through the
     `NEIGHBOURS` nearest by coordinates. Places that the other frame does not show, or shows in more
-    than one spot, move as the nearest pixel of their part that it does show; parts that it does not
+    than one spot, move by the affine motion of what it shows of their part; parts that it does not
     show at all do not move.
     """
     flow = np.zeros((2, *start.part.shape), np.float32)
@@ -96,7 +99,7 @@ def surface_flow(start: Surface, end: Surface) -> NDArray[np.float32]:
     moved = np.zeros((len(part), 2))
     moved[known] = target - start.pixels[known]
     known[known] = blur <= BLUR
-    moved[~known] = _as_neighbours(start.pixels, part, known, moved)
+    moved[~known] = _with_its_part(start.pixels, part, known, moved)[~known]
     y, x = start.pixels.T
     flow[0, y, x], flow[1, y, x] = moved[:, 1], moved[:, 0]
     return flow
@@ -127,25 +130,37 @@ def _between(
     return plane[:, 0], blur
 
 
-def _as_neighbours(
+def _with_its_part(
     pixels: NDArray[np.intp], part: NDArray[np.uint8], known: NDArray[np.bool_], moved: Floats
 ) -> Floats:
-    """How the pixels that are not `known` move: as the nearest known one of their part."""
-    places = np.concatenate([part.astype(float)[:, None] * _APART, pixels], 1)
-    if known.all() or not known.any():
-        return np.zeros(((~known).sum(), 2))
-    distance, nearest = cKDTree(places[known]).query(places[~known])
-    found: Floats = np.where((distance < _APART / 2)[:, None], moved[known][nearest], 0.0)
+    """How pixels `[p, 2]` move by the affine motion of their part, fitted to its `known` ones."""
+    found = np.zeros((len(part), 2))
+    for number in np.unique(part[~known]):
+        own = part == number
+        if not (own & known).any():
+            continue
+        middle = pixels[own & known].mean(0)
+        basis = np.concatenate([pixels - middle, np.ones((len(pixels), 1))], 1)
+        sure = basis[own & known]
+        # A few pixels, or pixels on one line, say where a part moves and not how it turns.
+        normal = sure.T @ sure + np.diag([NEIGHBOURS / 2, NEIGHBOURS / 2, 0.0])
+        found[own] = basis[own] @ np.linalg.solve(normal, sure.T @ moved[own & known])
     return found
 
 
-def raw_surface(picture: Picture) -> Surface | str:
-    """The coordinates in a raw IUV picture `[n, n, 3]`, whatever the order of its channels.
+def raw_surface(picture: Picture, size: int) -> Surface | str:
+    """The coordinates in the central square of a raw IUV picture, whatever the order of channels.
 
     A channel holds the part's number, 0 to 24, and the other two U and V as bytes, 0 off the body.
 
+    Args:
+        picture: `[h, w, 3]`.
+        size: pixels of a side at most; a smaller picture is not enlarged, which would show each
+            place in several pixels.
+
     Returns: the surface, or why the picture is none. A black picture shows nobody.
     """
+    picture = square(picture, min(size, *picture.shape[:2]), nearest=True)
     for channel in range(3):
         part, others = picture[..., channel], np.delete(picture, channel, 2)
         if part.max() > PARTS or others[part == 0].any():

@@ -49,7 +49,7 @@ class Dance(Recording):
         fine = max(self.size, FINE)
         surface: Surface | str = JOINTS
         if shot.limbs is None:
-            surface = raw_surface(square(shot.pose, fine, nearest=True))
+            surface = raw_surface(shot.pose, fine)
         return Frame(
             picture=square(shot.picture, self.size),
             pose=square(shot.pose, self.size),

@@ -204,7 +204,7 @@ def _frame(
 ) -> Frame:  # fmt: skip
     fine = max(size, FINE)
     moving, body, still = image, None, None
-    surface = NO_POSE if pose is None else raw_surface(square(pose, fine, nearest=True))
+    surface = NO_POSE if pose is None else raw_surface(pose, fine)
     if pose is not None and backdrop is not None:
         covered = backdrop.covered(pose)
         if covered is not None:

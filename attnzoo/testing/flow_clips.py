@@ -43,7 +43,13 @@ class Recorded:
 
 
 def recorded(
-    path: str, made: Sequence[Way], *, pose: bool, size: int = 256, windows: int = 2
+    path: str,
+    made: Sequence[Way],
+    *,
+    pose: bool,
+    size: int = 256,
+    frames: int = 16,
+    windows: int = 2,
 ) -> Recorded:
     """Measures every way on the first windows of a video.
 
@@ -52,12 +58,14 @@ def recorded(
         made: the ways.
         pose: it shows poses.
         size: pixels of a side.
+        frames: frames of a window.
         windows: how many windows at most.
 
     Raises:
         UserError: what `open_video` raises.
     """
-    source = open_video(path, size=size, windows=windows, pose=path if pose else None)
+    shown = path if pose else None
+    source = open_video(path, size=size, frames=frames, windows=windows, pose=shown)
     clips = [source.test[i] for i in range(len(source.test))]
     refused = dict(_refused(clips[0], made))
     able = [way for way in made if way.name not in refused]
@@ -78,7 +86,7 @@ def _refused(clip: Clip, made: Sequence[Way]) -> Iterator[tuple[str, str]]:
 def _rows(clips: Sequence[Clip], able: Sequence[Way]) -> Iterator[dict[str, Any]]:
     looks = [Remembered(clip.looks) for clip in clips if clip.looks is not None]
     frames = len(clips[0].video)
-    for span in SPANS:
+    for span in (s for s in SPANS if s < frames):
         still = [_pair(one, k, k + span, None) for one in looks for k in _starts(frames, span)]
         yield {"source": NOTHING, "frames": span, "way": "", **_mean(still)}
         for way in able:

@@ -113,14 +113,14 @@ Key = tuple[str, str, int]
 
 
 def compared(
-    made: Sequence[Way], *, clips: int, camera: Camera = Camera.still, size: int = 64
+    made: Sequence[Way], *, clips: int, frames: int = 16, camera: Camera = Camera.still
 ) -> list[dict[str, Any]]:
     """One row for each way and span: its errors over so many test clips.
 
     The interval is over clips; the share within a pixel, the median and the errors by speed pool
     the clips' pixels.
     """
-    source = open_embedded(clips=clips, camera=camera, size=size)
+    source = open_embedded(clips=clips, frames=frames, camera=camera)
     found: dict[Key, list[Errors]] = defaultdict(list)
     for i in range(clips):
         for key, errors in measured(source.test[i], made).items():
