@@ -21,6 +21,10 @@ PairFlow = Callable[[int, int], tuple[Tensor, Tensor]]
 (channel 0 is x to the right), and its visibility `[H, W]` bool: what is seen in both frames."""
 
 
+Between = Callable[[int, int], Tensor]
+"""(k, r) -> flow from frame k to frame r alone, as `PairFlow` has it."""
+
+
 class Looks(Protocol):
     """What the frames of one clip show of their motion, and flow estimated from that."""
 
@@ -55,12 +59,15 @@ class Clip:
     scenario: str = ""
     logo: Tensor | None = None
     looks: Looks | None = None
-    followed: PairFlow | None = None
+    followed: Between | None = None
 
     @property
-    def motion(self) -> PairFlow | None:
+    def motion(self) -> Between | None:
         """The flow that mechanisms follow: `followed`, or the data set's own."""
-        return self.flow if self.followed is None else self.followed
+        own = self.flow
+        if self.followed is not None or own is None:
+            return self.followed
+        return lambda k, r: own(k, r)[0]
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ def collate(clips: Sequence[Clip]) -> Batch:
         frames = clips[0].video.shape[0]
 
         def pair(k: int, r: int) -> Tensor:
-            return torch.stack([flow(k, r)[0] for flow in flows])
+            return torch.stack([flow(k, r) for flow in flows])
 
         motion = Motion(pair, batch=len(clips), frames=frames)
     return Batch(

@@ -6,7 +6,7 @@ Every estimator looks at what a clip's `Looks` show, so none sees more than the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import TypeVar, overload
@@ -14,7 +14,7 @@ from typing import TypeVar, overload
 import torch
 from torch import Tensor
 
-from attnzoo.data.clip import Clip, Looks, PairFlow
+from attnzoo.data.clip import Between, Clip, Looks
 from attnzoo.data.flow import WindowFlow, dense_flow, on_grid, visible
 from attnzoo.data.flow_settings import Estimation, FlowSource, Method, Span
 from attnzoo.data.limbs import limb_flow
@@ -152,44 +152,28 @@ class Follow:
         """The clip with `followed`."""
         assert clip.looks is not None
         frames = len(clip.video)
-        return replace(clip, followed=pair_flow(clip.looks, frames, self))
+        return replace(clip, followed=flow_between(clip.looks, frames, self))
 
 
-def pair_flow(looks: Looks, frames: int, follow: Follow) -> PairFlow:
+def flow_between(looks: Looks, frames: int, follow: Follow) -> Between:
     """The flow between any two of so many frames: direct or composed, checked or not."""
 
-    def between(k: int, r: int) -> Tensor:
+    def direct(k: int, r: int) -> Tensor:
         return looks.between(follow.estimate, k, r)
 
-    direct = follow.how.span is Span.direct
+    composed = WindowFlow(direct, range(frames))
+    at_once = follow.how.span is Span.direct
     if follow.how.span is Span.auto:
-        direct = follow.flow in _DIRECT
-    found: PairFlow = DirectFlow(between) if direct else WindowFlow(between, range(frames))
-    return Checked(found) if follow.how.checked else found
+        at_once = follow.flow in _DIRECT
 
+    def between(k: int, r: int) -> Tensor:
+        return direct(k, r) if at_once else composed(k, r)[0]
 
-@dataclass(frozen=True)
-class DirectFlow:
-    """The `PairFlow` of frames that are compared two by two."""
+    def checked(k: int, r: int) -> Tensor:
+        there = between(k, r)
+        return torch.where(visible(there, between(r, k)), there, 0.0)
 
-    between: Callable[[int, int], Tensor]
-
-    def __call__(self, k: int, r: int) -> tuple[Tensor, Tensor]:
-        """Flow `[2, H, W]` from frame k to frame r, and its visibility `[H, W]`."""
-        there = self.between(k, r)
-        return there, visible(there, self.between(r, k))
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A `PairFlow` without what does not lead back: that counts as not moving."""
-
-    flow: PairFlow
-
-    def __call__(self, k: int, r: int) -> tuple[Tensor, Tensor]:
-        """Flow `[2, H, W]` from frame k to frame r, and its visibility `[H, W]`."""
-        there, seen = self.flow(k, r)
-        return torch.where(seen, there, 0.0), seen
+    return checked if follow.how.checked else between
 
 
 class Following(Sequence[Clip]):

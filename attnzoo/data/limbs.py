@@ -76,16 +76,16 @@ def limb_flow(start: Limbs, end: Limbs) -> NDArray[np.float32]:
     A pixel belongs to the limb whose axis is nearest, as a share of the limb's reach, if within it.
     """
     flow = np.zeros((2, start.size, start.size), np.float32)
-    known = np.isfinite(start.ends).all((1, 2)) & np.isfinite(end.ends).all((1, 2))
-    visible = np.isfinite(start.ends).all((1, 2))
+    shown = np.isfinite(start.ends).all((1, 2))
+    known = shown & np.isfinite(end.ends).all((1, 2))
     if not known.any():
         return flow
     y, x = np.mgrid[: start.size, : start.size].astype(float)
-    nearest = np.ones((start.size, start.size))
-    for limb in np.flatnonzero(visible):
+    nearest, reach = np.ones((start.size, start.size)), np.maximum(start.reach, 1e-6)
+    for limb in np.flatnonzero(shown):
         aside, past, share = _coordinates(start.ends[limb], x, y)
-        distance = np.hypot(past, aside) / max(start.reach[limb], 1e-6)
-        own = distance < nearest
+        distance: Floats = np.hypot(past, aside) / reach[limb]
+        own: NDArray[np.bool_] = np.asarray(distance < nearest)
         nearest[own] = distance[own]
         if not known[limb]:
             flow[:, own] = 0

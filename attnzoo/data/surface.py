@@ -170,7 +170,7 @@ def raw_surface(picture: Picture, size: int) -> Surface | str:
             return Surface(part, np.zeros((*part.shape, 2), np.float32))
         shades = len(np.unique(picture.astype(np.int64) @ [1, 1 << 8, 1 << 16])) - 1
         if shades >= _SHADES * numbers:
-            return Surface(part, others.astype(np.float32) / 255)
+            return Surface(part, np.asarray(others / 255, np.float32))
     return (
         "the pose pictures hold no U and V: no channel holds part numbers 0 to 24 on black beside "
         "two that vary within a part, so they are renderings, or were compressed with loss"

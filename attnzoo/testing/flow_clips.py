@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from attnzoo.data.clip import Clip, Looks
-from attnzoo.data.flow_source import pair_flow
+from attnzoo.data.flow_source import flow_between
 from attnzoo.data.look import Look
 from attnzoo.data.video import open_video
 from attnzoo.errors import UserError
@@ -94,9 +94,9 @@ def _rows(clips: Sequence[Clip], able: Sequence[Way]) -> Iterator[dict[str, Any]
                 continue
             found = []
             for one in looks:
-                flow = pair_flow(one, frames, way.follow)
+                flow = flow_between(one, frames, way.follow)
                 for k in _starts(frames, span):
-                    there, back = flow(k, k + span)[0], flow(k + span, k)[0]
+                    there, back = flow(k, k + span), flow(k + span, k)
                     found.append(_pair(one, k, k + span, (there, back)))
             how = way.span.name if span > 1 else ""
             yield {"source": way.name, "frames": span, "way": how, **_mean(found)}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attnzoo.data.clip import Clip
 from attnzoo.data.flow_settings import Span
-from attnzoo.data.flow_source import pair_flow
+from attnzoo.data.flow_source import flow_between
 from attnzoo.errors import UserError
 from attnzoo.testing.flow_sources import Remembered, Way
 
@@ -39,7 +39,7 @@ def row_of(clip: Clip, k: int, span: int, made: Sequence[Way], *, exact: bool = 
     for way in made:
         if way.span is (Span.composed if span == 1 else Span.direct):
             try:
-                flows[way.name] = pair_flow(looks, len(clip.video), way.follow)(k, k + span)[0]
+                flows[way.name] = flow_between(looks, len(clip.video), way.follow)(k, k + span)
             except UserError:
                 continue  # the table says why it has none
     pictures = (looks[k].picture, looks[k + span].picture)

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attnzoo.data.clip import Clip, Looks, PairFlow
+from attnzoo.data.clip import Between, Clip, Looks
 from attnzoo.data.embedded import Camera, open_embedded
 from attnzoo.data.flow_settings import Estimation, FlowSource, Method, Span
-from attnzoo.data.flow_source import Follow, estimator, pair_flow
+from attnzoo.data.flow_source import Follow, estimator, flow_between
 from attnzoo.data.look import Estimator, Look
 from attnzoo.metrics.statistics.mean import mean_interval
 
@@ -143,16 +143,16 @@ def measured(clip: Clip, made: Sequence[Way]) -> Mapping[Key, Errors]:
                 # Neighbours have nothing to compose.
                 if span > 1 or how == Span.composed.name:
                     key = (name, how if span > 1 else "", span)
-                    errors[key].add(flow(k, k + span)[0], exact, seen, body[k], span)
+                    errors[key].add(flow(k, k + span), exact, seen, body[k], span)
     return errors
 
 
 def _flows(
     looks: Looks, frames: int, made: Sequence[Way]
-) -> Iterator[tuple[tuple[str, str], PairFlow]]:
+) -> Iterator[tuple[tuple[str, str], Between]]:
     remembered = Remembered(looks)
     for way in made:
-        yield (way.name, way.span.name), pair_flow(remembered, frames, way.follow)
+        yield (way.name, way.span.name), flow_between(remembered, frames, way.follow)
 
 
 def _row(camera: str, key: Key, clips: Sequence[Errors]) -> dict[str, Any]:
