@@ -77,7 +77,7 @@ def limb_flow(start: Limbs, end: Limbs) -> NDArray[np.float32]:
     """
     flow = np.zeros((2, start.size, start.size), np.float32)
     shown = np.isfinite(start.ends).all((1, 2))
-    known = shown & np.isfinite(end.ends).all((1, 2))
+    known: NDArray[np.bool_] = np.asarray(shown & np.isfinite(end.ends).all((1, 2)))
     if not known.any():
         return flow
     y, x = np.mgrid[: start.size, : start.size].astype(float)

@@ -130,5 +130,5 @@ def _colours(look: Look) -> Tensor:
 
 def _mean(pairs: Sequence[Tensor]) -> dict[str, Any]:
     # A frame that shows nobody has nothing to measure.
-    photometric, cycle, length = torch.stack(pairs).nanmean(0).tolist()
+    photometric, cycle, length = torch.stack(list(pairs)).nanmean(0).tolist()
     return {"photometric": photometric, "cycle": cycle, "length": length, "pairs": len(pairs)}

@@ -43,7 +43,7 @@ def row_of(clip: Clip, k: int, span: int, made: Sequence[Way], *, exact: bool = 
             except UserError:
                 continue  # the table says why it has none
     pictures = (looks[k].picture, looks[k + span].picture)
-    a, b = (np.asarray(picture, np.float32) / 255 for picture in pictures)
+    a, b = (np.asarray(picture / 255, np.float32) for picture in pictures)
     return Row(f"frames {k} and {k + span}", (a, b), flows)
 
 
