@@ -199,6 +199,20 @@ def test_a_limb_takes_what_is_near_it() -> None:
     assert not limb_flow(limbs(), limbs()).any()
 
 
+def test_round_a_joint_one_limb_has_all() -> None:
+    def arm(hand: tuple[float, float]) -> Limbs:
+        def bent(ends: NDArray[np.float64]) -> None:
+            ends[2] = [(30.2, 17.4), (47.3, 21.7)]
+            ends[3] = [(47.3, 21.7), hand]
+
+        return limbs(bent)
+
+    flow = limb_flow(arm((44.9, 39.1)), arm((60.4, 30.3)))
+    # Past the elbow's outside, where rounding says now one limb, now the other.
+    assert np.abs(flow[:, 18:22, 48:52]).max() < 1e-5
+    assert np.abs(flow[:, 34, 46]).max() > 5
+
+
 def test_what_a_frame_does_not_know_does_not_move() -> None:
     def moved(ends: NDArray[np.float64]) -> None:
         ends += 3

@@ -85,7 +85,8 @@ def limb_flow(start: Limbs, end: Limbs) -> NDArray[np.float32]:
     for limb in np.flatnonzero(shown):
         aside, past, share = _coordinates(start.ends[limb], x, y)
         distance: Floats = np.hypot(past, aside) / reach[limb]
-        own: NDArray[np.bool_] = np.asarray(distance < nearest)
+        # Round a joint both its limbs are as near; rounding must not choose between them.
+        own: NDArray[np.bool_] = np.asarray(distance < nearest - 1e-9)
         nearest[own] = distance[own]
         if not known[limb]:
             flow[:, own] = 0
