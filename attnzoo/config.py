@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from attnzoo import registry
+from attnzoo.data.flow_settings import Estimation, FlowSource
 from attnzoo.data.source import Source
 from attnzoo.errors import UserError
 from attnzoo.models.methods import Method
@@ -114,9 +115,10 @@ class Run:
     plugins: files and modules of mechanisms that are loaded first, files with their whole paths.
     method: of the paper's first table; disco and dreampose make each frame by itself. seed: of
     initialisation, data order and noise. noise: what the frames of a clip share, in training and
-    sampling; null is the method's, shared for video and independent for the others. slots: where
-    modules sit. stack: what the modules of a slot are. device: auto, cpu or cuda. workers: threads
-    that load data. resume: the folder of a run to go on with.
+    sampling; null is the method's, shared for video and independent for the others. flow: where the
+    motion comes from that variants follow; motion: how it is estimated. slots: where modules sit.
+    stack: what the modules of a slot are. device: auto, cpu or cuda. workers: threads that load
+    data. resume: the folder of a run to go on with.
     """
 
     defaults: list[Any] = field(
@@ -129,6 +131,8 @@ class Run:
     method: Method = Method.video
     seed: int = 0
     noise: Noise | None = None
+    flow: FlowSource = FlowSource.auto
+    motion: Estimation = field(default_factory=Estimation)
     slots: Slots = Slots.all
     stack: Stack = Stack.declared
     train: Training = field(default_factory=Training)
@@ -208,14 +212,16 @@ def options_of(cfg: DictConfig) -> dict[str, Any]:
 
 
 def source_of(cfg: DictConfig) -> Source:
-    """Opens the data that a configuration names, which checks it whole.
+    """Opens the data that a configuration names, which checks it whole, with the flow it asks for.
 
     Raises:
-        UserError: what the data set's opener has to say.
+        UserError: what the data set's opener has to say, or `attnzoo.data.flow_source.with_flow`.
     """
+    from attnzoo.data.flow_source import with_flow
+
     values = _plain_data(cfg)
-    source = _opener(values.pop("name"))(**values)
-    return typing.cast(Source, source)
+    source: Source = _opener(values.pop("name"))(**values)
+    return with_flow(source, cfg.flow, _plain(cfg.motion))
 
 
 def stored(cfg: DictConfig) -> str:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from attnzoo.errors import UserError
 
-__all__ = ["SIDES_APART", "Motion", "current", "downsample", "following"]
+__all__ = ["SIDES_APART", "Motion", "current", "downsample", "following", "sampled"]
 
 SIDES_APART = 0.5
 """Motions in one cell that differ by more than this, in cells of the asked grid, are two sides."""
@@ -90,7 +90,7 @@ class Motion:
             steps = [(forward if r > k else backward)[:, step] for step in onward]
             total = steps[0]
             for step in steps[1:]:
-                total = total + _sampled(step, total)
+                total = total + sampled(step, total)
             return total
 
         return cls(pair, batch=forward.shape[0], frames=forward.shape[1] + 1)
@@ -296,14 +296,17 @@ def _finite(flow: Tensor) -> Tensor:
     return torch.nan_to_num(flow.float(), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _sampled(flow: Tensor, at: Tensor) -> Tensor:
-    """`flow` read bilinearly at its own positions moved by `at`, both `[b, 2, H, W]`."""
-    height, width = flow.shape[-2:]
-    x = torch.arange(width, device=flow.device) + at[:, 0]
-    y = torch.arange(height, device=flow.device)[:, None] + at[:, 1]
+def sampled(values: Tensor, at: Tensor) -> Tensor:
+    """`values` `[b, c, H, W]` read bilinearly at their positions moved by `at` `[b, 2, H, W]`.
+
+    Beyond the border the border's values go on.
+    """
+    height, width = values.shape[-2:]
+    x = torch.arange(width, device=values.device) + at[:, 0]
+    y = torch.arange(height, device=values.device)[:, None] + at[:, 1]
     # Pixel centres at -1 and 1; an axis of one pixel has only that to read.
     grid = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], -1)
-    return F.grid_sample(flow, grid, padding_mode="border", align_corners=True)
+    return F.grid_sample(values, grid, padding_mode="border", align_corners=True)
 
 
 class _Active(threading.local):

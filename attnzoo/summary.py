@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from attnzoo import registry
+
 SCORES = {
     "ssim": "SSIM",
     "psnr": "PSNR [dB]",
@@ -46,10 +48,18 @@ def _title(record: Mapping[str, Any]) -> str:
         f"data {record['data']['name']}",
         f"seed {record['seed']}",
         noise,
+        *_followed(record),
         f"{record['device']} {record['precision']}",
         f"{record['seconds']:.0f} s",
     )
     return ", ".join(parts)
+
+
+def _followed(record: Mapping[str, Any]) -> Iterable[str]:
+    """Where the motion came from, of variants that follow any."""
+    variant = record["variant"]
+    if variant in registry.list_variants() and registry.get(variant).needs_flow:
+        yield f"flow {record['flow']}"
 
 
 def _option(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from torch import Tensor
 from attnzoo import registry
 from attnzoo.attention._align import Align, align_maps
 from attnzoo.attention._subspace import reference_frames, segments
+from attnzoo.attention.stsa_flow import Aligned
 from attnzoo.motion import Motion
+from attnzoo.testing.receptive_field import slot_receptive_field
 from attnzoo.testing.reference import stsa_flow as plain
 
 grids = st.tuples(st.integers(1, 6), st.integers(1, 6))
@@ -195,6 +198,36 @@ def test_zero_flow_is_stsa_bit_for_bit(align, shift, bias, shape, seed):
     delta.square().sum().backward()
     expected.square().sum().backward()
     assert torch.equal(x.grad, y.grad)
+
+
+@pytest.mark.parametrize("aligned", Aligned)
+@pytest.mark.parametrize("shift", [False, True])
+def test_a_module_that_does_not_follow_is_stsa_bit_for_bit(aligned, shift):
+    options = {"size": (2, 3, 4), "shift": shift}
+    module = registry.create("stsa_flow", 8, 2, **options, aligned=aligned)
+    others = {name: registry.create(name, 8, 2, **options) for name in ("stsa", "stsa_flow")}
+    x, flow = random_flow(0, 1, 5, 7, 6, 8), random_flow(1, 1, 5, 2, 7, 6)
+    follows = {"all": True, "shifted": shift, "unshifted": not shift}[aligned.name]
+    assert module.follows is follows
+    for name, other in others.items():
+        other.load_state_dict(module.state_dict())
+        given_flow = {"flow": flow} if name == "stsa_flow" else {}
+        same = torch.equal(module(x, flow=flow), other(x, **given_flow))
+        assert same == (follows == (name == "stsa_flow")), name
+        seen = module.sees((2, 3, 3), (5, 7, 6), flow=flow)
+        assert torch.equal(seen, other.sees((2, 3, 3), (5, 7, 6), **given_flow)) == same, name
+
+
+def test_a_slot_with_one_aligned_module_sees_what_both_see_together():
+    query, shape = (5, 4, 5), (8, 8, 8)
+    flow = random_flow(0, 1, 8, 2, 8, 8)
+    fields = {
+        a: slot_receptive_field("stsa_flow", query, shape, flow=flow, aligned=a.name)
+        for a in Aligned
+    }
+    still = slot_receptive_field("stsa", query, shape)
+    pairs = [still, *fields.values()]
+    assert all(not torch.equal(a, b) for a, b in itertools.combinations(pairs, 2))
 
 
 @pytest.mark.parametrize("align", Align)

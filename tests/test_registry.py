@@ -136,7 +136,7 @@ def test_unknown_variant_names_the_nearest(name, near):
     ("name", "options", "words"),
     [
         ("stsa", {"sise": 1}, "stsa has no option 'sise'; did you mean 'size'\\? there are"),
-        ("stsa_flow", {"aligned": 1}, "no option 'aligned'; did you mean 'align'"),
+        ("stsa_flow", {"alined": 1}, "no option 'alined'; did you mean 'align(ed)?'"),
         ("none", {"size": 1}, "none has no option 'size'; there are none"),
         ("stsa", {"size": [4, 4]}, r"size=\[4,4\] must be \[int, int, int\], 3 values"),
         ("stsa", {"size": [4, "a", 4]}, r"size=\[4,a,4\] must be \[int, int, int\]"),

@@ -29,6 +29,7 @@ from attnzoo.data.clip import Batch, collate
 from attnzoo.errors import UserError
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.noise import Noise
+from attnzoo.models.slots import Stack
 from attnzoo.train.batches import Batches, Purpose, generator, key
 from attnzoo.train.device import choose_device
 from attnzoo.train.objective import Objective
@@ -329,6 +330,11 @@ def test_missing_flow_and_frames(tmp_path: Path) -> None:
     for name in needy:
         short = replace(tiny_source(), frames=1)
         assert "needs clips of at least" in refused(tmp_path, tiny_experiment(name), short)
+
+
+def test_alignment_of_modules_that_the_stack_has_not(tmp_path: Path) -> None:
+    flat = tiny_experiment("stsa_flow", options={"aligned": "shifted"}, stack=Stack.flat)
+    assert "with stack=flat no module follows the motion" in refused(tmp_path, flat)
 
 
 def test_missing_device_and_tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,11 @@ class Mechanism(nn.Module, ABC):
     def sees(self, query: Query, shape: Shape) -> Tensor:
         """Which tokens `[f, h, w]` bool the delta at `query` may depend on."""
 
+    @property
+    def follows(self) -> bool:
+        """Whether motion makes a difference to this module, where its entry needs flow."""
+        return True
+
     def check(self, x: Tensor) -> None:
         """ValueError unless `x` is `[b, f, h, w, c]` with this mechanism's c."""
         if x.dim() != 5 or x.shape[-1] != self.channels:

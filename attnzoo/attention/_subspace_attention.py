@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from attnzoo.attention._backend import Backend
 from attnzoo.attention._grouped import grouped
 from attnzoo.attention._mechanism import Mechanism
-from attnzoo.attention._subspace import Plan, Size, checked_size
+from attnzoo.attention._subspace import (
+    Plan,
+    Size,
+    checked_size,
+    new_regular_plan,
+    regular_plan,
+)
 
 
 class Bias(Enum):
@@ -53,6 +59,14 @@ class SubspaceMechanism(Mechanism):
         self.bias_table: nn.Parameter | None = None
         if bias is not Bias.none:
             self.bias_table = nn.Parameter(_bias_table(self.size, heads, bias))
+
+    def attend_regularly(self, x: Tensor) -> Tensor:
+        """The delta for `x` `[b, f, h, w, c]` in subspaces as they lie, along no motion."""
+        b, f, h, w, _ = x.shape
+        offsets = self.bias_table is not None
+        # A graph has the few operations that make a plan in it, and needs no input for them.
+        make = new_regular_plan if torch.compiler.is_compiling() else regular_plan
+        return self.attend(x, make(b, (f, h, w), self.size, self.shift, offsets, x.device))
 
     def attend(self, x: Tensor, plan: Plan) -> Tensor:
         """The delta for `x` `[b, f, h, w, c]`, whose subspaces `plan` describes."""

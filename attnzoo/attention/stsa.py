@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attnzoo.attention._backend import Backend
 from attnzoo.attention._mechanism import Query, Shape
-from attnzoo.attention._subspace import new_regular_plan, regular_plan, window_of
+from attnzoo.attention._subspace import window_of
 from attnzoo.attention._subspace_attention import Bias, SubspaceMechanism
 from attnzoo.registry import Kind, register
 
@@ -50,11 +50,7 @@ class SubspaceAttention(SubspaceMechanism):
     def forward(self, x: Tensor, *, flow: Motion | Tensor | None = None) -> Tensor:
         """`[b, f, h, w, c]` to the same shape."""
         self.check(x)
-        b, f, h, w, _ = x.shape
-        offsets = self.bias_table is not None
-        # A graph has the few operations that make a plan in it, and needs no input for them.
-        make = new_regular_plan if torch.compiler.is_compiling() else regular_plan
-        return self.attend(x, make(b, (f, h, w), self.size, self.shift, offsets, x.device))
+        return self.attend_regularly(x)
 
     def sees(self, query: Query, shape: Shape) -> Tensor:
         """The query's subspace."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,18 @@ from attnzoo.attention._subspace_attention import Bias, SubspaceMechanism
 from attnzoo.errors import UserError
 from attnzoo.motion import Motion
 from attnzoo.registry import Kind, register
+
+
+class Aligned(Enum):
+    """Which modules of a slot follow the motion: all, the shifted or the unshifted ones.
+
+    One that does not follow it is a module of `stsa`, bit for bit. With `stack=flat` a slot has
+    no shifted module.
+    """
+
+    all = "all"
+    shifted = "shifted"
+    unshifted = "unshifted"
 
 
 class Maps(NamedTuple):
@@ -51,7 +64,8 @@ class FlowSubspaceAttention(SubspaceMechanism):
     Equations 6 and 7: patch (k, p) goes to the cell nearest to p + F^{k->r}(p), r = floor((b+e)/2)
     the middle of the group b..e of frames that its subspaces hold (the actual, clipped one).
     Align once on the whole clip, attention on regular subspaces, Restore. See `Align` for what the
-    paper leaves open. Without motion the result is that of `stsa`, bit for bit.
+    paper leaves open, and `Aligned` for modules that do not follow it. Without motion the result is
+    that of `stsa`, bit for bit.
     """
 
     def __init__(
@@ -63,11 +77,18 @@ class FlowSubspaceAttention(SubspaceMechanism):
         shift: bool = False,
         bias: Bias = Bias.none,
         align: Align = Align.scatter,
+        aligned: Aligned = Aligned.all,
         backend: Backend = Backend.auto,
     ) -> None:
-        """Options: as `stsa` has them, and what `align` does about collisions."""
+        """Options: as `stsa` has them, what `align` does about collisions, what is `aligned`."""
         super().__init__(channels, heads, size=size, shift=shift, bias=bias, backend=backend)
         self.align = align
+        self.aligned = aligned
+
+    @property
+    def follows(self) -> bool:
+        """Whether this module is aligned, by its place in the slot."""
+        return self.aligned is Aligned.all or (self.aligned is Aligned.shifted) == self.shift
 
     def references(self, frames: int) -> list[int]:
         """The reference frame of each of so many frames."""
@@ -103,6 +124,8 @@ class FlowSubspaceAttention(SubspaceMechanism):
         clips = _clips(flow)
         if clips != b:
             raise ValueError(f"motion of {clips} clips for a batch of {b}")
+        if not self.follows:
+            return self.attend_regularly(x)
         if isinstance(flow, Motion):
             return self.attend(x, self._kept_plan(x, flow))
         maps = flow if isinstance(flow, Maps) else self.maps(flow, (f, h, w))
@@ -142,6 +165,9 @@ class FlowSubspaceAttention(SubspaceMechanism):
         """
         f, h, w = shape
         mask = torch.zeros(shape, dtype=torch.bool)
+        if not self.follows:
+            mask[window_of(query, shape, self.size, self.shift)] = True
+            return mask
         if flow is None:
             for begin, end in segments(f, self.size[0], self.shift):
                 if begin <= query[0] < end:

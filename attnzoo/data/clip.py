@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from attnzoo.data.look import Estimator, Look
 from attnzoo.motion import Motion
 
 POSE_CHANNELS = 6
@@ -20,6 +21,20 @@ PairFlow = Callable[[int, int], tuple[Tensor, Tensor]]
 (channel 0 is x to the right), and its visibility `[H, W]` bool: what is seen in both frames."""
 
 
+Between = Callable[[int, int], Tensor]
+"""(k, r) -> flow from frame k to frame r alone, as `PairFlow` has it."""
+
+
+class Looks(Protocol):
+    """What the frames of one clip show of their motion, and flow estimated from that."""
+
+    def __getitem__(self, frame: int) -> Look:
+        """What is known of one frame."""
+
+    def between(self, estimate: Estimator, k: int, r: int) -> Tensor:
+        """Flow from frame k to frame r `[2, H, W]`, in pixels of the clip; may be remembered."""
+
+
 @dataclass(frozen=True)
 class Clip:
     """One clip. Images are float32 in [0, 1], channels first.
@@ -27,8 +42,9 @@ class Clip:
     video `[f, 3, H, W]`; pose `[f, 6, H, W]`; foreground `[3, H, W]` (zero outside mask);
     mask `[1, H, W]`; reference_pose `[6, H, W]` (the pose of the foreground picture);
     background `[3, H, W]`; body `[f, 1, H, W]` (1 where the person is; zeros where unknown);
-    flow: see `PairFlow`, None where the data set knows no motion; logo `[f, 1, H, W]`, 1 where a
-    sign on the clothes is seen, None where the data set knows of none.
+    flow: see `PairFlow`, the data set's own, which metrics go by; None where it knows no motion;
+    logo `[f, 1, H, W]`, 1 where a sign on the clothes is seen, None where the data set knows of
+    none; looks: what other flow is estimated from; followed: such flow, for mechanisms alone.
     """
 
     name: str
@@ -42,6 +58,16 @@ class Clip:
     flow: PairFlow | None
     scenario: str = ""
     logo: Tensor | None = None
+    looks: Looks | None = None
+    followed: Between | None = None
+
+    @property
+    def motion(self) -> Between | None:
+        """The flow that mechanisms follow: `followed`, or the data set's own."""
+        own = self.flow
+        if self.followed is not None or own is None:
+            return self.followed
+        return lambda k, r: own(k, r)[0]
 
 
 @dataclass(frozen=True)
@@ -73,13 +99,13 @@ def collate(clips: Sequence[Clip]) -> Batch:
     def stack(field: str) -> Tensor:
         return torch.stack([getattr(c, field) for c in clips])
 
-    flows = [c.flow for c in clips if c.flow is not None]
+    flows = [c.motion for c in clips if c.motion is not None]
     motion = None
     if len(flows) == len(clips):
         frames = clips[0].video.shape[0]
 
         def pair(k: int, r: int) -> Tensor:
-            return torch.stack([flow(k, r)[0] for flow in flows])
+            return torch.stack([flow(k, r) for flow in flows])
 
         motion = Motion(pair, batch=len(clips), frames=frames)
     return Batch(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import overload
 
 import numpy as np
@@ -15,7 +17,13 @@ from attnzoo.data.cast import HELD_BACK, HELD_OUT, TRAINING, Casting, Part, trai
 from attnzoo.data.choreography import Dance
 from attnzoo.data.clip import Clip
 from attnzoo.data.dancer import Figure, camera_path, dress, pose_image, printed, rasterise
+from attnzoo.data.flow import FINE
+from attnzoo.data.flow_settings import FlowSource
+from attnzoo.data.frames import square
+from attnzoo.data.limbs import Limbs
+from attnzoo.data.look import Estimator, Look
 from attnzoo.data.source import Source
+from attnzoo.data.surface import Surface
 from attnzoo.data.wardrobe import background, front_logo, person
 from attnzoo.errors import UserError
 
@@ -67,6 +75,45 @@ def make_clip(
         flow=flow,
         scenario=scenario,
         logo=torch.from_numpy(printed(figure, front_logo(cast.person)))[:, None].float(),
+        looks=FigureLooks(figure),
+    )
+
+
+@dataclass(frozen=True)
+class FigureLooks:
+    """What the poses of one dance show of its motion."""
+
+    figure: Figure
+
+    def __getitem__(self, frame: int) -> Look:
+        """What is known of one frame; made once."""
+        return self._made[frame]
+
+    def between(self, estimate: Estimator, k: int, r: int) -> Tensor:
+        """Flow from frame k to frame r `[2, H, W]`."""
+        return estimate(self[k], self[r], self.figure.part.shape[-1])
+
+    @cached_property
+    def _made(self) -> list[Look]:
+        return [_look(self.figure, frame) for frame in range(len(self.figure.part))]
+
+
+def _look(figure: Figure, frame: int) -> Look:
+    """Pictures as DensePose's are, by surface coordinates, fine enough for dense flow."""
+    part, angle = figure.part[frame], figure.v[frame]
+    on, size = part >= 0, part.shape[-1]
+    round_ = np.stack([np.cos(angle), np.sin(angle)], -1)
+    shown = np.concatenate([figure.u[frame][..., None], 0.5 + 0.5 * round_], -1)
+    picture = (255 * shown * on[..., None]).round().astype(np.uint8)
+    fine = max(size, FINE)
+    coordinates = np.concatenate([figure.u[frame][..., None], round_ / (2 * np.pi)], -1)
+    start = figure.start[frame].astype(np.float64)
+    end = start + figure.axis[frame] * figure.length[frame][:, None]
+    return Look(
+        picture=square(picture, fine),
+        still=square(255 * on.astype(np.uint8), fine) < 128,
+        surface=Surface((part + 1).astype(np.uint8), coordinates.astype(np.float32)),
+        limbs=Limbs(np.stack([start, end], 1), size),
     )
 
 
@@ -194,4 +241,5 @@ def open_embedded(
         train=Castings(training, frames, size, camera),
         test=Castings(testing, frames, size, camera),
         split=split,
+        flow=FlowSource.exact,
     )

@@ -1,8 +1,9 @@
 """Motion of recorded frames by a classical method: no network, no weights.
 
-Dense inverse search (Kroeger et al. 2016, OpenCV's DIS) between neighbours, forward and backward;
-longer spans are composed by `Motion.consecutive`. What is seen in both of two frames is where
-going there and back returns to its start (Sundaram et al. 2010).
+Dense inverse search (Kroeger et al. 2016, OpenCV's DIS) or polynomial expansion (Farnebäck 2003)
+between neighbours, forward and backward; longer spans are composed by `Motion.consecutive`. What is
+seen in both of two frames is where going there and back returns to its start (Sundaram et al.
+2010).
 """
 
 from __future__ import annotations
@@ -18,16 +19,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from attnzoo.data.flow_settings import Method
 from attnzoo.motion import Motion, downsample
 
 FINE = 256
 """Side at which flow is computed: smaller pictures hold too little for patches of 8 pixels."""
 
+_FARNEBACK = {
+    "pyr_scale": 0.5, "levels": 5, "winsize": 15, "iterations": 5, "poly_n": 7, "poly_sigma": 1.5,
+    "flags": 0,
+}  # fmt: skip
+
 Grey = NDArray[np.uint8]
 """`[H, W]`."""
 
 
-def dense_flow(start: Grey, end: Grey, size: int, still: NDArray[np.bool_] | None = None) -> Tensor:
+def dense_flow(
+    start: Grey,
+    end: Grey,
+    size: int,
+    still: NDArray[np.bool_] | None = None,
+    method: Method = Method.dis,
+) -> Tensor:
     """Flow from one grey picture to another, read at the first one's positions.
 
     Args:
@@ -36,18 +49,27 @@ def dense_flow(start: Grey, end: Grey, size: int, still: NDArray[np.bool_] | Non
         size: side of the square grid that the flow is wanted on, in its pixels.
         still: `[H, W]`, where the first picture shows nothing that moves (a pose picture's empty
             background, which has no texture to follow): the flow there is 0.
+        method: what finds it.
 
     Returns:
         `[2, size, size]` float32, channel 0 to the right and 1 down, downsampled by the rule of
         `attnzoo.motion.downsample`.
     """
-    # A solver of its own for each call: it keeps buffers, and clips are made in several threads.
-    search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    motion = np.asarray(search.calc(start, end, None), np.float32)
+    if method is Method.dis:
+        # A solver of its own for each call: it keeps buffers, and clips come in several threads.
+        search: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        motion = np.asarray(search.calc(start, end, None), np.float32)
+    else:
+        found: Any = cv2.calcOpticalFlowFarneback(start, end, None, **_FARNEBACK)  # type: ignore[call-overload]
+        motion = np.asarray(found, np.float32)
+    return on_grid(motion.transpose(2, 0, 1), size, still)
+
+
+def on_grid(flow: NDArray[np.float32], size: int, still: NDArray[np.bool_] | None = None) -> Tensor:
+    """Flow `[2, n, n]` on a grid of `size`, in its pixels, and 0 where the picture is `still`."""
     if still is not None:
-        motion[still] = 0
-    flow = torch.from_numpy(motion).permute(2, 0, 1)[None]
-    return downsample(flow, size, size)[0].contiguous()
+        flow = np.where(still, np.float32(0), flow)
+    return downsample(torch.from_numpy(flow)[None], size, size)[0].contiguous()
 
 
 def visible(there: Tensor, back: Tensor) -> Tensor:

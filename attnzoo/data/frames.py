@@ -96,8 +96,11 @@ def pixels(image: Image.Image, name: str) -> Picture:
         raise UserError(f"{name}: damaged picture ({_line(error)})") from error
 
 
-def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The largest central square, by area to `[size, size(, c)]` (linear where it grows)."""
+def square(image: NDArray[np.uint8], size: int, *, nearest: bool = False) -> NDArray[np.uint8]:
+    """The largest central square, by area to `[size, size(, c)]` (linear where it grows).
+
+    With `nearest` no two pixels are mixed, for pictures whose values are no colours.
+    """
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -105,6 +108,8 @@ def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     if side == size:
         return part.copy()
     how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    if nearest:
+        how = cv2.INTER_NEAREST_EXACT
     return np.asarray(cv2.resize(part, (size, size), interpolation=how), np.uint8)
 
 

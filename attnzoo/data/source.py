@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnzoo.data.clip import Clip
+from attnzoo.data.flow_settings import FlowSource
 
 
 @dataclass(frozen=True)
 class Source:
     """Clips to train on and clips to test on; both sequences make or read a clip when indexed.
 
-    `split` describes the two parts in plain JSON values (which persons, dances, files, frames).
+    `split` describes the two parts in plain JSON values (which persons, dances, files, frames);
+    `flow` is what the flow comes from that mechanisms follow, None where nobody said.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Source:
     train: Sequence[Clip]
     test: Sequence[Clip]
     split: Mapping[str, Any]
+    flow: FlowSource | None = None
 
     @property
     def split_hash(self) -> str:

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from attnzoo.data.flow import FINE
+from attnzoo.data.flow_settings import FlowSource
 from attnzoo.data.frames import square
+from attnzoo.data.look import Look
 from attnzoo.data.source import Source
+from attnzoo.data.surface import Surface, raw_surface
 from attnzoo.data.tiktok_folder import folder_takes
 from attnzoo.data.tiktok_take import THRESHOLD, Take
 from attnzoo.data.tiktok_tsv import tsv_takes
@@ -25,6 +27,9 @@ from attnzoo.data.windows import (
     check_numbers,
 )
 from attnzoo.errors import UserError
+
+JOINTS = "the poses of data=tiktok are joints here, which have no surface"
+PICTURES = "the poses of data=tiktok are pictures here, not joints"
 
 CHECKED = 128
 """A data set of so many frames at most is decoded whole when it is opened, to find damage before
@@ -41,12 +46,15 @@ class Dance(Recording):
     def read(self, index: int) -> Frame:
         """Frame `index`, decoded."""
         shot = self._take.shot(index, self.size)
-        moving = square(shot.picture, max(self.size, FINE))
+        fine = max(self.size, FINE)
+        surface: Surface | str = JOINTS
+        if shot.limbs is None:
+            surface = raw_surface(shot.pose, fine)
         return Frame(
             picture=square(shot.picture, self.size),
             pose=square(shot.pose, self.size),
             mask=square(shot.mask.astype(np.uint8) * 255, self.size) > THRESHOLD,
-            grey=np.asarray(cv2.cvtColor(moving, cv2.COLOR_RGB2GRAY), np.uint8),
+            look=Look(square(shot.picture, fine), None, surface, shot.limbs or PICTURES),
         )
 
 
@@ -62,9 +70,9 @@ def open_tiktok(
 
     The person of a clip is cut from its first frame by the mask; the background is that frame with
     the person painted out; the pose picture is the skeleton. Every picture is the central square,
-    reduced by area. Flow comes from the frames: a skeleton is too sparse to give any (following
-    its lines instead, a real clip warps no better than without motion), so flow here is the motion
-    of the very clip that is to be made.
+    reduced by area. Flow comes from the frames: following a skeleton's lines instead, a real clip
+    warps no better than without motion. So flow here is the motion of the very clip that is to be
+    made, unless `flow=skeleton` takes it from joints, or `flow=iuv` from poses that are raw IUV.
 
     Args:
         path: DisCo's folder of dances, or the folder with the yaml of its TSV files, or the yaml.
@@ -100,7 +108,8 @@ def open_tiktok(
         "flow": "frames",
     }
     test = Windows([(dance, 0) for dance in dances], frames)
-    return Source("tiktok", frames, size, Windows(starts, frames), test, split)
+    train = Windows(starts, frames)
+    return Source("tiktok", frames, size, train, test, split, FlowSource.classical)
 
 
 def _takes(path: str) -> list[Take]:

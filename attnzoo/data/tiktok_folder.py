@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attnzoo.data.flow import FINE
 from attnzoo.data.frames import in_order, opened, picture, pictures_in
+from attnzoo.data.limbs import of_keypoints
 from attnzoo.data.skeleton import keypoints
 from attnzoo.data.tiktok_take import Shot, Take, check_shape, person, skeleton
 from attnzoo.errors import UserError
@@ -50,9 +52,11 @@ class FolderTake(Take):
         mask = picture(self._masks[index], str(self._masks[index]))
         check_shape(mask.shape[:2], image.shape[:2], str(self._masks[index]))
         height, width = image.shape[:2]
+        points = self._points[index]
         return Shot(
             picture=image,
-            pose=skeleton(self._points[index], height, width, size),
+            pose=skeleton(points, height, width, size),
+            limbs=of_keypoints(points, height, width, max(size, FINE)),
             mask=person(mask, labels=self._masks[index].suffix == ".png"),
         )
 

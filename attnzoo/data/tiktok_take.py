@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnzoo.data.frames import Picture
+from attnzoo.data.limbs import Limbs
 from attnzoo.data.skeleton import HALF_WIDTH, Points, draw
 from attnzoo.errors import UserError
 
@@ -27,12 +28,14 @@ _APART = 24
 class Shot:
     """One frame as it was recorded: picture and pose `[H, W, 3]`, mask `[h, w]`.
 
-    The mask may be of another size but is of the same shape (DisCo's are).
+    The mask may be of another size but is of the same shape (DisCo's are). limbs: those that
+    the pose was drawn from, in the central square at flow's size; None: it came as a picture.
     """
 
     picture: Picture
     pose: Picture
     mask: NDArray[np.bool_]
+    limbs: Limbs | None = None
 
 
 class Take(ABC):

@@ -14,11 +14,13 @@ import logging
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from attnzoo.data.flow import FINE
 from attnzoo.data.frames import Picture, opened, picture
+from attnzoo.data.limbs import of_keypoints
 from attnzoo.data.skeleton import keypoints
 from attnzoo.data.tiktok_take import Shot, Take, check_pose, check_shape, person, skeleton
 from attnzoo.errors import UserError
@@ -176,21 +178,23 @@ class TsvTake(Take):
         image, full = self._picture("img", row, size)
         mask, mask_full = self._picture("masks", row, size)
         check_shape(mask_full, full, self._files["masks"].name(row))
-        pose = self._pose(row, size, full)
-        return Shot(image, pose, person(mask))
+        return Shot(image, mask=person(mask), **self._pose(row, size, full))
 
     def _picture(self, field: str, row: int, size: int) -> tuple[Picture, tuple[int, int]]:
         """The picture of a row, reduced where its format can, and its full height and width."""
         name = self._files[field].name(row)
         return _decoded(self._column(field, row), name, size)
 
-    def _pose(self, row: int, size: int, full: tuple[int, int]) -> Picture:
+    def _pose(self, row: int, size: int, full: tuple[int, int]) -> dict[str, Any]:
+        """The `pose` and, where it has any, the `limbs` of a row."""
         name, text = self._files["poses"].name(row), self._column("poses", row)
         if text[:1] in (b"[", b"{"):
-            return skeleton(keypoints(text, name), *full, size)
+            points = keypoints(text, name)
+            limbs = of_keypoints(points, *full, max(size, FINE))
+            return {"pose": skeleton(points, *full, size), "limbs": limbs}
         pose, pose_full = _decoded(text, name, size)
         check_pose(pose_full, full, name)
-        return pose
+        return {"pose": pose}
 
     def _column(self, field: str, row: int) -> bytes:
         columns = self._files[field].row(row)

@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnzoo.data.flow import FINE
+from attnzoo.data.flow_settings import FlowSource
 from attnzoo.data.frames import Picture, fingerprint, frames_of, size_text, square
+from attnzoo.data.look import Look
 from attnzoo.data.source import Source
+from attnzoo.data.surface import raw_surface
 from attnzoo.data.windows import (
     TEST_WINDOWS,
     Frame,
@@ -37,6 +40,9 @@ FOREGROUND = 127.5
 _TOLERANCE = 8
 """How far a channel of an evenly coloured background strays by compression. DensePose's part
 colours begin only 13 steps away from its background."""
+
+NO_POSE = "data=video without data.pose has no poses to take it from"
+NO_JOINTS = "data=video has pose pictures at most, and no joints"
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +129,7 @@ def open_video(
         Windows([(recording, start) for start in starts[part]], frames, stride)
         for part in ("train", "test")
     )
-    return Source("video", frames, size, train, test, split)
+    return Source("video", frames, size, train, test, split, FlowSource.classical)
 
 
 def _sha256(path: str | Path) -> str:
@@ -198,6 +204,7 @@ def _frame(
 ) -> Frame:  # fmt: skip
     fine = max(size, FINE)
     moving, body, still = image, None, None
+    surface = NO_POSE if pose is None else raw_surface(pose, fine)
     if pose is not None and backdrop is not None:
         covered = backdrop.covered(pose)
         if covered is not None:
@@ -213,7 +220,6 @@ def _frame(
         picture=square(image, size),
         pose=None if pose is None else square(pose, size),
         mask=mask,
-        grey=np.asarray(cv2.cvtColor(square(moving, fine), cv2.COLOR_RGB2GRAY), np.uint8),
+        look=Look(square(moving, fine), still, surface, NO_JOINTS),
         body=body,
-        still=still,
     )

@@ -18,6 +18,7 @@ from torch import Tensor
 from attnzoo.data.clip import POSE_CHANNELS, Clip
 from attnzoo.data.flow import WindowFlow, dense_flow
 from attnzoo.data.frames import Picture
+from attnzoo.data.look import Estimator, Look
 from attnzoo.errors import UserError
 
 TEST_WINDOWS = 4
@@ -39,16 +40,15 @@ class Frame:
     """One frame of a recording at the clip's size.
 
     picture and pose `[size, size, 3]` (pose None: none known), mask `[size, size]` (the person;
-    None: unknown), body `[size, size]` (where a pose picture shows one), grey `[n, n]` what flow
-    is computed from, still `[n, n]` where that shows nothing that moves.
+    None: unknown), body `[size, size]` (where a pose picture shows one), look: what flow is
+    computed from.
     """
 
     picture: Picture
     pose: Picture | None
     mask: NDArray[np.bool_] | None
-    grey: NDArray[np.uint8]
+    look: Look
     body: NDArray[np.bool_] | None = None
-    still: NDArray[np.bool_] | None = None
 
 
 class Recording(ABC):
@@ -57,8 +57,9 @@ class Recording(ABC):
     def __init__(self, name: str, count: int, size: int) -> None:
         self.name, self.count, self.size = name, count, size
         fine = max(size, 256)
-        self.frame = lru_cache(_KEPT_BYTES // (7 * size**2 + 2 * fine**2))(self.read)
+        self.frame = lru_cache(_KEPT_BYTES // (7 * size**2 + 4 * fine**2))(self.read)
         self.flow = lru_cache(_KEPT_BYTES // (8 * size**2))(self._flow)
+        self.estimated = lru_cache(_KEPT_BYTES // (8 * size**2))(self._estimated)
 
     @abstractmethod
     def read(self, index: int) -> Frame:
@@ -88,7 +89,26 @@ class Recording(ABC):
 
     def _flow(self, start: int, end: int) -> Tensor:
         a, b = self.frame(start), self.frame(end)
-        return dense_flow(a.grey, b.grey, self.size, a.still)
+        return dense_flow(a.look.grey, b.look.grey, self.size, a.look.still)
+
+    def _estimated(self, estimate: Estimator, start: int, end: int) -> Tensor:
+        return estimate(self.frame(start).look, self.frame(end).look, self.size)
+
+
+@dataclass(frozen=True)
+class WindowLooks:
+    """What the frames of a clip cut from a recording show; `where` are its frames there."""
+
+    recording: Recording
+    where: Sequence[int]
+
+    def __getitem__(self, frame: int) -> Look:
+        """What is known of one frame of the clip."""
+        return self.recording.frame(self.where[frame]).look
+
+    def between(self, estimate: Estimator, k: int, r: int) -> Tensor:
+        """Flow from frame k to frame r `[2, H, W]`, remembered by the recording."""
+        return self.recording.estimated(estimate, self.where[k], self.where[r])
 
 
 class Windows(Sequence[Clip]):
@@ -197,6 +217,7 @@ def _clip(recording: Recording, where: Sequence[int]) -> Clip:
         background=_image(recording.background(where[0])),
         body=torch.from_numpy(body)[:, None].float(),
         flow=WindowFlow(recording.flow, where),
+        looks=WindowLooks(recording, where),
     )
 
 

@@ -49,6 +49,13 @@ def describe_flow(source: Source, clips: Sequence[Clip]) -> str | None:
     return "exact" if source.name == "embedded" else "classical"
 
 
+def describe_flow(source: Source, clips: Sequence[Clip]) -> str | None:
+    """Where the motion comes from that variants follow, None where the clips have none."""
+    if source.flow is None or not clips or clips[0].motion is None:
+        return None
+    return source.flow.name
+
+
 def describe_data(experiment: Experiment, source: Source) -> DataRecord:
     """What the source says of itself, and from what it was opened."""
     return DataRecord(

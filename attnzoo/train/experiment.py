@@ -23,6 +23,7 @@ from attnzoo.models.dreampose import DreamPoseModel
 from attnzoo.models.embedded import load_embedded
 from attnzoo.models.methods import Method
 from attnzoo.models.sampling import sample
+from attnzoo.models.slots import Stack
 from attnzoo.train.batches import Purpose, generator
 from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot, write_weights
 from attnzoo.train.description import (
@@ -163,14 +164,23 @@ def check(experiment: Experiment, source: Source) -> None:
     experiment.check()
     check_machine(experiment)
     entry = registry.get(experiment.variant)
+    modules = entry.modules if experiment.stack is Stack.declared else entry.modules[:1]
     with torch.device("meta"):  # for what only the constructor can say, without memory
-        registry.create(entry.name, 64, 1, **experiment.options)
+        made = [
+            registry.create(entry.name, 64, 1, **{**experiment.options, **m})
+            for m in modules or ({},)
+        ]
+    if entry.needs_flow and not any(getattr(module, "follows", True) for module in made):
+        raise UserError(
+            f"attn={entry.name}: with stack={experiment.stack.name} no module follows the motion; "
+            "aligned=all or stack=declared"
+        )
     if source.frames < entry.min_frames:
         raise UserError(
             f"attn={entry.name} needs clips of at least {entry.min_frames} frames, "
             f"not {source.frames}"
         )
-    if entry.needs_flow and source.train[0].flow is None:
+    if entry.needs_flow and source.train[0].motion is None:
         raise UserError(
             f"attn={entry.name} needs flow and data={source.name} has none: "
             "use data with motion, or a variant that needs no flow"

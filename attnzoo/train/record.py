@@ -124,11 +124,11 @@ class Record:
     """The whole record.
 
     method: of the paper's first table, video, disco or dreampose; options: all of the variant's
-    own, with defaults filled in; flow: where the motion comes from, null where the data have none;
-    scores: by name, each as `attnzoo.metrics.score.Score` (a value, or null with its reason);
-    profile: what `attnzoo.bench.profile` measured, null if nothing was asked for; environment:
-    hardware, versions and `code`, the variant's file and its SHA-256; seconds: from start to end of
-    the (last) process; files: what lies beside.
+    own, with defaults filled in; flow: what the motion is taken from that variants follow, null
+    where the data have none; scores: by name, each as `attnzoo.metrics.score.Score` (a value, or
+    null with its reason); profile: what `attnzoo.bench.profile` measured, null if nothing was asked
+    for; environment: hardware, versions and `code`, the variant's file and its SHA-256; seconds:
+    from start to end of the (last) process; files: what lies beside.
     """
 
     schema: int

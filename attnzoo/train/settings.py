@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from attnzoo import registry
+from attnzoo.data.flow_settings import Estimation, FlowSource
 from attnzoo.errors import UserError
 from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
@@ -94,7 +95,8 @@ class Experiment:
     """One run.
 
     method: of the paper's first table; those that go frame by frame take variant `none` and
-    independent noise alone; options: the variant's own; noise: None for that of the method; device:
+    independent noise alone; options: the variant's own; noise: None for that of the method; flow,
+    motion: where the motion that it follows was taken from when the source was opened; device:
     auto, cpu or cuda; workers: threads that make clips ahead; data: the settings from which the
     source was opened, for the record.
     """
@@ -106,6 +108,8 @@ class Experiment:
     method: Method = Method.video
     seed: int = 0
     noise: Noise | None = None
+    flow: FlowSource = FlowSource.auto
+    motion: Estimation = field(default_factory=Estimation)
     training: Training = field(default_factory=Training)
     sampling: Sampling = field(default_factory=Sampling)
     device: str = "auto"

@@ -17,6 +17,8 @@ Cell = tuple[int, int]
 def reference(module: Any, x: Tensor, flow: Tensor | None = None) -> Tensor:
     """Align, attention in subspaces, Restore."""
     assert flow is not None
+    if not follows(module.aligned.name, module.shift):
+        return torch.stack([attend_subspaces(module, clip) for clip in x])
     deltas = []
     for clip, clip_flow in zip(x, flow, strict=True):
         f, h, w, _ = clip.shape
@@ -32,6 +34,11 @@ def reference(module: Any, x: Tensor, flow: Tensor | None = None) -> Tensor:
                 restored[(k, *cell)] = attended[(k, *target[cell])]
         deltas.append(restored)
     return torch.stack(deltas)
+
+
+def follows(aligned: str, shift: bool) -> bool:
+    """Whether a shifted or an unshifted module follows the motion."""
+    return {"all": True, "shifted": shift, "unshifted": not shift}[aligned]
 
 
 def reference_frame(k: int, frames: int, size: int, shift: bool) -> int:
