@@ -1,0 +1,151 @@
+"""The look of all plots: print sizes, fonts, colours that everybody can tell apart, files.
+
+Widths are those of a two-column page, so that a picture is printed as it is and its smallest text
+has 7 points there. A figure is drawn inside `look()` and written by `write`; the same figure gives
+the same bytes.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from attnzoo.files import replacing
+
+COLUMN, PAGE = 3.3, 7.0
+"""Inches of one column, and of both."""
+SMALL, NORMAL = 7.0, 8.0
+"""Points of the smallest text, and of titles."""
+DPI = 300
+INK, FAINT = "0.15", "0.45"
+"""Greys of text; the fainter one still has a contrast of 4.5 on white."""
+ACCENT = "#0072b2"
+"""For pictures of one hue: Okabe and Ito's blue."""
+
+# Okabe and Ito's colours but yellow, which vanishes on paper, and black first.
+_COLOURS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7")
+_MARKERS = "osD^vP*X<>p"
+_LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How one series looks: colour, marker and line, of which no other series has the same."""
+
+    colour: str
+    marker: str
+    line: Any
+
+
+def marks(names: Sequence[str]) -> dict[str, Mark]:
+    """A look for each name. Their numbers of colours and markers have no common divisor, so 77
+    names differ; lines change with each round of colours."""
+    return {
+        name: Mark(
+            _COLOURS[i % len(_COLOURS)],
+            _MARKERS[i % len(_MARKERS)],
+            _LINES[i // len(_COLOURS) % len(_LINES)],
+        )
+        for i, name in enumerate(dict.fromkeys(names))
+    }
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Draws what is drawn inside with the project's fonts and lines."""
+    settings = {
+        **sns.axes_style("whitegrid"),
+        "font.family": "DejaVu Sans",
+        "font.size": SMALL,
+        "axes.labelsize": SMALL,
+        "axes.titlesize": NORMAL,
+        "xtick.labelsize": SMALL,
+        "ytick.labelsize": SMALL,
+        "legend.fontsize": SMALL,
+        "figure.titlesize": NORMAL,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "axes.edgecolor": "0.7",
+        "grid.color": "0.9",
+        "grid.linewidth": 0.6,
+        "axes.linewidth": 0.6,
+        "lines.linewidth": 1.0,
+        "lines.markersize": 4,
+        "xtick.major.pad": 2,
+        "ytick.major.pad": 2,
+        "axes.labelpad": 2,
+        "axes.titlepad": 4,
+        "figure.dpi": DPI,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "attnzoo",
+        "path.simplify": True,
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def page(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, laid out so that nothing is cut off or overlaps.
+
+    It belongs to no window and to nobody's list of figures.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def write(figure: Figure, stem: Path) -> tuple[Path, ...]:
+    """Writes SVG and PNG, each whole or not at all; neither says when it was made."""
+    files = (stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png"))
+    hushed: tuple[dict[str, Any], ...] = (
+        {"Date": None, "Creator": "attnzoo"},
+        {"Software": "attnzoo"},
+    )
+    for file, metadata in zip(files, hushed, strict=True):
+        with replacing(file) as beside:
+            figure.savefig(beside, dpi=DPI, metadata=metadata)
+    return files
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text in lines of at most so many letters; a longer word is broken."""
+    return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) or text
+
+
+def number(value: float) -> str:
+    """Three digits, with a true minus sign."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+def nothing(axes: Axes, words: str) -> None:
+    """Says in the middle of an empty panel why it is empty."""
+    axes.text(
+        0.5, 0.5, wrapped(words, 28), transform=axes.transAxes, ha="center", va="center",
+        color=FAINT, fontsize=SMALL,
+    )  # fmt: skip
+
+
+def legend(figure: Figure, entries: Sequence[tuple[str, Mark]], *, columns: int = 4) -> None:
+    """One legend beneath all panels, with each series' colour, marker and line."""
+    from matplotlib.lines import Line2D
+
+    lines = [
+        Line2D([], [], color=mark.colour, marker=mark.marker, linestyle=mark.line, label=label)
+        for label, mark in entries
+    ]
+    figure.legend(
+        handles=lines, loc="outside lower center", ncols=min(columns, len(lines)), frameon=False,
+        handlelength=2.2, columnspacing=1.2, borderpad=0.1, labelspacing=0.3,
+    )  # fmt: skip
