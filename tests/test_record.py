@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from attnzoo.errors import UserError
 from attnzoo.models.noise import Noise
 from attnzoo.train.description import curve
+from attnzoo.train.plain import plain
 from attnzoo.train.record import (
     SCHEMA,
     Curve,
@@ -31,11 +32,12 @@ from attnzoo.train.record import (
     read_record,
     write_record,
 )
-from attnzoo.train.settings import Experiment, Sampling, Stage, Training, plain
+from attnzoo.train.settings import Experiment, Sampling, Stage, Training
 
 STAGE = StageRecord(2, 1e-3, 0, 10, 1.5, 8.0, Curve([1, 2], [0.5, 0.25]))
 RECORD = Record(
     schema=SCHEMA,
+    method="video",
     variant="stsa",
     options={"size": [4, 4, 4]},
     kind="insert",
@@ -45,6 +47,7 @@ RECORD = Record(
     device="cpu",
     precision="fp32",
     noise=NoiseRecord("shared", "half"),
+    flow="exact",
     data=DataRecord("embedded", 16, 64, {"camera": "still"}, {"test": ["a"]}, "abc"),
     parameters=ParameterRecord(100, 80, 20, 15, 5, 0),
     training=TrainingRecord(1, 1, 1.0, 0.01, "constant", 0.99, 0.1, 0.0, 1.0, 0, STAGE, STAGE),

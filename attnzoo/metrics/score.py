@@ -29,6 +29,7 @@ from attnzoo.metrics.perceptual import lpips, lpips_missing
 from attnzoo.metrics.psnr import psnr
 from attnzoo.metrics.registry import Profile
 from attnzoo.metrics.ssim import ssim
+from attnzoo.metrics.statistics.frechet import influences
 from attnzoo.metrics.warp_error import Correspondence, PairFlow, correspondence, warp_error
 
 SPANS = (1, 4)
@@ -51,12 +52,16 @@ class Score(_Valued, total=False):
     be had, and then `reason` says why. n: how many samples stand behind it: clips, or frames for
     `fd_embedded_frame`. clips: each clip's own value in the order of the clips, for comparisons
     pair by pair (empty for distances of sets). real: the same measure of the real clips, where
-    that is not trivial. note: what to mind when reading the value. statement: all that defines it,
-    of scores that are registered metrics too.
+    that is not trivial. influence: of distances of sets, how much each clip moves the value: its
+    derivative by the clip's weight, of sum zero (real and generated clip are one pair), from which
+    standard errors and paired differences come (`attnzoo.metrics.statistics.frechet`). note: what
+    to mind when reading the value. statement: all that defines it, of scores that are registered
+    metrics too.
     """
 
     reason: str
     real: float | None
+    influence: list[float]
     note: str
     statement: str
 
@@ -183,18 +188,22 @@ def _distances(network: FeatureNetwork, real: Tensor, fake: Tensor) -> dict[str,
     real_frames, real_videos = features(network, real)
     fake_frames, fake_videos = features(network, fake)
     return {
-        "fd_embedded_frame": _frechet(real_frames.flatten(0, 1), fake_frames.flatten(0, 1)),
-        "fd_embedded_video": _frechet(real_videos, fake_videos),
+        "fd_embedded_frame": _frechet(real_frames, fake_frames),
+        "fd_embedded_video": _frechet(real_videos[:, None], fake_videos[:, None]),
     }
 
 
 def _frechet(real: Tensor, fake: Tensor) -> Score:
+    """The distance of features `[clips, rows of a clip, d]`, both of the same clips."""
+    clips, real, fake = len(real), real.flatten(0, 1), fake.flatten(0, 1)
     n = len(real)
     try:
         value = frechet_distance(gaussian(real), gaussian(fake))
+        moved = influences(real, fake)
     except ValueError as error:
         return _none(str(error))
-    found = Score(value=value, n=n, clips=[])
+    by_clip = (moved.real + moved.fake).unflatten(0, (clips, -1)).sum(dim=1)
+    found = Score(value=value, n=n, clips=[], influence=by_clip.tolist())
     if n <= FEATURES:
         found["note"] = (
             f"{n} samples of {FEATURES} dimensions: biased upwards, compare at equal n only"

@@ -1,1 +1,1 @@
-"""What a reader wants of results: tables, plots, claims and one page; reads files, needs no torch."""
+"""What a reader wants of results: tables, claims, plots and a page. Reads files, needs no torch."""

@@ -132,7 +132,9 @@ def read_folder(path: Path) -> Folder:
     Raises:
         UserError: there is no protocol, or a file is not what it should be; it is named.
     """
-    protocol = _object(path / PROTOCOL, "; a results folder is what `python -m attnzoo.tables` made")
+    protocol = _object(
+        path / PROTOCOL, "; a results folder is what `python -m attnzoo.tables` made"
+    )
     try:
         cells = {
             name: Cell(name, cell["label"], cell["attn"], tuple(cell["overrides"]))

@@ -14,6 +14,7 @@ from attnzoo.data.clip import Clip
 from attnzoo.data.source import Source
 from attnzoo.models.dance import DanceModel
 from attnzoo.train.checkpoint import Progress
+from attnzoo.train.plain import plain
 from attnzoo.train.record import (
     Curve,
     DataRecord,
@@ -23,7 +24,7 @@ from attnzoo.train.record import (
     StageRecord,
     TrainingRecord,
 )
-from attnzoo.train.settings import Experiment, plain
+from attnzoo.train.settings import Experiment
 
 CURVE_POINTS = 200
 
@@ -39,6 +40,13 @@ def describe_options(experiment: Experiment) -> dict[str, Any]:
 def describe_noise(experiment: Experiment) -> NoiseRecord:
     """That of training and that of sampling."""
     return NoiseRecord(experiment.noise.name, experiment.sampling_noise.name)
+
+
+def describe_flow(source: Source, clips: Sequence[Clip]) -> str | None:
+    """Where the motion of these clips comes from, None where they have none."""
+    if not clips or clips[0].flow is None:
+        return None
+    return "exact" if source.name == "embedded" else "classical"
 
 
 def describe_data(experiment: Experiment, source: Source) -> DataRecord:

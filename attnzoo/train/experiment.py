@@ -25,6 +25,7 @@ from attnzoo.train.batches import Purpose, generator
 from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot, write_weights
 from attnzoo.train.description import (
     describe_data,
+    describe_flow,
     describe_noise,
     describe_options,
     describe_parameters,
@@ -33,8 +34,9 @@ from attnzoo.train.description import (
 )
 from attnzoo.train.device import check_machine, make_accelerator
 from attnzoo.train.outputs import Shown, write_loss, write_strip, write_video
+from attnzoo.train.plain import plain
 from attnzoo.train.record import NAME, SCHEMA, Record, read_record, write_record
-from attnzoo.train.settings import Experiment, plain
+from attnzoo.train.settings import Experiment
 from attnzoo.train.stages import STAGES, trained_parameters
 from attnzoo.train.trainer import Run, StageTrainer, progress_bar
 
@@ -125,6 +127,7 @@ def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
     experiment, source = state.experiment, state.source
     return Record(
         schema=SCHEMA,
+        method="video",
         variant=experiment.variant,
         options=describe_options(experiment),
         kind=registry.get(experiment.variant).kind.name,
@@ -134,6 +137,7 @@ def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
         device=str(state.accelerator.device),
         precision=experiment.precision.name,
         noise=describe_noise(experiment),
+        flow=describe_flow(source, clips),
         data=describe_data(experiment, source),
         parameters=describe_parameters(state.model),
         training=describe_training(experiment, state.progress, source.frames),

@@ -2,7 +2,8 @@
 
 The dataclasses below are the schema; a field's type is what its JSON value must be, and a key
 that is missing, unknown or of another type is refused when a record is written or read. Numbers
-are finite. `SCHEMA` grows by one when a key changes its meaning, comes or goes.
+are finite. `SCHEMA` grows by one when a key changes its meaning, comes or goes; what older records
+lack is filled in as they are read (`attnzoo.train.migration`). Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
-from attnzoo.train.settings import plain
+from attnzoo.train.migration import migrated
+from attnzoo.train.plain import plain
 
-SCHEMA = 2
+SCHEMA = 3
 NAME = "record.json"
 
 
@@ -118,14 +120,17 @@ class SamplingRecord:
 class Record:
     """The whole record.
 
-    options: all of the variant's own, with defaults filled in; scores: by name, each as
-    `attnzoo.metrics.score.Score` (a value, or null with its reason); profile: what
-    `attnzoo.bench.profile` measured, null if nothing was asked for; environment: hardware,
-    versions and `code`, the variant's file and its SHA-256; seconds: from start to end of the
-    (last) process; files: what lies beside.
+    method: `video`, or the frame by frame method that was run in its place; options: all of the
+    variant's own, with defaults filled in; flow: where the motion comes from (`exact`: the data
+    set's own; `classical`: estimated from pictures), null where the data have none; scores: by
+    name, each as `attnzoo.metrics.score.Score` (a value, or null with its reason); profile: what
+    `attnzoo.bench.profile` measured, null if nothing was asked for; environment: hardware, versions
+    and `code`, the variant's file and its SHA-256; seconds: from start to end of the (last)
+    process; files: what lies beside.
     """
 
     schema: int
+    method: str
     variant: str
     options: dict[str, Any]
     kind: str
@@ -135,6 +140,7 @@ class Record:
     device: str
     precision: str
     noise: NoiseRecord
+    flow: str | None
     data: DataRecord
     parameters: ParameterRecord
     training: TrainingRecord
@@ -162,8 +168,10 @@ def write_record(record: Record, folder: Path) -> dict[str, Any]:
 def read_record(path: Path) -> dict[str, Any]:
     """The record in a file or a run's folder.
 
+    One of an older schema is brought to this one.
+
     Raises:
-        UserError: there is none, or not one of this schema.
+        UserError: there is none, or not one of a schema that can be read.
     """
     path = path / NAME if path.is_dir() else path
     try:
@@ -173,6 +181,7 @@ def read_record(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path}: not a record: {error}") from error
     try:
+        content = migrated(content)
         check_record(content)
     except ValueError as error:
         raise UserError(f"{path}: not a record of schema {SCHEMA}: {error}") from error
@@ -191,6 +200,7 @@ def check_record(content: Any) -> None:
         _check(score["value"], float | None, f"{place}.value")
         if score["value"] is None and not score.get("reason"):
             raise ValueError(f"{place} is null and gives no reason")
+        _check(score.get("influence", []), list[float], f"{place}.influence")
 
 
 def _check(value: Any, kind: Any, place: str) -> None:

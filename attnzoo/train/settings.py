@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -13,6 +12,7 @@ from attnzoo import registry
 from attnzoo.errors import UserError
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
+from attnzoo.train.plain import plain
 
 
 class Precision(Enum):
@@ -165,16 +165,3 @@ class Experiment:
         del decides["training"]["checkpoint_seconds"]
         text = json.dumps([decides, split_hash], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def plain(value: Any) -> Any:
-    """Settings as JSON values: dataclasses as objects, enums by name, tuples as lists."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return value

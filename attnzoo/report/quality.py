@@ -1,0 +1,217 @@
+"""Tables 1, 2, 3 and 5: rows of cells, measures and costs across, the paper's numbers beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from scipy import stats
+
+from attnzoo.report.costs import COLUMNS, cost_cells, hardware
+from attnzoo.report.folder import Folder, TableRows
+from attnzoo.report.folder import Row as TableRow
+from attnzoo.report.marks import marked, marks_note
+from attnzoo.report.measures import MEASURES, Measure
+from attnzoo.report.pairs import Scores, estimate, rank
+from attnzoo.report.published import HIGHER, published, ranks, role
+from attnzoo.report.table import Cell, Column, Published, Row, Table, number
+
+REFERENCES = {
+    "table1": ("none",),
+    "table2": ("stsa [4,4,4]",),
+    "table3": ("stsa [4,4,4]",),
+    "table4": ("none",),
+    "table5": ("stsa_flow [4,4,4]", "stsa [4,4,4]"),
+}
+"""The row that others are tested against, as the paper speaks of it, by its `role`."""
+
+
+def quality_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
+    """One of the tables whose columns are measures and costs."""
+    measures = shown_measures(scores, rows)
+    against = references(folder, rows)
+    columns = [
+        Column(m.key, m.name, m.section, m.unit, m.better, "score", m.published) for m in measures
+    ]
+    grid = [[score_cell(scores, row.cell, m) for m in measures] for row in rows.rows]
+    gains = {
+        (i, j): scores.gain(row.cell, against[row.group], measure.key)
+        for i, row in enumerate(rows.rows)
+        for j, measure in enumerate(measures)
+        if row.cell != against[row.group]
+    }
+    grid, too_few = marked(grid, gains)
+    grid = _ranked(grid, rows, measures)
+    printed = _published(folder, rows, measures)
+    table_rows = [
+        replace(
+            described(folder, row),
+            cells=(
+                *(replace(cell, published=p) for cell, p in zip(cells, own, strict=True)),
+                *cost_cells(folder, row.cell),
+            ),
+        )
+        for row, cells, own in zip(rows.rows, grid, printed, strict=True)
+    ]
+    floor = [_floor(scores, rows, measure) for measure in measures]
+    if any(cell.value is not None for cell in floor):
+        cells = (*floor, *(Cell(note="real clips cost nothing") for _ in COLUMNS))
+        table_rows.append(Row("real clips", "", cells, status="floor"))
+    notes = (*_agreements(printed, grid, measures), marks_note(_named(rows, against)), too_few)
+    columns += COLUMNS
+    return Table(rows.name, rows.title, tuple(columns), tuple(table_rows), notes)
+
+
+def shown_measures(scores: Scores, rows: TableRows) -> list[Measure]:
+    """Those that any row has; LPIPS and its embedded kin are both there if both were computed."""
+    return [
+        measure
+        for key, measure in MEASURES.items()
+        if any(len(scores.sample(row.cell, key).values) for row in rows.rows)
+    ]
+
+
+def score_cell(scores: Scores, cell: str, measure: Measure, scenario: str | None = None) -> Cell:
+    """A cell's mean with its interval."""
+    sample = scores.sample(cell, measure.key, scenario)
+    if not len(sample.values):
+        return Cell(note=sample.reason)
+    found = estimate(sample)
+    note = "" if found.low is not None else found.method
+    return Cell(number(found.value), found.value, found.low, found.high, found.n, note=note)
+
+
+def described(folder: Folder, row: TableRow) -> Row:
+    """A row without its cells: what has failed or was reused, and the files behind it."""
+    failures = [one for one in folder.failures if one.cell == row.cell]
+    files = [str(folder.record_path(row.cell, seed)) for seed in folder.records_of(row.cell)]
+    notes = [f"seed {one.seed} failed: {one.kind}: {one.error}" for one in failures]
+    if len({one.error for one in failures}) == 1 and not files:
+        notes = [f"failed: {failures[0].kind}: {failures[0].error}"]
+    status = "failed" if failures else ""
+    reused = _reused(folder, row.cell)
+    if reused:
+        notes.append(reused)
+        status = status or "reused"
+    if not failures and not files:
+        notes.append("not run")
+    return Row(row.label, row.cell, (), row.group or "", status, "; ".join(notes), tuple(files))
+
+
+def _reused(folder: Folder, cell: str) -> str:
+    """Where a reused row was trained: costs are always measured anew."""
+    cost = folder.costs.get(cell) or {}
+    if not cost.get("reused"):
+        return ""
+    records = list(folder.records_of(cell).values())
+    environment = records[0]["environment"] if records else cost.get("environment") or {}
+    return f"reused, trained on {hardware(environment)}"
+
+
+def references(folder: Folder, rows: TableRows) -> Mapping[str | None, str]:
+    """The cell that others are tested against, by group of rows: named above, or else the first."""
+    found: dict[str | None, str] = {}
+    for group in dict.fromkeys(row.group for row in rows.rows):
+        cells = [row.cell for row in rows.rows if row.group == group]
+        wanted = REFERENCES.get(rows.name, ())
+        named = [c for name in wanted for c in cells if role(folder.cells[c]) == name]
+        # Of several alike (alignment, shift, flow) the one that the first table has, too.
+        main = {row.cell for row in folder.tables[_MAIN].rows} if _MAIN in folder.tables else set()
+        found[group] = next((c for c in named if c in main), (named or cells)[0])
+    return found
+
+
+_MAIN = "table1"
+
+
+def _badness(cell: Cell, measure: Measure) -> float | None:
+    if cell.value is None:
+        return None
+    if measure.better == "higher":
+        return -cell.value
+    return abs(cell.value) if measure.better == "zero" else cell.value
+
+
+def _ranked(
+    grid: Sequence[Sequence[Cell]], rows: TableRows, measures: Sequence[Measure]
+) -> list[list[Cell]]:
+    """With ranks inside each group of rows."""
+    done = [list(cells) for cells in grid]
+    for group in dict.fromkeys(row.group for row in rows.rows):
+        places = [i for i, row in enumerate(rows.rows) if row.group == group]
+        for j, measure in enumerate(measures):
+            for i, place in zip(
+                places, rank([_badness(grid[i][j], measure) for i in places]), strict=True
+            ):
+                done[i][j] = replace(done[i][j], rank=place)
+    return done
+
+
+def _published(
+    folder: Folder, rows: TableRows, measures: Sequence[Measure]
+) -> list[list[tuple[Published, ...]]]:
+    """By row and measure: the paper's numbers and their ranks among the rows of this table."""
+    texts = [published(rows.name, folder.cells[row.cell]) for row in rows.rows]
+    metrics = {metric for measure in measures for metric in measure.published}
+    places = {
+        metric: ranks(
+            metric, {str(i): float(t[metric]) for i, t in enumerate(texts) if metric in t}
+        )
+        for metric in metrics
+    }
+    return [
+        [
+            tuple(
+                Published(metric, float(text[metric]), text[metric], places[metric].get(str(i)))
+                for metric in measure.published
+                if metric in text
+            )
+            for measure in measures
+        ]
+        for i, text in enumerate(texts)
+    ]
+
+
+def _floor(scores: Scores, rows: TableRows, measure: Measure) -> Cell:
+    """The measure of the real clips themselves, the mean over the rows' records."""
+    real = [scores.sample(row.cell, measure.key).real for row in rows.rows]
+    known = [value for value in real if value is not None]
+    if not known:
+        return Cell(note="not known of real clips")
+    value = sum(known) / len(known)
+    return Cell(number(value), value)
+
+
+def _agreements(
+    printed: Sequence[Sequence[tuple[Published, ...]]],
+    grid: Sequence[Sequence[Cell]],
+    measures: Sequence[Measure],
+) -> list[str]:
+    """One sentence on how far our order of rows is the paper's, by each pair of measures."""
+    found = []
+    videos = {"warp_error_1": ("FID-VID", "FVD"), "warp_error_4": ("FID-VID", "FVD")}
+    texts = [{p.metric: p.value for cell in row for p in cell} for row in printed]
+    for j, measure in enumerate(measures):
+        for metric in measure.published or videos.get(measure.key, ()):
+            both = [
+                (_badness(cells[j], measure), text[metric] * (-1 if metric in HIGHER else 1))
+                for cells, text in zip(grid, texts, strict=True)
+                if metric in text and cells[j].value is not None
+            ]
+            if len(both) >= 3:
+                tau = float(stats.kendalltau(*zip(*both, strict=True)).statistic)
+                found.append(f"{measure.name} and {metric} {tau:+.2f}")
+    if not found:
+        return []
+    return [
+        "Agreement of our order of rows with the paper's (Kendall's tau, 1 the same, -1 reversed): "
+        + ", ".join(found)
+        + "."
+    ]
+
+
+def _named(rows: TableRows, against: Mapping[str | None, str]) -> str:
+    """The reference rows in words."""
+    labels = {row.cell: row.label for row in rows.rows}
+    names = list(dict.fromkeys(labels[cell] for cell in against.values()))
+    return " or ".join(names) + " of its group" * (len(against) > 1)

@@ -1,0 +1,173 @@
+"""All tables of a results folder, and the files `tables/` that they become."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from attnzoo import results
+from attnzoo.errors import UserError
+from attnzoo.files import replacing
+from attnzoo.report.claims import Judged, judged, tried_explanation
+from attnzoo.report.claims_page import claims_page
+from attnzoo.report.costs import hardware
+from attnzoo.report.folder import PROTOCOL, Folder, TableRows, read_folder
+from attnzoo.report.latex import latex
+from attnzoo.report.markdown import markdown
+from attnzoo.report.noise_camera import Explanation, noise_camera_table
+from attnzoo.report.pairs import Scores
+from attnzoo.report.power import Power, power_markdown, powers, powers_csv
+from attnzoo.report.quality import quality_table
+from attnzoo.report.scenarios import scenario_table
+from attnzoo.report.table import Table
+from attnzoo.report.tidy import tidy
+
+QUICK = "Too short to judge: a quick run, made to see that everything works."
+NOT_COMPARABLE = (
+    "The data are embedded dancers, not TikTok: absolute values are not comparable with the "
+    "paper's, ranks (#, 1 the best) and signs are."
+)
+INTERVALS = (
+    "Means with 95 % intervals over pairs of video and seed (each seed has videos of its own); of "
+    "distances of sets, the mean over seeds of the distance at one seed's number of videos, by the "
+    "jackknife. Seeds that differ more than their videos do make these too narrow: `power.md`."
+)
+KIN = (
+    "What stands beside a published metric asks for the same thing and is not it: FD-embedded and "
+    "FVD-embedded have a network of their own; SSIM is of colours with a Gaussian window, PSNR "
+    "without the published one's 8-bit overflow, L1 per intensity in [0, 1]."
+)
+REAL = "Real clips: the same measure of the real clips themselves, what a perfect generator gets."
+COSTS = (
+    "Costs are of one clip of the protocol's size, measured alone on {hardware}; training is the "
+    "mean over seeds."
+)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A results folder read once, and what is made of it when it is asked for."""
+
+    folder: Folder
+    frame: pd.DataFrame
+    protocol: Mapping[str, Any]
+
+    @cached_property
+    def scores(self) -> Scores:
+        """All scores by cell and measure."""
+        return Scores(self.frame)
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """The tables of the protocol, in its order."""
+        return [self._table(rows) for rows in self.folder.tables.values()]
+
+    @cached_property
+    def claims(self) -> list[Judged]:
+        """The paper's claims with their verdicts."""
+        return judged(self.folder, self.scores)
+
+    @cached_property
+    def explanation(self) -> Explanation | None:
+        """The verdict on the sixth table's question, None without that table."""
+        return tried_explanation(self.folder, self.scores)
+
+    @cached_property
+    def powers(self) -> list[Power]:
+        """The smallest effects that the protocol can see."""
+        return powers(self.folder, self.scores)
+
+    @property
+    def made(self) -> str:
+        """One sentence on where the numbers are from."""
+        protocol, seeds = self.protocol, len(self.folder.seeds)
+        hashed = str(protocol.get("hash", "unknown"))[:12]
+        clips = protocol.get("clips", "?")
+        return (
+            f"Made by `{protocol.get('command', '?')}`, protocol {self.folder.name} ({hashed}), "
+            f"{seeds} seed{'s' * (seeds != 1)} of {clips} videos."
+        )
+
+    def _table(self, rows: TableRows) -> Table:
+        if rows.name == "table4":
+            table = scenario_table(self.folder, self.scores, rows, self.frame)
+        elif rows.name == "table6":
+            table = noise_camera_table(self.folder, self.scores, rows)
+        else:
+            table = quality_table(self.folder, self.scores, rows)
+        notes = [NOT_COMPARABLE, INTERVALS]
+        if self.folder.quick:
+            table, notes = (
+                replace(table, title=f"{table.title} (too short to judge)"),
+                [QUICK, *notes],
+            )
+        if rows.name not in ("table4", "table6"):
+            notes += [KIN, *self._lpips(rows), REAL]
+        if any(column.kind == "cost" for column in table.columns):
+            notes.append(COSTS.format(hardware=self._hardware()))
+        return table.with_notes(*notes)
+
+    def _lpips(self, rows: TableRows) -> list[str]:
+        reasons = {self.scores.sample(row.cell, "lpips").reason for row in rows.rows}
+        reasons -= {"", "no record"}
+        if not reasons:
+            return []
+        why = "; ".join(sorted(reasons))
+        return [f"LPIPS could not be had ({why}): the embedded network's distance is no LPIPS."]
+
+    def _hardware(self) -> str:
+        found = {hardware(cost.get("environment") or {}) for cost in self.folder.costs.values()}
+        return " and ".join(sorted(found)) or "an unknown machine"
+
+
+def findings(folder: Path) -> Findings:
+    """Reads a results folder.
+
+    Raises:
+        UserError: it is none, it has no finished record, or a file is not as it should be.
+    """
+    found = read_folder(folder)
+    records = folder / "records"
+    if not any(found.records.values()):
+        raise UserError(f"{records}: no cell has a finished record, so there is nothing to report")
+    return Findings(found, results.load(records), json.loads((folder / PROTOCOL).read_text()))
+
+
+def tables_of(folder: Path) -> list[Table]:
+    """The tables of a results folder."""
+    return findings(folder).tables
+
+
+def write_tables(folder: Path) -> list[Path]:
+    """Writes `tables/` of a results folder and returns the files.
+
+    `table1..6.{md,csv,tex}`, `claims.md`, `power.{md,csv}`. Files of tables that the protocol does
+    not have stay as they are.
+
+    Raises:
+        UserError: as `findings`.
+    """
+    found, out = findings(folder), folder / "tables"
+    out.mkdir(exist_ok=True)
+    texts: dict[str, str] = {}
+    for table in found.tables:
+        heading = f"Table {table.name.removeprefix('table')}: {table.title}"
+        texts[f"{table.name}.md"] = markdown(table.with_notes(found.made), heading)
+        texts[f"{table.name}.csv"] = tidy(table)
+        texts[f"{table.name}.tex"] = latex(table.with_notes(found.made), heading)
+    texts["claims.md"] = claims_page(found.claims, found.explanation, found.made)
+    texts["power.md"] = power_markdown(found.powers, found.made)
+    texts["power.csv"] = powers_csv(found.powers)
+    return [_write(out / name, text) for name, text in texts.items()]
+
+
+def _write(path: Path, text: str) -> Path:
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+    return path
