@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from attnzoo.files import replacing
-from attnzoo.report.folder import Folder, read_folder
 from attnzoo.report.plots import (
     attention,
     comparison,
@@ -26,6 +25,7 @@ from attnzoo.report.plots import (
     sizes,
     step_curves,
 )
+from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.figures import listed
 from attnzoo.report.plots.plot import Drawn, LeftOut, Plot
 from attnzoo.report.plots.style import look, write
@@ -34,7 +34,7 @@ __all__ = ["LeftOut", "Plot", "left_out", "write_plots"]
 
 INDEX = "index.json"
 
-_ALL: tuple[Callable[[Folder], Iterator[Drawn]], ...] = (
+_ALL: tuple[Callable[[Data], Iterator[Drawn]], ...] = (
     intervals.draw,
     scenarios.draw,
     quality_cost.draw,
@@ -56,20 +56,20 @@ def write_plots(path: Path) -> list[Plot]:
     Raises:
         UserError: it is no results folder, or a file in it is not what it should be.
     """
-    folder = read_folder(path)
+    data = Data.read(path)
     target = path / "plots"
     target.mkdir(parents=True, exist_ok=True)
     plots: list[Plot] = []
     missing: list[LeftOut] = []
     for draw in _ALL:
         with look():
-            for drawn in draw(folder):
+            for drawn in draw(data):
                 if isinstance(drawn, LeftOut):
                     missing.append(drawn)
                     continue
                 files = write(drawn.figure, target / drawn.name)
                 plots.append(Plot(drawn.name, drawn.title, drawn.caption, drawn.alt, files))
-    plots += listed(folder)
+    plots += listed(data.folder)
     _write_index(target / INDEX, plots, missing)
     return plots
 

@@ -15,18 +15,19 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from attnzoo.errors import UserError
-from attnzoo.report.folder import Folder
+from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
-from attnzoo.report.plots.style import ACCENT, PAGE, SMALL, page, wrapped
+from attnzoo.report.plots.style import ACCENT, PAGE, SMALL, close, page
+from attnzoo.report.plots.words import wrapped
 
 NAME = "figure3"
 FILE = "figures/figure3.npz"
 _QUERY = "#d55e00"
 
 
-def draw(folder: Folder) -> Iterator[Drawn]:
+def draw(data: Data) -> Iterator[Drawn]:
     """A row a mechanism, a panel a frame."""
-    path = folder.path / FILE
+    path = data.folder.path / FILE
     if not path.is_file():
         yield LeftOut(NAME, f"the folder has no {FILE}, which holds what each mechanism sees")
         return
@@ -44,13 +45,10 @@ def draw(folder: Folder) -> Iterator[Drawn]:
 def _sketch(masks: Mapping[str, NDArray[np.bool_]], query: tuple[int, int, int]) -> Sketch:
     frames = max(len(mask) for mask in masks.values())
     figure = page(PAGE, 0.25 + 0.68 * len(masks))
-    panels = figure.subplots(
-        len(masks), frames, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04}
-    )
+    close(figure)
+    panels = figure.subplots(len(masks), frames, squeeze=False)
     for (name, mask), line in zip(masks.items(), panels, strict=True):
-        line[0].set_ylabel(
-            wrapped(name, 16), rotation=0, ha="right", va="center", fontsize=SMALL
-        )
+        line[0].set_ylabel(wrapped(name, 16), rotation=0, ha="right", va="center", fontsize=SMALL)
         for frame, axes in enumerate(line):
             _panel(axes, mask[frame], query if frame == query[0] else None)
     for frame, axes in enumerate(panels[0]):
@@ -69,9 +67,7 @@ def _sketch(masks: Mapping[str, NDArray[np.bool_]], query: tuple[int, int, int])
     )
 
 
-def _panel(
-    axes: Axes, mask: NDArray[np.bool_], query: tuple[int, int, int] | None
-) -> None:
+def _panel(axes: Axes, mask: NDArray[np.bool_], query: tuple[int, int, int] | None) -> None:
     axes.imshow(mask, cmap=ListedColormap(["0.93", ACCENT]), vmin=0, vmax=1, interpolation="none")
     height, width = mask.shape
     axes.set_xticks(np.arange(-0.5, width), [])

@@ -11,10 +11,11 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Rectangle
 
 from attnzoo.report.folder import Folder, ShownClip
+from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.samples import bare
 from attnzoo.report.plots.scenarios import complexity
-from attnzoo.report.plots.style import FAINT, PAGE, SMALL, page, wrapped
+from attnzoo.report.plots.style import FAINT, PAGE, SMALL, close, page
 from attnzoo.report.plots.videos import (
     Frames,
     crop,
@@ -24,6 +25,7 @@ from attnzoo.report.plots.videos import (
     square,
     x_t_slice,
 )
+from attnzoo.report.plots.words import wrapped
 
 NAME = "figure5"
 SHOWN = 8
@@ -40,8 +42,9 @@ class Method:
     frames: Frames | None
 
 
-def draw(folder: Folder) -> Iterator[Drawn]:
+def draw(data: Data) -> Iterator[Drawn]:
     """Two rows a method of the first table, and of the real clip: frames and crops of the logo."""
+    folder = data.folder
     clip = shown_clip(folder)
     if clip is None:
         yield LeftOut(NAME, "no kept clip shows a logo (clips/index.json)")
@@ -83,11 +86,12 @@ def shown_clip(folder: Folder) -> ShownClip | None:
 
 
 def _figure(clip: ShownClip, methods: Sequence[Method], row: int) -> Figure:
-    cell, name, slice_width = 0.61, 0.95, 1.05
-    figure = page(PAGE, 0.22 + 2 * cell * len(methods))
+    cell, slice_width = 0.62, 1.05
+    figure = page(PAGE, 0.2 + (2 * cell + 0.05) * len(methods))
+    close(figure)
     grid = GridSpec(
         2 * len(methods), SHOWN + 1, figure=figure,
-        width_ratios=[*[cell] * SHOWN, slice_width], wspace=0.03, hspace=0.03,
+        width_ratios=[*[cell] * SHOWN, slice_width],
     )  # fmt: skip
     side = square(clip.boxes, MARGIN)
     for i, method in enumerate(methods):
@@ -96,7 +100,7 @@ def _figure(clip: ShownClip, methods: Sequence[Method], row: int) -> Figure:
         slice_axes = figure.add_subplot(grid[2 * i : 2 * i + 2, SHOWN])
         for axes in (*top, *below, slice_axes):
             bare(axes)
-        label = wrapped(method.label, int(name * 15))
+        label = wrapped(method.label, 15)
         top[0].set_ylabel(label, fontsize=SMALL, rotation=0, ha="right", va="top")
         if i == 0:
             slice_axes.set_title("x-t slice", fontsize=SMALL)

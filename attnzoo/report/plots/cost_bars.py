@@ -8,10 +8,12 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from attnzoo.report.folder import Cell, Folder
-from attnzoo.report.plots.gaps import and_gaps
+from attnzoo.report.plots.data import Data
+from attnzoo.report.plots.intervals import beside
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.quality_cost import TABLES
-from attnzoo.report.plots.style import FAINT, PAGE, SMALL, marks, page, wrapped
+from attnzoo.report.plots.style import PAGE, marks, page
+from attnzoo.report.plots.words import wrapped
 
 NAME = "costs"
 _PANELS = (
@@ -22,8 +24,9 @@ _PANELS = (
 _STEPS = {"forward": "one denoising step", "training": "one training step"}
 
 
-def draw(folder: Folder) -> Iterator[Drawn]:
+def draw(data: Data) -> Iterator[Drawn]:
     """A panel a cost, a line a variant, a mark for denoising and one for training."""
+    folder = data.folder
     cells = [cell for cell in folder.cells_of(*TABLES) if _profile(folder, cell)]
     if not cells:
         yield LeftOut(NAME, "no cost was measured (costs/)")
@@ -41,11 +44,10 @@ def draw(folder: Folder) -> Iterator[Drawn]:
     yield Sketch(
         name=NAME,
         title="Cost of every variant",
-        caption=and_gaps(
+        caption=data.and_gaps(
             "Latency (median, quartiles), peak memory beyond what was held before, and counted "
-            "products, of one clip; measured once a variant, alone on the machine. Logarithmic.",
+            "products, of one clip; measured once a variant, alone on the machine.",
             left,
-            folder,
         ),
         alt=f"Dot plot of costs. {_ends(folder, cells)}",
         figure=figure,
@@ -59,10 +61,7 @@ def _panel(axes: Axes, profiles: Sequence[Mapping[str, Any]], key: str, unit: fl
         for y, profile in enumerate(profiles):
             value = (profile.get(step) or {}).get(key)
             if value is None:
-                axes.text(
-                    0.02, y, "–", transform=axes.get_yaxis_transform(), va="center", color=FAINT,
-                    fontsize=SMALL,
-                )  # fmt: skip
+                beside(axes, 0.02, y, "–", "left")
                 continue
             middle, low, high = (
                 (value["median"], value["low"], value["high"])
@@ -73,7 +72,8 @@ def _panel(axes: Axes, profiles: Sequence[Mapping[str, Any]], key: str, unit: fl
                 color=look.colour, marker=look.marker, linestyle="none", markersize=4,
                 label=label if y == 0 else None,
             )  # fmt: skip
-    axes.set_xscale("log")
+    axes.set_xlim(left=0)
+    axes.locator_params(axis="x", nbins=5)
 
 
 def _profile(folder: Folder, cell: Cell) -> Mapping[str, Any]:

@@ -10,25 +10,33 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from attnzoo.bench.growth import fit
 from attnzoo.errors import UserError
-from attnzoo.report.folder import Folder
+from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
-from attnzoo.report.plots.style import PAGE, SMALL, Mark, legend, marks, nothing, page
+from attnzoo.report.plots.style import PAGE, Mark, legend, marks, nothing, page
 
 AXES = {"frames": "frames", "tokens": "tokens per frame"}
-_FIXED = ("batch", "channels", "heads", "dtype", "backward", "compiled", "device", "unet", "level")
+_FIXED = ("batch", "channels", "heads", "dtype", "compiled", "device", "unet", "level")
 _WHAT = {
     "module": "one module",
     "unet": "the whole U-Net, forward",
     "training": "the whole U-Net, forward and backward",
 }
 
+Row = Mapping[str, Any]
+"""A line of the bench's file."""
+
 
 @dataclass(frozen=True)
 class Series:
-    """One variant along one axis. what: module, unet or training; setting: what does not change."""
+    """One variant along one axis.
+
+    what: module, unet or training; setting: what does not change, in words; latency in ms, memory
+    in MiB, None where it was not measured.
+    """
 
     name: str
     what: str
@@ -39,9 +47,9 @@ class Series:
     memory: tuple[float | None, ...]
 
 
-def draw(folder: Folder) -> Iterator[Drawn]:
+def draw(data: Data) -> Iterator[Drawn]:
     """A plot for each axis and kind of subject that has at least two sizes."""
-    files = sorted((folder.path / "bench").glob("*.jsonl"))
+    files = sorted((data.folder.path / "bench").glob("*.jsonl"))
     if not files:
         yield LeftOut("growth", "no rows of `python -m attnzoo.bench` lie in bench/")
         return
@@ -54,7 +62,7 @@ def draw(folder: Folder) -> Iterator[Drawn]:
         yield _sketch(what, axis, found)
 
 
-def rows_of(path: Path) -> list[Mapping[str, Any]]:
+def rows_of(path: Path) -> list[Row]:
     """The rows of a file that have a measured speed.
 
     Raises:
@@ -64,7 +72,7 @@ def rows_of(path: Path) -> list[Mapping[str, Any]]:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         try:
             row = json.loads(line)
-            measured = row["status"] == "ok" and not row["predicted"] and row["latency"]
+            measured = row["status"] == "ok" and not row["predicted"] and not row["peer"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}, line {number}: not a row of the bench: {error!r}") from error
         if measured:
@@ -72,35 +80,40 @@ def rows_of(path: Path) -> list[Mapping[str, Any]]:
     return rows
 
 
-def series_of(rows: Sequence[Mapping[str, Any]]) -> list[Series]:
+def series_of(rows: Sequence[Row]) -> list[Series]:
     """Rows that differ in one size alone, gathered; of equal rows the last counts."""
-    found: list[Series] = []
+    found = []
     for axis in AXES:
-        groups: dict[tuple[Any, ...], dict[float, Mapping[str, Any]]] = defaultdict(dict)
+        groups: dict[str, dict[float, Row]] = defaultdict(dict)
         for row in rows:
-            sizes = {"frames": row["frames"], "tokens": row["height"] * row["width"]}
+            sizes = _sizes(row)
             own = sizes.pop(axis)
-            options = json.dumps(row["options"], sort_keys=True)
-            fixed = tuple(str(row[key]) for key in _FIXED)
-            groups[row["what"], row["name"], options, *sizes.items(), fixed][own] = row
-        for (what, name, options, (other, size), fixed), by_size in groups.items():
-            if len(by_size) < 2:
-                continue
-            ordered = sorted(by_size)
-            own_options = json.loads(options)
-            found.append(
-                Series(
-                    name=" ".join([name, *(f"{k}={v}" for k, v in own_options.items())]),
-                    what=what,
-                    setting=f"{size} {AXES[other]}, {fixed[1]} channels, {fixed[3]}"
-                    if what == "module" else f"{size} {AXES[other]}, {fixed[3]}",
-                    axis=axis,
-                    sizes=tuple(ordered),
-                    latency=tuple(1e3 * by_size[s]["latency"] for s in ordered),
-                    memory=tuple(_mib(by_size[s]["peak_memory"]) for s in ordered),
-                )  # fmt: skip
-            )
+            same = [row["what"], row["name"], row["backward"], row["options"], sizes]
+            same += [row[key] for key in _FIXED]
+            groups[json.dumps(same, sort_keys=True)][own] = row
+        found += [_series(axis, by_size) for by_size in groups.values() if len(by_size) > 1]
     return found
+
+
+def _sizes(row: Row) -> dict[str, float]:
+    return {"frames": row["frames"], "tokens": row["height"] * row["width"]}
+
+
+def _series(axis: str, by_size: Mapping[float, Row]) -> Series:
+    ordered = sorted(by_size)
+    first = by_size[ordered[0]]
+    others = [f"{size:g} {AXES[key]}" for key, size in _sizes(first).items() if key != axis]
+    channels = [f"{first['channels']} channels"] if first["channels"] else []
+    backward = ["with backward"] if first["what"] == "module" and first["backward"] else []
+    return Series(
+        name=" ".join([first["name"], *(f"{k}={v}" for k, v in first["options"].items())]),
+        what=first["what"],
+        setting=", ".join([*others, *channels, first["dtype"], *backward]),
+        axis=axis,
+        sizes=tuple(ordered),
+        latency=tuple(1e3 * by_size[size]["latency"] for size in ordered),
+        memory=tuple(_mib(by_size[size]["peak_memory"]) for size in ordered),
+    )
 
 
 def _mib(size: float | None) -> float | None:
@@ -108,32 +121,35 @@ def _mib(size: float | None) -> float | None:
 
 
 def _sketch(what: str, axis: str, found: Sequence[Series]) -> Sketch:
-    names = [f"{s.name}, {s.setting}" if _settings(found) > 1 else s.name for s in found]
+    alike = len({series.setting for series in found}) == 1
+    names = [series.name if alike else f"{series.name}, {series.setting}" for series in found]
     looks = marks(names)
     figure = page(PAGE, 2.4 + 0.14 * -(-len(names) // 3))
     left, right = figure.subplots(1, 2)
     slopes = []
     for name, series in zip(names, found, strict=True):
-        slopes.append(f"{name} {_draw(left, series, series.latency, looks[name])}")
-        _draw(right, series, series.memory, looks[name])
+        slopes.append(f"{name} {_draw(left, series.sizes, series.latency, looks[name])}")
+        _draw(right, series.sizes, series.memory, looks[name])
     sizes = sorted({size for series in found for size in series.sizes})
     for axes, label in ((left, "latency [ms]"), (right, "peak memory [MiB]")):
-        axes.set(xscale="log", xlabel=AXES[axis], ylabel=label)
-        if axes.lines:
-            axes.set_yscale("log")
-        else:
-            nothing(axes, "not measured")
-        axes.set_xticks(sizes, [f"{size:g}" for size in sizes], fontsize=SMALL)
+        axes.set(xscale="log", xlabel=AXES[axis], title=label)
+        axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
         axes.set_xticks([], minor=True)
+        if not axes.lines:
+            nothing(axes, "not measured")
+            continue
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     legend(figure, [(name, looks[name]) for name in names], columns=3)
     subject = _WHAT.get(what, what)
-    same = "" if _settings(found) > 1 else f" ({found[0].setting})"
+    same = f" ({found[0].setting})" if alike else ""
     return Sketch(
         name=f"growth-{what}-{axis}",
         title=f"Cost by {AXES[axis]}: {subject}",
         caption=(
             f"Latency (median of interleaved rounds) and peak memory of {subject} over "
-            f"{AXES[axis]}{same}, both axes logarithmic, as the bench measured them. Fitted "
+            f"{AXES[axis]}{same}, as the bench measured them, all axes logarithmic. Fitted "
             f"exponents of latency: {'; '.join(slopes)}."
         ),
         alt=f"Latency and memory over {AXES[axis]}. Exponents of latency: {'; '.join(slopes)}.",
@@ -141,15 +157,11 @@ def _sketch(what: str, axis: str, found: Sequence[Series]) -> Sketch:
     )
 
 
-def _settings(found: Sequence[Series]) -> int:
-    return len({series.setting for series in found})
-
-
-def _draw(axes: Axes, series: Series, values: Sequence[float | None], look: Mark) -> str:
+def _draw(axes: Axes, sizes: Sequence[float], values: Sequence[float | None], look: Mark) -> str:
     """Draws one series and returns its fitted exponent in words."""
-    known = [(s, v) for s, v in zip(series.sizes, values, strict=True) if v is not None and v > 0]
+    known = [(s, v) for s, v in zip(sizes, values, strict=True) if v is not None and v > 0]
     if not known:
         return "unknown"
-    sizes, costs = zip(*known, strict=True)
-    axes.plot(sizes, costs, color=look.colour, marker=look.marker, linestyle=look.line)
-    return f"{fit(sizes, costs).exponent:.2f}" if len(known) > 1 else "unknown"
+    at, costs = zip(*known, strict=True)
+    axes.plot(at, costs, color=look.colour, marker=look.marker, linestyle=look.line)
+    return f"{fit(at, costs).exponent:.2f}" if len(known) > 1 else "unknown"

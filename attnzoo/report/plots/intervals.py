@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from attnzoo.report.folder import Folder, Row, TableRows
-from attnzoo.report.plots.estimates import estimate
-from attnzoo.report.plots.gaps import and_gaps, failed
-from attnzoo.report.plots.measures import TABLE, Measure, measures
-from attnzoo.report.plots.paper_ranks import rank
+from attnzoo.report.folder import Row, TableRows
+from attnzoo.report.measures import Measure
+from attnzoo.report.plots.data import Data, badness, kin, measures, reach
+from attnzoo.report.plots.overview import SHORT, TABLE
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
-from attnzoo.report.plots.style import ACCENT, FAINT, NORMAL, PAGE, SMALL, nothing, page, wrapped
+from attnzoo.report.plots.style import ACCENT, FAINT, PAGE, SMALL, nothing, page
+from attnzoo.report.plots.words import axis, wrapped
 
 TABLES = ("table1", "table2", "table3", "table5", "table6")
 """The fourth table's rows are scenarios; they have bars of their own."""
-SHORT = ("embedded_perceptual", "l1_body", "fd_embedded_video", "warp_error_1", "ghosting")
-"""The scores of a table that is too long for two strips on a page."""
 LONG = 20
+"""From so many lines on a table has one strip of panels and not two."""
 COLUMNS = 5
 
 
@@ -32,14 +31,14 @@ class Line:
     row: Row | None = None
 
 
-def draw(folder: Folder) -> Iterator[Drawn]:
+def draw(data: Data) -> Iterator[Drawn]:
     """One plot a table, a panel a score."""
     for name in TABLES:
-        table = folder.tables.get(name)
-        if table is None or not any(folder.records_of(row.cell) for row in table.rows):
+        table = data.folder.tables.get(name)
+        if table is None or not any(data.folder.records_of(row.cell) for row in table.rows):
             yield LeftOut(f"intervals-{name}", f"{name} has no finished row")
             continue
-        yield _sketch(folder, table)
+        yield _sketch(data, table)
 
 
 def lines_of(table: TableRows) -> list[Line]:
@@ -54,117 +53,113 @@ def lines_of(table: TableRows) -> list[Line]:
     return lines
 
 
-def _sketch(folder: Folder, table: TableRows) -> Sketch:
+def places_of(texts: Sequence[str]) -> list[float]:
+    """The height of each line's middle, so that a line of two rows of text takes twice as much."""
+    heights = np.array([0.4 + 0.6 * (1 + text.count("\n")) for text in texts])
+    return [float(place) for place in heights.cumsum() - heights / 2]
+
+
+def _sketch(data: Data, table: TableRows) -> Sketch:
     lines = lines_of(table)
-    keys = SHORT if len(lines) > LONG else TABLE
-    shown = measures(keys)
+    shown = measures(TABLE if len(lines) < LONG else SHORT)
     strips = -(-len(shown) // COLUMNS)
-    texts = [wrapped(line.text, 26) for line in lines]
-    tall = sum(1 + text.count("\n") for text in texts)
-    figure = page(PAGE, strips * (0.5 + 0.135 * max(tall, len(lines) * 1.15)))
+    texts = [wrapped(line.text, 24 if line.row else 36) for line in lines]
+    places = places_of(texts)
+    figure = page(PAGE, strips * (0.5 + 0.155 * (places[-1] + 0.5)))
     panels = figure.subplots(strips, COLUMNS, sharey=True, squeeze=False)
     for axes, measure in zip(panels.flat, shown, strict=False):
-        _panel(axes, folder, table, lines, measure)
+        _panel(axes, data, table, dict(zip(places, lines, strict=True)), measure)
     for axes in panels.flat[len(shown) :]:
         axes.set_visible(False)
     for axes in panels[:, 0]:
-        _name_lines(axes, lines, texts)
-    ranked = any(rank(folder, table.name, row, m) for row in table.rows for m in shown)
-    published = (
-        " At the right the rank published for the same row: by FID, FVD, SSIM, PSNR, LPIPS where "
-        "the panel's score asks for the same thing; ranks compare, values do not."
-        if ranked else ""
-    )  # fmt: skip
+        axes.set_yticks(places, texts)
+        axes.set_ylim(places[-1] + 0.7, places[0] - 0.7)
+        for label, line in zip(axes.get_yticklabels(), lines, strict=True):
+            if line.row is None:
+                label.set_fontweight("bold")
     return Sketch(
         name=f"intervals-{table.name}",
         title=f"{table.name[:-1].capitalize()} {table.name[-1]}: {table.title}",
-        caption=and_gaps(
+        caption=data.and_gaps(
             "Mean and 95 % interval over videos and seeds; dotted, the same measure of the real "
-            f"clips where it is not trivial.{published}",
-            [f"{row.label} {why}" for row in table.rows if (why := failed(folder, row.cell))],
-            folder,
+            f"clips where it is not trivial.{_ranked(data, table, shown)}",
+            data.failures(table.rows),
         ),
-        alt=f"Interval plots of {table.title}. Best: {'; '.join(_best(folder, table, shown))}.",
+        alt=f"Interval plots of {table.title}. Best: {'; '.join(_best(data, table, shown))}.",
         figure=figure,
     )
 
 
-def _panel(
-    axes: Axes, folder: Folder, table: TableRows, lines: Sequence[Line], measure: Measure
-) -> None:
-    axes.set_title(f"{wrapped(measure.axis, 19)}", fontsize=SMALL)
-    found = [
-        None if line.row is None else estimate(folder.records_of(line.row.cell), measure.key)
-        for line in lines
+def _ranked(data: Data, table: TableRows, shown: Sequence[Measure]) -> str:
+    """What the ranks in the panels are, in words; nothing if there are none."""
+    by = [
+        f"{metric} beside {m.name}"
+        for m in shown
+        if (metric := kin(table.name, m))
+        and any(data.published_rank(table.name, row, m) for row in table.rows)
     ]
-    if not any(found):
-        nothing(axes, f"no record has {measure.label}")
+    if not by:
+        return ""
+    return (
+        f" At the right (#) the rank that the paper gives the row, by {', '.join(by)}: they ask "
+        "for the same thing in other ways and of other videos, so ranks compare, values do not."
+    )
+
+
+def _panel(
+    axes: Axes, data: Data, table: TableRows, lines: Mapping[float, Line], measure: Measure
+) -> None:
+    axes.set_title(wrapped(axis(measure), 18), fontsize=SMALL)
+    rows = {y: line.row for y, line in lines.items() if line.row is not None}
+    found = {y: data.estimate(row.cell, measure.key) for y, row in rows.items()}
+    if not any(found.values()):
+        nothing(axes, f"no record has {measure.name}", 16)
         axes.set_xticks([])
         return
-    for y, (line, value) in enumerate(zip(lines, found, strict=True)):
+    for y, value in found.items():
         if value is not None:
             axes.errorbar(
-                value.value, y, xerr=value.reach, fmt="o", color=ACCENT, markersize=3,
+                value.value, y, xerr=reach(value), fmt="o", color=ACCENT, markersize=3,
                 elinewidth=1, capsize=1.5,
             )  # fmt: skip
-        elif line.row is not None:
-            axes.text(
-                0.5, y, "–", transform=axes.get_yaxis_transform(), ha="center", va="center",
-                color=FAINT,
-            )  # fmt: skip
-    _real(axes, folder, table, measure)
+        else:
+            beside(axes, 0.5, y, "–", "center")
+    _real(axes, data, table, measure)
     axes.locator_params(axis="x", nbins=3)
     axes.margins(x=0.1)
-    _ranks(axes, folder, table, lines, measure)
+    ranks = {y: data.published_rank(table.name, row, measure) for y, row in rows.items()}
+    if any(ranks.values()):
+        low, high = axes.get_xlim()
+        axes.set_xlim(low, high + 0.22 * (high - low))
+    for y, rank in ranks.items():
+        if rank is not None:
+            beside(axes, 0.98, y, f"#{rank}", "right")
 
 
-def _real(axes: Axes, folder: Folder, table: TableRows, measure: Measure) -> None:
-    """A dotted line at the same measure of the real clips, if all rows share one."""
-    reals = [
-        record["scores"].get(measure.key, {}).get("real")
-        for row in table.rows
-        for record in folder.records_of(row.cell).values()
-    ]
+def beside(axes: Axes, x: float, y: float, text: str, align: str) -> None:
+    """Faint words in a line: `x` is a share of the panel's width, `y` the line's place."""
+    axes.text(
+        x, y, text, transform=axes.get_yaxis_transform(), ha=align, va="center", color=FAINT,
+        fontsize=SMALL,
+    )  # fmt: skip
+
+
+def _real(axes: Axes, data: Data, table: TableRows, measure: Measure) -> None:
+    """A dotted line at the same measure of the real clips, if one kind of clips is in the table."""
+    reals = [data.real(row.cell, measure.key) for row in table.rows]
     known = [real for real in reals if real is not None]
-    if known and len({row.group for row in table.rows}) == 1:
+    if known and np.ptp(known) <= 0.02 * abs(np.mean(known)):
         axes.axvline(float(np.mean(known)), color="0.3", linestyle=":", linewidth=0.8)
 
 
-def _ranks(
-    axes: Axes, folder: Folder, table: TableRows, lines: Sequence[Line], measure: Measure
-) -> None:
-    texts = {
-        y: f"#{place}"
-        for y, line in enumerate(lines)
-        if line.row is not None and (place := rank(folder, table.name, line.row, measure))
-    }
-    if not texts:
-        return
-    low, high = axes.get_xlim()
-    axes.set_xlim(low, high + 0.22 * (high - low))
-    for y, text in texts.items():
-        axes.text(
-            0.98, y, text, transform=axes.get_yaxis_transform(), ha="right", va="center",
-            fontsize=SMALL, color=FAINT,
-        )  # fmt: skip
-
-
-def _name_lines(axes: Axes, lines: Sequence[Line], texts: Sequence[str]) -> None:
-    axes.set_yticks(range(len(lines)), texts)
-    axes.set_ylim(len(lines) - 0.5, -0.5)
-    for label, line in zip(axes.get_yticklabels(), lines, strict=True):
-        if line.row is None:
-            label.set(fontweight="bold", fontsize=NORMAL - 1)
-
-
-def _best(folder: Folder, table: TableRows, shown: Sequence[Measure]) -> list[str]:
+def _best(data: Data, table: TableRows, shown: Sequence[Measure]) -> list[str]:
     best = []
     for measure in shown:
         values = [
-            (measure.badness(value.value), row.label)
+            (badness(measure, value.value), row.label)
             for row in table.rows
-            if (value := estimate(folder.records_of(row.cell), measure.key)) is not None
+            if (value := data.estimate(row.cell, measure.key)) is not None
         ]
         if values:
-            best.append(f"{measure.label} {min(values)[1]}")
+            best.append(f"{measure.name} {min(values)[1]}")
     return best

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from attnzoo.report.folder import Cell, Folder
-from attnzoo.report.plots.estimates import Records
-from attnzoo.report.plots.gaps import and_gaps, failed
+from attnzoo.report.folder import Cell
+from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
-from attnzoo.report.plots.style import ACCENT, NORMAL, PAGE, nothing, page, wrapped
+from attnzoo.report.plots.style import ACCENT, PAGE, SMALL, nothing, page
+from attnzoo.report.plots.words import number, wrapped
 
 Array = NDArray[np.float64]
 
@@ -28,115 +30,120 @@ _TABLES = {
 
 @dataclass(frozen=True)
 class Band:
-    """Losses of one cell over both stages; mean, least and largest of the seeds, at each step."""
+    """Losses of one stage of a cell: mean, least and largest of the seeds at each step.
+
+    Steps are counted from the start of stage 1.
+    """
 
     steps: Array
     mean: Array
     low: Array
     high: Array
-    border: float
-    """The last step of stage 1."""
 
 
-def draw(folder: Folder) -> Iterator[Drawn]:
+def draw(data: Data) -> Iterator[Drawn]:
     """A panel a cell; the sixth table, whose noise differs, has a plot of its own."""
     for name, (title, tables) in _TABLES.items():
-        cells = folder.cells_of(*tables)
-        bands = {c.id: bands_of(folder.records_of(c.id)) for c in cells}
+        cells = data.folder.cells_of(*tables)
+        bands = {c.id: bands_of(data.folder.records_of(c.id)) for c in cells}
         if not any(bands.values()):
             yield LeftOut(name, f"no record of {tables[0]} to {tables[-1]} has losses")
             continue
-        yield _sketch(name, title, folder, cells, bands)
+        yield _sketch(name, title, data, cells, bands)
 
 
 def _sketch(
-    name: str, title: str, folder: Folder, cells: Sequence[Cell], bands: dict[str, Band | None]
+    name: str, title: str, data: Data, cells: Sequence[Cell], bands: Mapping[str, list[Band]]
 ) -> Sketch:
     rows = -(-len(cells) // COLUMNS)
     figure = page(PAGE, 0.35 + 1.05 * rows)
     panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
-    known = [band for band in bands.values() if band is not None]
     for axes, cell in zip(panels.flat, cells, strict=False):
-        _panel(axes, bands[cell.id], known, failed(folder, cell.id))
-        label = _label(cell, name)
-        axes.set_title(wrapped(label, 25), fontsize=NORMAL - 1)
+        if bands[cell.id]:
+            _panel(axes, bands[cell.id], [b for c in cells for b in bands[c.id]])
+        else:
+            nothing(axes, data.failed(cell.id) or "no losses", 22)
+        label = cell.label
+        if name != "learning":
+            noise, camera = cell.setting("noise", "shared"), cell.setting("camera", "still")
+            label = f"{label}, {noise} noise, {camera} camera"
+        axes.set_title(wrapped(label, 22), fontsize=SMALL)
     for axes in panels.flat[len(cells) :]:
         axes.set_visible(False)
-    # The panels that have none beneath them name the steps.
-    for column in range(COLUMNS):
-        lowest = (len(cells) - 1 - column) // COLUMNS
-        if lowest >= 0:
-            panels[lowest, column].tick_params(labelbottom=True)
-    figure.supxlabel("steps of both stages", fontsize=NORMAL - 1)
-    figure.supylabel("loss", fontsize=NORMAL - 1)
-    ends = [
-        f"{cell.label} {band.mean[band.steps <= band.border][-1]:.3g}"
-        for cell in cells
-        if (band := bands[cell.id]) is not None
-    ]
+    _name_axes(panels, len(cells))
+    figure.supxlabel("steps of both stages", fontsize=SMALL)
+    figure.supylabel("loss", fontsize=SMALL)
+    ends = [f"{c.label} {number(bands[c.id][0].mean[-1])}" for c in cells if bands[c.id]]
     return Sketch(
         name=name,
         title=title,
-        caption=and_gaps(
+        caption=data.and_gaps(
             f"Training loss (running mean over a {WINDOW}th of each stage): mean of the seeds and "
-            "their range as a band; grey, all other cells; the dotted line parts the stages. All "
-            "cells of a seed see the same clips, noise and times in the same order, so that the "
-            "curves have the same bumps.",
-            [f"{c.label} {failed(folder, c.id) or 'without losses'}" for c in cells
-             if bands[c.id] is None],
-            folder,
+            "their range as a band; grey, all other cells; the dotted line parts the stages. "
+            "Logarithmic.",
+            [
+                f"{cell.label} {data.failed(cell.id) or 'has no losses'}"
+                for cell in cells
+                if not bands[cell.id]
+            ],
         ),
         alt=f"{title}, small panels. Loss at the end of stage 1: {', '.join(ends)}.",
         figure=figure,
-    )  # fmt: skip
+    )
 
 
-def _panel(axes: Axes, band: Band | None, others: Sequence[Band], missing: str | None) -> None:
+def _name_axes(panels: Any, cells: int) -> None:
+    """Plain numbers, and steps below the panels that have none beneath them."""
+    first = panels[0, 0]
+    if first.get_yscale() == "log":
+        first.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        first.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        first.yaxis.set_minor_formatter(NullFormatter())
+    for column in range(COLUMNS):
+        lowest = (cells - 1 - column) // COLUMNS
+        if lowest >= 0:
+            panels[lowest, column].tick_params(labelbottom=True)
+
+
+def _panel(axes: Axes, bands: Sequence[Band], others: Sequence[Band]) -> None:
     axes.set_yscale("log")
     for other in others:
         axes.plot(other.steps, other.mean, color="0.85", linewidth=0.5, zorder=1)
-    if band is None:
-        nothing(axes, missing or "no losses")
-        return
-    axes.fill_between(band.steps, band.low, band.high, color=ACCENT, alpha=0.25, linewidth=0)
-    axes.plot(band.steps, band.mean, color=ACCENT)
-    axes.axvline(band.border, color="0.5", linestyle=":", linewidth=0.7)
+    for band in bands:
+        axes.fill_between(band.steps, band.low, band.high, color=ACCENT, alpha=0.25, linewidth=0)
+        axes.plot(band.steps, band.mean, color=ACCENT)
+    if len(bands) > 1:
+        axes.axvline(bands[0].steps[-1], color="0.5", linestyle=":", linewidth=0.7)
 
 
-def _label(cell: Cell, name: str) -> str:
-    if name == "learning":
-        return cell.label
-    noise, camera = cell.setting("noise", "shared"), cell.setting("camera", "still")
-    return f"{cell.label}: {noise}, {camera}"
-
-
-def bands_of(records: Records) -> Band | None:
-    """The losses of a cell's seeds over both stages; None without any.
+def bands_of(records: Mapping[int, Mapping[str, Any]]) -> list[Band]:
+    """A band for each stage of which any seed has losses.
 
     Seeds that logged other steps than the first are put on its steps by interpolation.
     """
-    curves = []
-    for record in records.values():
-        stages = [record["training"][f"stage{i}"]["loss"] for i in (1, 2)]
-        if not stages[0]["loss"]:
+    bands: list[Band] = []
+    before = 0.0
+    for stage in ("stage1", "stage2"):
+        curves = [record["training"][stage]["loss"] for record in records.values()]
+        curves = [curve for curve in curves if curve["loss"]]
+        if not curves:
             continue
-        border = float(stages[0]["step"][-1])
-        steps = [np.asarray(stages[0]["step"], float), border + np.asarray(stages[1]["step"], float)]
-        losses = [smoothed(np.asarray(stage["loss"], float)) for stage in stages]
-        curves.append((np.concatenate(steps), np.concatenate(losses), border))
-    if not curves:
-        return None
-    at, _, border = curves[0]
-    values = np.stack([np.interp(at, steps, losses) for steps, losses, _ in curves])
-    return Band(at, values.mean(0), values.min(0), values.max(0), border)
+        at = np.asarray(curves[0]["step"], np.float64)
+        losses = [
+            np.interp(at, curve["step"], smoothed(np.asarray(curve["loss"], np.float64)))
+            for curve in curves
+        ]
+        values = np.stack(losses)
+        bands.append(Band(before + at, values.mean(0), values.min(0), values.max(0)))
+        before += float(at[-1])
+    return bands
 
 
 def smoothed(losses: Array) -> Array:
     """The running mean over a share of the stage, narrower towards both ends."""
-    reach = len(losses) // WINDOW // 2
+    wide = len(losses) // WINDOW // 2
     sums = np.concatenate([[0.0], losses.cumsum()])
-    low = np.arange(len(losses)) - reach
-    high = np.arange(len(losses)) + reach + 1
-    low, high = low.clip(0), high.clip(max=len(losses))
+    low = (np.arange(len(losses)) - wide).clip(0)
+    high = (np.arange(len(losses)) + wide + 1).clip(max=len(losses))
     mean: Array = (sums[high] - sums[low]) / (high - low)
     return mean

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 
-from attnzoo.report.folder import Cell, Folder
-from attnzoo.report.plots.estimates import change, estimate
-from attnzoo.report.plots.gaps import and_gaps, failed
-from attnzoo.report.plots.measures import Measure, measures
+from attnzoo.report.folder import Cell
+from attnzoo.report.measures import Measure
+from attnzoo.report.plots.data import Data, measures, reach
+from attnzoo.report.plots.intervals import beside
+from attnzoo.report.plots.overview import OVERVIEW
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
-from attnzoo.report.plots.style import FAINT, PAGE, SMALL, Mark, marks, nothing, number, page
+from attnzoo.report.plots.style import PAGE, SMALL, Mark, marks, nothing, page
+from attnzoo.report.plots.words import number, percent, wrapped
 
-SCORES = ("warp_error_1", "fd_embedded_video", "embedded_perceptual")
 NOISES = ("shared", "half", "independent")
 CAMERAS = ("still", "moving")
 BASE = "none"
@@ -23,16 +23,15 @@ Condition = tuple[str, str]
 """Noise and camera."""
 
 
-def draw(folder: Folder) -> Iterator[Drawn]:
+def draw(data: Data) -> Iterator[Drawn]:
     """One plot a score: rows are kinds of noise, columns are cameras."""
-    cells = folder.cells_of("table6")
-    grid = conditions(cells)
-    for measure in measures(SCORES):
+    cells = data.folder.cells_of("table6")
+    for measure in measures(OVERVIEW):
         name = f"noise-camera-{measure.key.replace('_', '-')}"
-        if not any(folder.records_of(cell.id) for cell in cells):
+        if not any(data.folder.records_of(cell.id) for cell in cells):
             yield LeftOut(name, "the sixth table has no finished row; it is a run of its own")
             continue
-        yield _sketch(name, folder, grid, measure)
+        yield _sketch(name, data, conditions(cells), measure)
 
 
 def conditions(cells: Sequence[Cell]) -> dict[Condition, list[Cell]]:
@@ -46,13 +45,13 @@ def conditions(cells: Sequence[Cell]) -> dict[Condition, list[Cell]]:
 
 
 def _sketch(
-    name: str, folder: Folder, grid: Mapping[Condition, Sequence[Cell]], measure: Measure
+    name: str, data: Data, grid: Mapping[Condition, Sequence[Cell]], measure: Measure
 ) -> Sketch:
     noises = list(dict.fromkeys(noise for noise, _ in grid))
     cameras = list(dict.fromkeys(camera for _, camera in grid))
     labels = list(dict.fromkeys(cell.label for cells in grid.values() for cell in cells))
     looks = marks(labels)
-    figure = page(PAGE, 0.55 + len(noises) * (0.42 + 0.13 * len(labels)))
+    figure = page(PAGE, 0.55 + len(noises) * (0.36 + 0.13 * len(labels)))
     panels = figure.subplots(len(noises), len(cameras), sharex=True, sharey=True, squeeze=False)
     said: list[str] = []
     missing: list[str] = []
@@ -61,66 +60,55 @@ def _sketch(
             axes = panels[i, j]
             axes.set_title(f"noise {noise}, camera {camera}", fontsize=SMALL, loc="left")
             cells = grid.get((noise, camera), [])
-            found, gone = _panel(axes, folder, cells, labels, measure, looks)
+            found, gone = _panel(axes, data, cells, looks, measure)
             said += [f"{noise} noise, {camera} camera: {', '.join(found)}"] if found else []
-            missing += [f"{c} at {noise} noise, {camera} camera" for c in gone]
-    panels[0, 0].set_yticks(range(len(labels)), labels)
-    panels[0, 0].set_ylim(len(labels) - 0.5, -0.5)
+            missing += [f"{cell} at {noise} noise, {camera} camera" for cell in gone]
+    panels[0, 0].set_yticks(range(len(labels)), [wrapped(label, 30) for label in labels])
+    panels[0, 0].set_ylim(len(labels) - 0.4, -0.6)
     figure.supxlabel(
-        f"{measure.title}: change against {BASE} of the same noise and camera [%]", fontsize=SMALL
+        f"gain in {measure.name} against {BASE} of the same noise and camera [%], more is better",
+        fontsize=SMALL,
     )
     return Sketch(
         name=name,
-        title=f"Noise and camera: {measure.label}",
-        caption=and_gaps(
-            f"By how many per cent {measure.label} ({measure.better.value}) differs from that of "
-            f"{BASE} with the same noise and camera, whose own value stands in its row; mean and "
-            "95 % interval of the differences of pairs, over videos and seeds.",
+        title=f"Noise and camera: {measure.name}",
+        caption=data.and_gaps(
+            f"Which share of {BASE}'s {measure.name} is gone with each kind of attention, at the "
+            f"same noise and camera; left of the line attention does harm. Mean and 95 % interval "
+            f"over pairs of video and seed. In the line of {BASE}, its own value.",
             missing,
-            folder,
         ),
-        alt=f"Grid of panels, change of {measure.label} against {BASE}. {'; '.join(said)}.",
+        alt=f"Grid of panels, gain in {measure.name} against {BASE}. {'; '.join(said)}.",
         figure=figure,
     )
 
 
 def _panel(
-    axes: Axes,
-    folder: Folder,
-    cells: Sequence[Cell],
-    labels: Sequence[str],
-    measure: Measure,
-    looks: Mapping[str, Mark],
+    axes: Axes, data: Data, cells: Sequence[Cell], looks: Mapping[str, Mark], measure: Measure
 ) -> tuple[list[str], list[str]]:
     """Draws one panel; returns what it says in words, and which rows are missing."""
     axes.axvline(0, color="0.4", linewidth=0.8)
-    base: Mapping[int, Any] = next(
-        (folder.records_of(cell.id) for cell in cells if cell.label == BASE), {}
-    )
-    before = estimate(base, measure.key)
-    if before is None:
-        nothing(axes, f"{BASE} has no {measure.label} here, so nothing can be set against it")
+    base = next((cell for cell in cells if cell.label == BASE), None)
+    before = None if base is None else data.estimate(base.id, measure.key)
+    if base is None or before is None:
+        nothing(axes, f"{BASE} has no {measure.name} here, so there is nothing to gain on", 40)
         return [], [BASE]
+    lines = list(looks)
     said, missing = [], []
     for cell in cells:
-        y = labels.index(cell.label)
-        if cell.label == BASE:
-            axes.text(
-                0, y, f" {number(before.value)}", va="center", fontsize=SMALL, color=FAINT
-            )
+        y = lines.index(cell.label)
+        if cell == base:
+            beside(axes, 0.98, y, number(before.value), "right")
             continue
-        found = change(folder.records_of(cell.id), base, measure.key)
+        found = data.gain(cell.id, base.id, measure.key)
         if found is None:
-            axes.text(
-                0.5, y, "–", transform=axes.get_yaxis_transform(), ha="center", va="center",
-                color=FAINT,
-            )  # fmt: skip
-            missing.append(f"{cell.label} {failed(folder, cell.id) or 'without this score'}")
+            beside(axes, 0.5, y, "–", "center")
+            missing.append(f"{cell.label} {data.failed(cell.id) or 'without this score'}")
             continue
-        reach = [[100 * end for end in side] for side in found.reach]
         look = looks[cell.label]
         axes.errorbar(
-            100 * found.value, y, xerr=reach, color=look.colour, marker=look.marker, capsize=1.5
-        )
-        said.append(f"{cell.label} {100 * found.value:+.0f} %".replace("-", "−"))
+            100 * found.value, y, xerr=[[100 * end for end in side] for side in reach(found)],
+            color=look.colour, marker=look.marker, capsize=1.5,
+        )  # fmt: skip
+        said.append(f"{cell.label} {percent(found.value)}")
     return said, missing

@@ -10,9 +10,10 @@ from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from attnzoo.report.folder import Cell, Folder, ShownClip
+from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.scenarios import complexity
-from attnzoo.report.plots.style import FAINT, PAGE, SMALL, page
+from attnzoo.report.plots.style import FAINT, PAGE, SMALL, close, page
 from attnzoo.report.plots.videos import Frames, read_picture, read_video, spread
 
 NAME = "figure4"
@@ -20,8 +21,9 @@ SHOWN = 8
 """Frames in a row."""
 
 
-def draw(folder: Folder) -> Iterator[Drawn]:
+def draw(data: Data) -> Iterator[Drawn]:
     """Reference, pose, generated and real frames of two clips, by the first table's last method."""
+    folder = data.folder
     cell = shown_cell(folder)
     if not folder.clips or cell is None:
         yield LeftOut(NAME, "no videos of the first table's methods were kept (clips/)")
@@ -29,8 +31,9 @@ def draw(folder: Folder) -> Iterator[Drawn]:
     order = sorted(folder.clips, key=lambda clip: complexity(clip.scenario))
     chosen = [order[0]] if len(order) == 1 else [order[0], order[-1]]
     rows = [_rows(folder, cell, clip) for clip in chosen]
-    figure = page(PAGE, sum(0.3 + 0.76 * len(found) for found in rows))
-    parts = figure.subfigures(len(chosen), 1, squeeze=False, hspace=0.02)[:, 0]
+    figure = page(PAGE, sum(0.24 + 0.77 * len(found) for found in rows))
+    close(figure)
+    parts = figure.subfigures(len(chosen), 1, squeeze=False, hspace=0)[:, 0]
     for letter, part, clip, found in zip("ab", parts, chosen, rows, strict=False):
         part.suptitle(f"({letter}) {clip.scenario}", x=0.01, ha="left", fontsize=SMALL + 1)
         _draw_rows(part, found, _reference(folder, clip))
@@ -75,9 +78,7 @@ def _draw_rows(
     rows: Sequence[tuple[str, Frames | None]],
     reference: NDArray[np.uint8] | None,
 ) -> None:
-    panels = part.subplots(
-        len(rows), SHOWN + 1, squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.02}
-    )
+    panels = part.subplots(len(rows), SHOWN + 1, squeeze=False)
     for axes in panels.flat:
         bare(axes)
     for axes in panels[:, 0]:

@@ -1,4 +1,4 @@
-"""The ablation of subspace sizes as a heat map: change of each score against [4, 4, 4]."""
+"""The ablation of subspace sizes as a heat map: gain in each score against [4,4,4]."""
 
 from __future__ import annotations
 
@@ -7,105 +7,112 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from attnzoo.report.folder import Folder, Row
-from attnzoo.report.plots.estimates import estimate
-from attnzoo.report.plots.gaps import and_gaps, failed
-from attnzoo.report.plots.measures import TABLE, Measure, measures
+from attnzoo.report.folder import Row
+from attnzoo.report.measures import Measure
+from attnzoo.report.plots.data import Data, measures
+from attnzoo.report.plots.overview import TABLE
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
-from attnzoo.report.plots.style import PAGE, SMALL, number, page, wrapped
+from attnzoo.report.plots.style import FAINT, PAGE, SMALL, page
+from attnzoo.report.plots.words import number, percent, title, wrapped
 
 NAME = "sizes"
 REFERENCE = "[4,4,4]"
 """The size that the paper found best."""
+LEAST = 10.0
+"""Colours reach at least to so many per cent, so that small gains look small."""
 
 
-def draw(folder: Folder) -> Iterator[Drawn]:
+def draw(data: Data) -> Iterator[Drawn]:
     """One heat map: a row a size, a column a score."""
-    rows = folder.tables["table3"].rows if "table3" in folder.tables else ()
-    base = next((row for row in rows if _size(folder, row) == REFERENCE), None)
-    if base is None or not folder.records_of(base.cell):
+    tables = data.folder.tables
+    rows = tables["table3"].rows if "table3" in tables else ()
+    base = next((row for row in rows if size_of(data, row) == REFERENCE), None)
+    if base is None or not data.folder.records_of(base.cell):
         yield LeftOut(NAME, f"the third table has no finished row of size {REFERENCE}")
         return
-    shown = [m for m in measures(TABLE) if estimate(folder.records_of(base.cell), m.key)]
-    change, words = _changes(folder, rows, base, shown)
-    yield _sketch(folder, rows, shown, change, words)
-
-
-def _changes(
-    folder: Folder, rows: Sequence[Row], base: Row, shown: Sequence[Measure]
-) -> tuple[list[list[float]], list[list[str]]]:
-    """How much better each score is than the base's, in per cent, and value and change in words."""
-    change, words = [], []
-    for row in rows:
-        numbers, texts = [], []
-        for measure in shown:
-            value = estimate(folder.records_of(row.cell), measure.key)
-            before = estimate(folder.records_of(base.cell), measure.key)
-            assert before is not None  # `shown` has only scores that the base has
-            better = np.nan if value is None else gain(measure, value.value, before.value)
-            numbers.append(better)
-            said = f"{better:+.1f} %".replace("-", "−")
-            texts.append(
-                "–" if value is None else number(value.value) if row == base
-                else f"{number(value.value)}\n{said}"
-            )  # fmt: skip
-        change.append(numbers)
-        words.append(texts)
-    return change, words
-
-
-def gain(measure: Measure, value: float, before: float) -> float:
-    """By how many per cent of `before` a score is better; negative where it is worse."""
-    if before == 0:
-        return float("nan")
-    return 100 * (measure.badness(before) - measure.badness(value)) / abs(before)
-
-
-def _sketch(
-    folder: Folder,
-    rows: Sequence[Row],
-    shown: Sequence[Measure],
-    change: list[list[float]],
-    words: list[list[str]],
-) -> Sketch:
-    figure = page(PAGE, 0.95 + 0.42 * len(rows))
-    axes = figure.subplots()
-    limit = float(np.nanmax(np.abs(change))) or 1.0
-    sns.heatmap(
-        pd.DataFrame(change), annot=pd.DataFrame(words), fmt="", cmap="PuOr", center=0,
-        vmin=-limit, vmax=limit, linewidths=0.8, annot_kws={"size": SMALL},
-        cbar_kws={"label": "better [%]", "pad": 0.01}, ax=axes,
-    )  # fmt: skip
-    axes.set_facecolor("0.92")
-    for y, values in enumerate(change):
-        for x, value in enumerate(values):
-            if np.isnan(value):
-                axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center")
-    titles = [f"{wrapped(m.label, 12)} {m.better.arrow}" for m in shown]
-    axes.set_xticks([i + 0.5 for i in range(len(shown))], titles, rotation=0)
-    names = [_size(folder, row) or row.label for row in rows]
-    axes.set_yticks([i + 0.5 for i in range(len(rows))], names, rotation=0)
-    axes.tick_params(length=0)
-    axes.xaxis.tick_top()
+    shown = [m for m in measures(TABLE) if data.estimate(base.cell, m.key)]
+    gains = [[_gain(data, row, base, m) for m in shown] for row in rows]
+    words = [[_words(data, row, base, m) for m in shown] for row in rows]
+    names = [size_of(data, row) or row.label for row in rows]
     best = [
-        f"{m.label}: {names[int(np.nanargmax([line[i] for line in change]))]}"
+        f"{m.name} {names[int(np.nanargmax([line[i] for line in gains]))]}"
         for i, m in enumerate(shown)
     ]
-    return Sketch(
+    yield Sketch(
         name=NAME,
         title="Subspace sizes",
-        caption=and_gaps(
-            f"Each score's value, and by how many per cent it is better than size {REFERENCE}'s: "
-            "violet better, orange worse. Means over videos and seeds; a change may lie within "
-            "its interval, which the third table's interval plot shows.",
-            [f"{row.label} {why}" for row in rows if (why := failed(folder, row.cell))],
-            folder,
+        caption=data.and_gaps(
+            f"Each score's mean, and which share of {REFERENCE}'s badness is gone with another "
+            "size: violet better, orange worse (likenesses count by what they lack to 1, PSNR by "
+            "the root of its mean square error). In brackets where the 95 % interval of the "
+            "gain, over pairs of video and seed, holds 0.",
+            data.failures(rows),
         ),
-        alt=f"Heat map of subspace sizes and scores. Best size by {'; by '.join(best)}.",
-        figure=figure,
+        alt=f"Heat map of subspace sizes and scores. Best size by {', by '.join(best)}.",
+        figure=_figure(gains, words, names, shown),
     )
 
 
-def _size(folder: Folder, row: Row) -> str:
-    return folder.cells[row.cell].setting("size", "").replace(" ", "")
+def size_of(data: Data, row: Row) -> str:
+    """The subspace size of a row's cell as the command line writes it, or nothing."""
+    return data.folder.cells[row.cell].setting("size", "").replace(" ", "")
+
+
+def _gain(data: Data, row: Row, base: Row, measure: Measure) -> float:
+    """In per cent; NaN where it cannot be had."""
+    if row.cell == base.cell:
+        return 0.0
+    found = data.gain(row.cell, base.cell, measure.key)
+    return float("nan") if found is None else 100 * found.value
+
+
+def _words(data: Data, row: Row, base: Row, measure: Measure) -> str:
+    value = data.estimate(row.cell, measure.key)
+    if value is None:
+        return "–"
+    found = None if row.cell == base.cell else data.gain(row.cell, base.cell, measure.key)
+    if found is None:
+        return number(value.value)
+    said = percent(found.value)
+    sure = found.low is not None and found.high is not None and found.low * found.high > 0
+    return f"{number(value.value)}\n{said if sure else f'({said})'}"
+
+
+def _legible(axes: Axes) -> None:
+    """White words where they stand out more than black ones, by the relative luminance."""
+    for text, colour in zip(axes.texts, axes.collections[0].get_facecolors(), strict=False):
+        linear = np.where(
+            colour[:3] <= 0.03928, colour[:3] / 12.92, ((colour[:3] + 0.055) / 1.055) ** 2.4
+        )
+        text.set_color("black" if linear @ (0.2126, 0.7152, 0.0722) > 0.18 else "white")
+
+
+def _figure(
+    gains: Sequence[Sequence[float]],
+    words: Sequence[Sequence[str]],
+    names: Sequence[str],
+    shown: Sequence[Measure],
+) -> Figure:
+    figure = page(PAGE, 0.95 + 0.42 * len(names))
+    axes = figure.subplots()
+    limit = max(float(np.nanmax(np.abs(gains))), LEAST)
+    sns.heatmap(
+        pd.DataFrame(gains), annot=pd.DataFrame(words), fmt="", cmap="PuOr", center=0,
+        vmin=-limit, vmax=limit, linewidths=0.8, annot_kws={"size": SMALL},
+        cbar_kws={"label": "better [%]", "pad": 0.01}, ax=axes,
+    )  # fmt: skip
+    _legible(axes)
+    axes.set_facecolor("0.92")
+    for y, values in enumerate(gains):
+        for x, value in enumerate(values):
+            if np.isnan(value):
+                axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center", color=FAINT)
+    titles = [wrapped(title(m), 11, hyphens=True) for m in shown]
+    axes.set_xticks([i + 0.5 for i in range(len(shown))], titles, rotation=0)
+    axes.set_yticks([i + 0.5 for i in range(len(names))], names, rotation=0)
+    axes.tick_params(length=0)
+    axes.xaxis.tick_top()
+    return figure

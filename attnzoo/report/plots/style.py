@@ -7,7 +7,6 @@ the same bytes.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +18,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 
 from attnzoo.files import replacing
+from attnzoo.report.plots.words import wrapped
 
 COLUMN, PAGE = 3.3, 7.0
 """Inches of one column, and of both."""
@@ -33,7 +35,7 @@ ACCENT = "#0072b2"
 """For pictures of one hue: Okabe and Ito's blue."""
 
 # Okabe and Ito's colours but yellow, which vanishes on paper, and black first.
-_COLOURS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7")
+COLOURS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7")
 _MARKERS = "osD^vP*X<>p"
 _LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 
@@ -52,9 +54,9 @@ def marks(names: Sequence[str]) -> dict[str, Mark]:
     names differ; lines change with each round of colours."""
     return {
         name: Mark(
-            _COLOURS[i % len(_COLOURS)],
+            COLOURS[i % len(COLOURS)],
             _MARKERS[i % len(_MARKERS)],
-            _LINES[i // len(_COLOURS) % len(_LINES)],
+            _LINES[i // len(COLOURS) % len(_LINES)],
         )
         for i, name in enumerate(dict.fromkeys(names))
     }
@@ -106,8 +108,18 @@ def page(width: float, height: float) -> Figure:
     return figure
 
 
+def close(figure: Figure) -> None:
+    """Leaves next to nothing between panels, for rows of pictures."""
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)  # `page` made it
+    engine.set(w_pad=0.012, h_pad=0.012, wspace=0, hspace=0)
+
+
 def write(figure: Figure, stem: Path) -> tuple[Path, ...]:
     """Writes SVG and PNG, each whole or not at all; neither says when it was made."""
+    # Laid out once for both files; a second time would give the same for as much time again.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     files = (stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png"))
     hushed: tuple[dict[str, Any], ...] = (
         {"Date": None, "Creator": "attnzoo"},
@@ -119,33 +131,35 @@ def write(figure: Figure, stem: Path) -> tuple[Path, ...]:
     return files
 
 
-def wrapped(text: str, width: int) -> str:
-    """The text in lines of at most so many letters; a longer word is broken."""
-    return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) or text
-
-
-def number(value: float) -> str:
-    """Three digits, with a true minus sign."""
-    return f"{value:.3g}".replace("-", "−")
-
-
-def nothing(axes: Axes, words: str) -> None:
+def nothing(axes: Axes, words: str, width: int = 26) -> None:
     """Says in the middle of an empty panel why it is empty."""
     axes.text(
-        0.5, 0.5, wrapped(words, 28), transform=axes.transAxes, ha="center", va="center",
+        0.5, 0.5, wrapped(words, width), transform=axes.transAxes, ha="center", va="center",
         color=FAINT, fontsize=SMALL,
     )  # fmt: skip
 
 
-def legend(figure: Figure, entries: Sequence[tuple[str, Mark]], *, columns: int = 4) -> None:
-    """One legend beneath all panels, with each series' colour, marker and line."""
-    from matplotlib.lines import Line2D
-
-    lines = [
-        Line2D([], [], color=mark.colour, marker=mark.marker, linestyle=mark.line, label=label)
+def legend(
+    figure: Figure,
+    entries: Sequence[tuple[str, Mark]],
+    *,
+    columns: int = 4,
+    lines: bool = True,
+) -> None:
+    """One legend beneath all panels, with each series' colour and marker, and line if there are."""
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=mark.colour,
+            marker=mark.marker,
+            label=label,
+            linestyle=mark.line if lines else "none",
+        )
         for label, mark in entries
     ]
     figure.legend(
-        handles=lines, loc="outside lower center", ncols=min(columns, len(lines)), frameon=False,
-        handlelength=2.2, columnspacing=1.2, borderpad=0.1, labelspacing=0.3,
+        handles=handles, loc="outside lower center", ncols=min(columns, len(handles)),
+        frameon=False, handlelength=2.2 if lines else 1.0, columnspacing=1.2, borderpad=0.1,
+        labelspacing=0.3,
     )  # fmt: skip
