@@ -29,6 +29,7 @@ from attnzoo.report.plots.words import wrapped
 
 NAME = "figure5"
 SHOWN = 8
+"""Frames in a row, at most."""
 MARGIN = 3.0
 """Pixels about the logo in its crops."""
 _MARK = "#d55e00"
@@ -86,32 +87,34 @@ def shown_clip(folder: Folder) -> ShownClip | None:
 
 
 def _figure(clip: ShownClip, methods: Sequence[Method], row: int) -> Figure:
-    cell, slice_width = 0.62, 1.05
+    shown = min(SHOWN, clip.frames)
+    slice_width = 1.05
+    cell = min((PAGE - slice_width - 1.0) / shown, 1.0)
     figure = page(PAGE, 0.2 + (2 * cell + 0.05) * len(methods))
     close(figure)
     grid = GridSpec(
-        2 * len(methods), SHOWN + 1, figure=figure,
-        width_ratios=[*[cell] * SHOWN, slice_width],
+        2 * len(methods), shown + 1, figure=figure,
+        width_ratios=[*[cell] * shown, slice_width],
     )  # fmt: skip
     side = square(clip.boxes, MARGIN)
     for i, method in enumerate(methods):
-        top = [figure.add_subplot(grid[2 * i, k]) for k in range(SHOWN)]
-        below = [figure.add_subplot(grid[2 * i + 1, k]) for k in range(SHOWN)]
-        slice_axes = figure.add_subplot(grid[2 * i : 2 * i + 2, SHOWN])
+        top = [figure.add_subplot(grid[2 * i, k]) for k in range(shown)]
+        below = [figure.add_subplot(grid[2 * i + 1, k]) for k in range(shown)]
+        slice_axes = figure.add_subplot(grid[2 * i : 2 * i + 2, shown])
         for axes in (*top, *below, slice_axes):
             bare(axes)
         label = wrapped(method.label, 15)
         top[0].set_ylabel(label, fontsize=SMALL, rotation=0, ha="right", va="top")
         if i == 0:
             slice_axes.set_title("x-t slice", fontsize=SMALL)
+            for axes, at in zip(top, spread(clip.frames, shown), strict=True):
+                axes.set_title(f"frame {at}", fontsize=SMALL)
         if method.frames is None:
             top[0].text(0.0, 0.5, "not kept", va="center", color=FAINT, transform=top[0].transAxes)
             continue
-        chosen = spread(min(len(method.frames), clip.frames), SHOWN)
+        chosen = spread(min(len(method.frames), clip.frames), shown)
         for k, (upper, lower, at) in enumerate(zip(top, below, chosen, strict=False)):
             upper.imshow(method.frames[at], interpolation="none")
-            if i == 0:
-                upper.set_title(f"frame {at}", fontsize=SMALL)
             if k == 0:
                 _mark_row(upper, row, clip.size)
             box = clip.boxes[at] if at < len(clip.boxes) else None
@@ -127,5 +130,5 @@ def _mark_row(axes: Axes, row: int, size: int) -> None:
     """Two short orange ticks at the ends of the row that is sliced."""
     for left in (-0.5, size - 0.5 - size / 12):
         axes.add_patch(
-            Rectangle((left, row - 0.5), size / 12, 1.5, color=_MARK, linewidth=0, zorder=3)
+            Rectangle((left, row - 0.5), size / 12, 1, color=_MARK, linewidth=0, zorder=3)
         )

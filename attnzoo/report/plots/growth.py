@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from attnzoo.bench.growth import fit
 from attnzoo.errors import UserError
 from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.style import PAGE, Mark, legend, marks, nothing, page
+from attnzoo.results import written
 
 AXES = {"frames": "frames", "tokens": "tokens per frame"}
 _FIXED = ("batch", "channels", "heads", "dtype", "compiled", "device", "unet", "level")
@@ -106,7 +107,7 @@ def _series(axis: str, by_size: Mapping[float, Row]) -> Series:
     channels = [f"{first['channels']} channels"] if first["channels"] else []
     backward = ["with backward"] if first["what"] == "module" and first["backward"] else []
     return Series(
-        name=" ".join([first["name"], *(f"{k}={v}" for k, v in first["options"].items())]),
+        name=" ".join([first["name"], *(f"{k}={written(v)}" for k, v in first["options"].items())]),
         what=first["what"],
         setting=", ".join([*others, *channels, first["dtype"], *backward]),
         axis=axis,
@@ -139,6 +140,7 @@ def _sketch(what: str, axis: str, found: Sequence[Series]) -> Sketch:
             nothing(axes, "not measured")
             continue
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     legend(figure, [(name, looks[name]) for name in names], columns=3)

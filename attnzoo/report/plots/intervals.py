@@ -83,7 +83,7 @@ def _sketch(data: Data, table: TableRows) -> Sketch:
         caption=data.and_gaps(
             "Mean and 95 % interval over videos and seeds; dotted, the same measure of the real "
             f"clips where it is not trivial.{_ranked(data, table, shown)}",
-            data.failures(table.rows),
+            data.failures(table.rows) + _unscored(data, table, shown),
         ),
         alt=f"Interval plots of {table.title}. Best: {'; '.join(_best(data, table, shown))}.",
         figure=figure,
@@ -106,6 +106,16 @@ def _ranked(data: Data, table: TableRows, shown: Sequence[Measure]) -> str:
     )
 
 
+def _unscored(data: Data, table: TableRows, shown: Sequence[Measure]) -> list[str]:
+    """The measures that no row has a value of, with the reason."""
+    found = []
+    for measure in shown:
+        samples = [data.scores.sample(row.cell, measure.key) for row in table.rows]
+        if not any(len(sample.values) for sample in samples):
+            found.append(f"{measure.name} ({samples[0].reason})")
+    return found
+
+
 def _panel(
     axes: Axes, data: Data, table: TableRows, lines: Mapping[float, Line], measure: Measure
 ) -> None:
@@ -113,7 +123,7 @@ def _panel(
     rows = {y: line.row for y, line in lines.items() if line.row is not None}
     found = {y: data.estimate(row.cell, measure.key) for y, row in rows.items()}
     if not any(found.values()):
-        nothing(axes, f"no record has {measure.name}", 16)
+        nothing(axes, "no values")
         axes.set_xticks([])
         return
     for y, value in found.items():

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from attnzoo.report.folder import Cell
+from attnzoo.report.folder import Folder
 from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.style import ACCENT, PAGE, SMALL, nothing, page
@@ -20,6 +20,7 @@ from attnzoo.report.plots.words import number, wrapped
 Array = NDArray[np.float64]
 
 COLUMNS = 5
+"""At most."""
 WINDOW = 10
 """Losses are averaged over this share of a stage, one part of so many, before they are drawn."""
 _TABLES = {
@@ -44,36 +45,46 @@ class Band:
 def draw(data: Data) -> Iterator[Drawn]:
     """A panel a cell; the sixth table, whose noise differs, has a plot of its own."""
     for name, (title, tables) in _TABLES.items():
-        cells = data.folder.cells_of(*tables)
-        bands = {c.id: bands_of(data.folder.records_of(c.id)) for c in cells}
+        labels = labels_of(data.folder, tables)
+        bands = {cell: bands_of(data.folder.records_of(cell)) for cell in labels}
         if not any(bands.values()):
             yield LeftOut(name, f"no record of {tables[0]} to {tables[-1]} has losses")
             continue
-        yield _sketch(name, title, data, cells, bands)
+        yield _sketch(name, title, data, labels, bands)
+
+
+def labels_of(folder: Folder, tables: Sequence[str]) -> dict[str, str]:
+    """The distinct cells of some tables, and what to call them: the sixth table by its groups."""
+    if tables == ("table6",):
+        rows = folder.tables["table6"].rows if "table6" in folder.tables else ()
+        return {row.cell: ", ".join(filter(None, (row.label, row.group))) for row in rows}
+    return {cell.id: cell.label for cell in folder.cells_of(*tables)}
 
 
 def _sketch(
-    name: str, title: str, data: Data, cells: Sequence[Cell], bands: Mapping[str, list[Band]]
+    name: str,
+    title: str,
+    data: Data,
+    labels: Mapping[str, str],
+    bands: Mapping[str, list[Band]],
 ) -> Sketch:
-    rows = -(-len(cells) // COLUMNS)
+    columns = min(COLUMNS, len(labels))
+    rows = -(-len(labels) // columns)
     figure = page(PAGE, 0.35 + 1.05 * rows)
-    panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False)
-    for axes, cell in zip(panels.flat, cells, strict=False):
-        if bands[cell.id]:
-            _panel(axes, bands[cell.id], [b for c in cells for b in bands[c.id]])
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    everything = [band for found in bands.values() for band in found]
+    for axes, (cell, label) in zip(panels.flat, labels.items(), strict=False):
+        if bands[cell]:
+            _panel(axes, bands[cell], everything)
         else:
-            nothing(axes, data.failed(cell.id) or "no losses", 22)
-        label = cell.label
-        if name != "learning":
-            noise, camera = cell.setting("noise", "shared"), cell.setting("camera", "still")
-            label = f"{label}, {noise} noise, {camera} camera"
+            nothing(axes, data.failed(cell) or "no losses", 22)
         axes.set_title(wrapped(label, 22), fontsize=SMALL)
-    for axes in panels.flat[len(cells) :]:
+    for axes in panels.flat[len(labels) :]:
         axes.set_visible(False)
-    _name_axes(panels, len(cells))
+    _name_axes(panels, len(labels))
     figure.supxlabel("steps of both stages", fontsize=SMALL)
     figure.supylabel("loss", fontsize=SMALL)
-    ends = [f"{c.label} {number(bands[c.id][0].mean[-1])}" for c in cells if bands[c.id]]
+    ends = [f"{labels[c]} {number(found[0].mean[-1])}" for c, found in bands.items() if found]
     return Sketch(
         name=name,
         title=title,
@@ -82,9 +93,9 @@ def _sketch(
             "their range as a band; grey, all other cells; the dotted line parts the stages. "
             "Logarithmic.",
             [
-                f"{cell.label} {data.failed(cell.id) or 'has no losses'}"
-                for cell in cells
-                if not bands[cell.id]
+                f"{label} {data.failed(cell) or 'has no losses'}"
+                for cell, label in labels.items()
+                if not bands[cell]
             ],
         ),
         alt=f"{title}, small panels. Loss at the end of stage 1: {', '.join(ends)}.",
@@ -99,8 +110,9 @@ def _name_axes(panels: Any, cells: int) -> None:
         first.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         first.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         first.yaxis.set_minor_formatter(NullFormatter())
-    for column in range(COLUMNS):
-        lowest = (cells - 1 - column) // COLUMNS
+    columns = panels.shape[1]
+    for column in range(columns):
+        lowest = (cells - 1 - column) // columns
         if lowest >= 0:
             panels[lowest, column].tick_params(labelbottom=True)
 

@@ -100,7 +100,7 @@ def _figure(
     axes = figure.subplots()
     limit = max(float(np.nanmax(np.abs(gains))), LEAST)
     sns.heatmap(
-        pd.DataFrame(gains), annot=pd.DataFrame(words), fmt="", cmap="PuOr", center=0,
+        pd.DataFrame(gains), annot=pd.DataFrame(words), fmt="", cmap="PuOr",
         vmin=-limit, vmax=limit, linewidths=0.8, annot_kws={"size": SMALL},
         cbar_kws={"label": "better [%]", "pad": 0.01}, ax=axes,
     )  # fmt: skip

@@ -26,7 +26,10 @@ def read_video(path: Path, size: int) -> Frames:
     """
     try:
         with av.open(str(path)) as container:
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+            frames = [
+                np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                for frame in container.decode(video=0)
+            ]
     except (av.FFmpegError, OSError, IndexError) as error:
         raise UserError(f"{path}: not a video that can be read: {error}") from error
     if not frames:
