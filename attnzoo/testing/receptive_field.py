@@ -122,14 +122,14 @@ def save(path: Path, variants: Mapping[str, tuple[str, Mapping[str, Any]]], /) -
     Raises:
         UserError: unknown variant or option.
     """
-    masks = {}
+    masks: dict[str, Any] = {}
     for label, (name, options) in variants.items():
         entry = registry.get(name)
         fixed = entry.modules[0] if entry.modules else {}
         flow = drift(*DRAWN) if entry.needs_flow else None
-        masks[label] = receptive_field(name, QUERY, DRAWN, flow=flow, **{**options, **fixed})
+        masks[label] = receptive_field(name, QUERY, DRAWN, flow=flow, **options, **fixed).numpy()
     with replacing(path) as beside, beside.open("wb") as file:
-        np.savez(file, query=np.array(QUERY), **{k: m.numpy() for k, m in masks.items()})
+        np.savez(file, query=np.array(QUERY), **masks)
 
 
 def _draw_rows(rows: dict[str, Tensor], query: Token, path: Path) -> None:

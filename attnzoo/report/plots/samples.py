@@ -31,8 +31,8 @@ def draw(data: Data) -> Iterator[Drawn]:
     order = sorted(folder.clips, key=lambda clip: complexity(clip.scenario))
     chosen = [order[0]] if len(order) == 1 else [order[0], order[-1]]
     rows = [_rows(folder, cell, clip) for clip in chosen]
-    cell = min(PAGE / (1.15 + min(SHOWN, chosen[0].frames)), 1.2)
-    figure = page(PAGE, sum(0.36 + cell * len(found) for found in rows))
+    side = min(PAGE / (1.15 + min(SHOWN, chosen[0].frames)), 1.2)
+    figure = page(PAGE, sum(0.36 + side * len(found) for found in rows))
     close(figure)
     parts = figure.subfigures(len(chosen), 1, squeeze=False, hspace=0.03)[:, 0]
     for letter, part, clip, found in zip("ab", parts, chosen, rows, strict=False):

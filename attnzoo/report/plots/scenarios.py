@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ def complexity(scenario: str) -> tuple[bool, bool, str]:
     return "unseen person" in scenario, "unseen pose" in scenario, scenario
 
 
-def _look(i: int) -> dict[str, object]:
+def _look(i: int) -> dict[str, Any]:
     return {
         "facecolor": COLOURS[1 + i % (len(COLOURS) - 1)], "hatch": _HATCHES[i % len(_HATCHES)],
         "edgecolor": "white", "linewidth": 0.3,

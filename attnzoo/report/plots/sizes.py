@@ -81,13 +81,14 @@ def _words(data: Data, row: Row, base: Row, measure: Measure) -> str:
     return f"{number(value.value)}\n{said if sure else f'({said})'}"
 
 
-def _legible(axes: Axes) -> None:
+def _legible(axes: Axes, columns: int) -> None:
     """White words where they stand out more than black ones, by the relative luminance."""
-    for text, colour in zip(axes.texts, axes.collections[0].get_facecolors(), strict=False):
-        linear = np.where(
-            colour[:3] <= 0.03928, colour[:3] / 12.92, ((colour[:3] + 0.055) / 1.055) ** 2.4
-        )
-        text.set_color("black" if linear @ (0.2126, 0.7152, 0.0722) > 0.18 else "white")
+    colours = np.asarray(axes.collections[0].get_facecolor(), np.float64)[:, :3]
+    linear = np.where(colours <= 0.03928, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    for text in axes.texts:
+        x, y = text.get_position()
+        text.set_color("black" if luminance[int(y) * columns + int(x)] > 0.18 else "white")
 
 
 def _figure(
@@ -104,7 +105,7 @@ def _figure(
         vmin=-limit, vmax=limit, linewidths=0.8, annot_kws={"size": SMALL},
         cbar_kws={"label": "better [%]", "pad": 0.01}, ax=axes,
     )  # fmt: skip
-    _legible(axes)
+    _legible(axes, len(shown))
     axes.set_facecolor("0.92")
     for y, values in enumerate(gains):
         for x, value in enumerate(values):
