@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from attnzoo.report.folder import Cell, Folder
 from attnzoo.report.plots.data import Data
-from attnzoo.report.plots.intervals import beside
+from attnzoo.report.plots.intervals import beside, places_of
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.quality_cost import TABLES
 from attnzoo.report.plots.style import PAGE, marks, page
@@ -31,13 +31,15 @@ def draw(data: Data) -> Iterator[Drawn]:
     if not cells:
         yield LeftOut(NAME, "no cost was measured (costs/)")
         return
-    figure = page(PAGE, 0.75 + 0.17 * len(cells))
+    texts = [wrapped(cell.label, 30) for cell in cells]
+    places = places_of(texts)
+    figure = page(PAGE, 0.75 + 0.165 * (places[-1] + 0.5))
     panels = figure.subplots(1, len(_PANELS), sharey=True)
     for axes, (label, key, unit) in zip(panels, _PANELS, strict=True):
-        _panel(axes, [_profile(folder, cell) for cell in cells], key, unit)
+        _panel(axes, [_profile(folder, cell) for cell in cells], places, key, unit)
         axes.set_xlabel(label)
-    panels[0].set_yticks(range(len(cells)), [wrapped(cell.label, 30) for cell in cells])
-    panels[0].set_ylim(len(cells) - 0.5, -0.5)
+    panels[0].set_yticks(places, texts)
+    panels[0].set_ylim(places[-1] + 0.7, places[0] - 0.7)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     left = [c.label for c in folder.cells_of(*TABLES) if c not in cells]
@@ -54,11 +56,17 @@ def draw(data: Data) -> Iterator[Drawn]:
     )
 
 
-def _panel(axes: Axes, profiles: Sequence[Mapping[str, Any]], key: str, unit: float) -> None:
+def _panel(
+    axes: Axes,
+    profiles: Sequence[Mapping[str, Any]],
+    places: Sequence[float],
+    key: str,
+    unit: float,
+) -> None:
     looks = marks(list(_STEPS))
     for step, label in _STEPS.items():
         look = looks[step]
-        for y, profile in enumerate(profiles):
+        for y, profile in zip(places, profiles, strict=True):
             value = (profile.get(step) or {}).get(key)
             if value is None:
                 beside(axes, 0.02, y, "–", "left")
@@ -70,7 +78,7 @@ def _panel(axes: Axes, profiles: Sequence[Mapping[str, Any]], key: str, unit: fl
             axes.errorbar(
                 middle * unit, y, xerr=[[(middle - low) * unit], [(high - middle) * unit]],
                 color=look.colour, marker=look.marker, linestyle="none", markersize=4,
-                label=label if y == 0 else None,
+                label=label if y == places[0] else None,
             )  # fmt: skip
     axes.set_xlim(left=0)
     axes.locator_params(axis="x", nbins=5)

@@ -125,7 +125,7 @@ def _sketch(what: str, axis: str, found: Sequence[Series]) -> Sketch:
     alike = len({series.setting for series in found}) == 1
     names = [series.name if alike else f"{series.name}, {series.setting}" for series in found]
     looks = marks(names)
-    figure = page(PAGE, 2.4 + 0.14 * -(-len(names) // 3))
+    figure = page(PAGE, 2.4)
     left, right = figure.subplots(1, 2)
     slopes = []
     for name, series in zip(names, found, strict=True):

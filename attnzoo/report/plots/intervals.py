@@ -54,8 +54,8 @@ def lines_of(table: TableRows) -> list[Line]:
 
 
 def places_of(texts: Sequence[str]) -> list[float]:
-    """The height of each line's middle, so that a line of two rows of text takes twice as much."""
-    heights = np.array([0.4 + 0.6 * (1 + text.count("\n")) for text in texts])
+    """The height of each line's middle, so that two rows of text have room for both."""
+    heights = np.array([0.3 + 0.75 * (1 + text.count("\n")) for text in texts])
     return [float(place) for place in heights.cumsum() - heights / 2]
 
 

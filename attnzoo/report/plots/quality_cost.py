@@ -60,7 +60,7 @@ def draw(data: Data) -> Iterator[Drawn]:
 def _sketch(data: Data, cells: Sequence[Cell], costs: Mapping[str, Cost], kind: Kind) -> Sketch:
     everything = data.folder.cells_of(*TABLES)
     looks = marks([cell.id for cell in everything])
-    figure = page(PAGE, 2.5 + 0.14 * -(-len(cells) // 4))
+    figure = page(PAGE, 2.5)
     panels = figure.subplots(1, len(OVERVIEW))
     fronts: list[str] = []
     for axes, measure in zip(panels, measures(OVERVIEW), strict=True):

@@ -14,8 +14,8 @@ from attnzoo.report.folder import Row
 from attnzoo.report.measures import Measure
 from attnzoo.report.plots.data import Data, measures, reach
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
-from attnzoo.report.plots.style import COLOURS, PAGE, nothing, page
-from attnzoo.report.plots.words import axis, number
+from attnzoo.report.plots.style import COLOURS, PAGE, WIDEST, nothing, page, place
+from attnzoo.report.plots.words import axis, number, wrapped
 
 NAME = "scenarios"
 SCORES = ("embedded_perceptual", "l1_body", "warp_error_1", "warp_error_4")
@@ -34,7 +34,7 @@ def draw(data: Data) -> Iterator[Drawn]:
     if not scenarios:
         yield LeftOut(NAME, "the fourth table has no finished row whose clips have scenarios")
         return
-    figure = page(PAGE, 3.9 + 0.14 * -(-len(rows) // 5))
+    figure = page(PAGE, 3.9)
     panels = figure.subplots(2, 2)
     said = []
     for axes, measure in zip(panels.flat, measures(SCORES), strict=True):
@@ -45,10 +45,8 @@ def draw(data: Data) -> Iterator[Drawn]:
         names = [scenario.replace(", ", "\n") for scenario in scenarios]
         axes.set_xticks(range(len(scenarios)), names)
         said.append(_rise(bars, scenarios, measure))
-    figure.legend(
-        handles=[Patch(label=row.label, **_look(i)) for i, row in enumerate(rows)],
-        loc="outside lower center", ncols=min(5, len(rows)), frameon=False,
-    )  # fmt: skip
+    patches = [Patch(label=wrapped(row.label, WIDEST), **_look(i)) for i, row in enumerate(rows)]
+    place(figure, patches, 5, 2.0)
     yield Sketch(
         name=NAME,
         title="The four scenarios",
@@ -96,13 +94,13 @@ def _panel(axes: Axes, bars: Bars, measure: Measure) -> None:
     width = 0.84 / len(bars)
     for i, found in enumerate(bars.values()):
         offset = (i - (len(bars) - 1) / 2) * width
-        for place, value in enumerate(found):
+        for at, value in enumerate(found):
             if value is None:
-                axes.text(place + offset, 0, "–", ha="center", va="bottom")
+                axes.text(at + offset, 0, "–", ha="center", va="bottom")
                 continue
-            axes.bar(place + offset, value.value, width, **_look(i))
+            axes.bar(at + offset, value.value, width, **_look(i))
             axes.errorbar(
-                place + offset, value.value, yerr=reach(value), fmt="none", color="0.2",
+                at + offset, value.value, yerr=reach(value), fmt="none", color="0.2",
                 elinewidth=0.8,
             )  # fmt: skip
 

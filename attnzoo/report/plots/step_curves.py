@@ -34,7 +34,7 @@ def draw(data: Data) -> Iterator[Drawn]:
             yield LeftOut(name, f"no cell has scores by {steps} (curves/)")
             continue
         looks = marks(list(curves))
-        figure = page(PAGE, 2.3 + 0.14 * -(-len(curves) // 4))
+        figure = page(PAGE, 2.25)
         panels = figure.subplots(1, len(OVERVIEW))
         for axes, measure in zip(panels, measures(OVERVIEW), strict=True):
             _panel(axes, curves, measure, looks)

@@ -15,6 +15,7 @@ from typing import Any
 
 import matplotlib
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -29,6 +30,8 @@ COLUMN, PAGE = 3.3, 7.0
 SMALL, NORMAL = 7.0, 8.0
 """Points of the smallest text, and of titles."""
 DPI = 300
+WIDEST = 32
+"""Letters in a line of a legend."""
 INK, FAINT = "0.15", "0.45"
 """Greys of text; the fainter one still has a contrast of 4.5 on white."""
 ACCENT = "#0072b2"
@@ -140,26 +143,44 @@ def nothing(axes: Axes, words: str, width: int = 26) -> None:
 
 
 def legend(
-    figure: Figure,
-    entries: Sequence[tuple[str, Mark]],
-    *,
-    columns: int = 4,
-    lines: bool = True,
+    figure: Figure, entries: Sequence[tuple[str, Mark]], *, columns: int = 4, lines: bool = True
 ) -> None:
-    """One legend beneath all panels, with each series' colour and marker, and line if there are."""
+    """A legend beneath all panels, with each series' colour and marker, and line if there are."""
     handles = [
         Line2D(
-            [],
-            [],
-            color=mark.colour,
-            marker=mark.marker,
-            label=label,
+            [], [], color=mark.colour, marker=mark.marker, label=wrapped(label, WIDEST),
             linestyle=mark.line if lines else "none",
         )
         for label, mark in entries
-    ]
+    ]  # fmt: skip
+    place(figure, handles, columns, 2.2 if lines else 1.0)
+
+
+def place(figure: Figure, handles: Sequence[Artist], columns: int, length: float) -> None:
+    """Puts a legend beneath all panels, for which the figure grows.
+
+    columns: at most so many, fewer where labels are long; length: of a handle, in letters' heights.
+    """
+    texts = [str(handle.get_label()) for handle in handles]
+    room = figure.get_figwidth() * 72 / SMALL
+    while columns > 1 and _wide(texts, columns, length) > room:
+        columns -= 1
+    rows = [texts[start :: _rows(texts, columns)] for start in range(_rows(texts, columns))]
+    high = sum(1.35 * max(1 + text.count("\n") for text in row) for row in rows)
+    figure.set_figheight(figure.get_figheight() + (high + 0.6) * SMALL / 72)
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(columns, len(handles)),
-        frameon=False, handlelength=2.2 if lines else 1.0, columnspacing=1.2, borderpad=0.1,
-        labelspacing=0.3,
+        handles=list(handles), loc="outside lower center", ncols=min(columns, len(handles)),
+        frameon=False, handlelength=length, columnspacing=1.2, borderpad=0.1, labelspacing=0.3,
     )  # fmt: skip
+
+
+def _rows(texts: Sequence[str], columns: int) -> int:
+    return -(-len(texts) // columns)
+
+
+def _wide(texts: Sequence[str], columns: int, length: float) -> float:
+    """About how wide a legend is, in letters' heights; columns are filled one after the other."""
+    rows = _rows(texts, columns)
+    parts = [texts[start : start + rows] for start in range(0, len(texts), rows)]
+    letters = [max(len(line) for text in part for line in text.split("\n")) for part in parts]
+    return sum(0.62 * count + length + 2.0 for count in letters)
