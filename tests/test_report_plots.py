@@ -19,6 +19,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from attnzoo.errors import UserError
+from attnzoo.metrics.statistics import Interval
 from attnzoo.report import plots
 from attnzoo.report.folder import ShownClip
 from attnzoo.report.measures import MEASURES
@@ -220,6 +221,17 @@ def test_intervals_are_those_of_the_tables_with_published_ranks(data: Data) -> N
     ranks = [text.get_text() for text in panel.texts]
     assert ranks == ["#5", "#4", "#2", "#6", "#3", "#1"]  # by FID in the paper's Table 2
     assert "by FID beside FD-embedded, frames" in by_name["intervals-table2"].caption
+
+
+@pytest.mark.parametrize(("low", "line"), [(0.05, True), (0.06, False)])
+def test_the_real_clips_are_a_line_or_a_number_where_it_lies_far_off(
+    data: Data, low: float, line: bool
+) -> None:
+    axes = page(PAGE, 1).subplots()
+    found = [Interval(low + 0.01, low, low + 0.015, 8, "made up")]
+    intervals._real(axes, data, data.folder.tables["table3"], MEASURES["warp_error_1"], found)
+    assert [one.get_xdata()[0] for one in axes.lines] == ([pytest.approx(0.0357)] if line else [])
+    assert axes.get_xlabel() == ("" if line else "real clips: 0.0357")
 
 
 def test_a_failed_row_is_a_gap_with_its_reason(data: Data) -> None:

@@ -117,8 +117,17 @@ def mean(values: Sequence[float]) -> Interval | None:
     return mean_interval(values) if len(values) else None
 
 
+def least(interval: Interval) -> float:
+    """The lower end of an interval, or the value itself without one."""
+    return interval.value if interval.low is None else interval.low
+
+
+def most(interval: Interval) -> float:
+    """The upper end of an interval, or the value itself without one."""
+    return interval.value if interval.high is None else interval.high
+
+
 def reach(interval: Interval) -> list[list[float]]:
     """How far an interval reaches below and above, as matplotlib takes it; 0 without one."""
-    low = interval.value if interval.low is None else interval.low
-    high = interval.value if interval.high is None else interval.high
-    return [[max(interval.value - low, 0)], [max(high - interval.value, 0)]]
+    value = interval.value
+    return [[max(value - least(interval), 0)], [max(most(interval) - value, 0)]]

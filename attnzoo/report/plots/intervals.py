@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from attnzoo.metrics.statistics import Interval
 from attnzoo.report.folder import Row, TableRows
 from attnzoo.report.measures import Measure
-from attnzoo.report.plots.data import Data, badness, kin, measures, reach
+from attnzoo.report.plots.data import Data, badness, kin, least, measures, most, reach
 from attnzoo.report.plots.overview import SHORT, TABLE
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.style import ACCENT, FAINT, PAGE, SMALL, nothing, page
-from attnzoo.report.plots.words import axis, wrapped
+from attnzoo.report.plots.words import axis, number, wrapped
 
 TABLES = ("table1", "table2", "table3", "table5", "table6")
 """The fourth table's rows are scenarios; they have bars of their own."""
@@ -82,7 +83,8 @@ def _sketch(data: Data, table: TableRows) -> Sketch:
         title=f"{table.name[:-1].capitalize()} {table.name[-1]}: {table.title}",
         caption=data.and_gaps(
             "Mean and 95 % interval over videos and seeds; dotted, the same measure of the real "
-            f"clips where it is not trivial.{_ranked(data, table, shown)}",
+            "clips where it is not trivial, or its value below where that lies far off."
+            + _ranked(data, table, shown),
             data.failures(table.rows) + _unscored(data, table, shown),
         ),
         alt=f"Interval plots of {table.title}. Best: {'; '.join(_best(data, table, shown))}.",
@@ -134,7 +136,7 @@ def _panel(
             )  # fmt: skip
         else:
             beside(axes, 0.5, y, "–", "center")
-    _real(axes, data, table, measure)
+    _real(axes, data, table, measure, [value for value in found.values() if value is not None])
     axes.locator_params(axis="x", nbins=3)
     axes.margins(x=0.1)
     ranks = {y: data.published_rank(table.name, row, measure) for y, row in rows.items()}
@@ -154,12 +156,23 @@ def beside(axes: Axes, x: float, y: float, text: str, align: str) -> None:
     )  # fmt: skip
 
 
-def _real(axes: Axes, data: Data, table: TableRows, measure: Measure) -> None:
-    """A dotted line at the same measure of the real clips, if one kind of clips is in the table."""
+def _real(
+    axes: Axes, data: Data, table: TableRows, measure: Measure, found: Sequence[Interval]
+) -> None:
+    """The same measure of the real clips, if one kind of clips is in the table.
+
+    A dotted line, or a number below the panel where the line would push all rows together.
+    """
     reals = [data.real(row.cell, measure.key) for row in table.rows]
     known = [real for real in reals if real is not None]
-    if known and np.ptp(known) <= 0.02 * abs(np.mean(known)):
-        axes.axvline(float(np.mean(known)), color="0.3", linestyle=":", linewidth=0.8)
+    if not known or np.ptp(known) > 0.02 * abs(np.mean(known)):
+        return
+    real = float(np.mean(known))
+    low, high = min(least(one) for one in found), max(most(one) for one in found)
+    if low - (high - low) <= real <= high + (high - low):
+        axes.axvline(real, color="0.3", linestyle=":", linewidth=0.8)
+    else:
+        axes.set_xlabel(f"real clips: {number(real)}", color=FAINT)
 
 
 def _best(data: Data, table: TableRows, shown: Sequence[Measure]) -> list[str]:
