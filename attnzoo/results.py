@@ -64,17 +64,18 @@ def load(folder: str | Path) -> pd.DataFrame:
     return parts.frame()
 
 
-def _paths(folder: Path) -> Iterable[Path]:
+def _paths(folder: Path) -> Iterable[str]:
     """In an order that does not depend on the file system; hidden folders are a run's own."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(files) if FILES.fullmatch(name))
+        yield from (os.path.join(place, name) for name in sorted(files) if FILES.fullmatch(name))
 
 
-def _read(path: Path, folder: Path) -> tuple[Row, list[Row], list[str], list[str]]:
+def _read(path: str, folder: Path) -> tuple[Row, list[Row], list[str], list[str]]:
     """Facts of a record, its scores, clips and scenarios."""
     try:
-        content = migrated(json.loads(path.read_bytes()))
+        with open(path, "rb") as file:
+            content = migrated(_DECODER.decode(file.read().decode()))
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             found = content.get("schema") if isinstance(content, dict) else None
             raise ValueError(f"its schema is {found}, not {SCHEMA}")
@@ -89,13 +90,20 @@ def _read(path: Path, folder: Path) -> tuple[Row, list[Row], list[str], list[str
         raise UserError(f"{path}: not a record that can be read: {error}") from error
 
 
-def _facts(content: Mapping[str, Any], path: Path, folder: Path) -> Row:
+def _refused(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refused)
+
+
+def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
     training, stages = content["training"], ("stage1", "stage2")
     data, parameters = content["data"], content["parameters"]
     same = ("seed", "schema", "variant", "kind", "method", "flow", "slots", "stack", "device")
     return {
-        "path": str(path.relative_to(folder)) if path != folder else path.name,
-        "cell": path.parent.name,
+        "path": os.path.relpath(path, folder),
+        "cell": os.path.basename(os.path.dirname(path)),
         **{name: content[name] for name in same},
         "precision": content["precision"],
         "noise_training": content["noise"]["training"],

@@ -99,6 +99,10 @@ def put(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (put("scores", "l1", value=0.5), r"record.scores.l1 has no value"),
         (put("scores", "l1", value={"value": None}), r"record.scores.l1 is null and gives no rea"),
         (put("scores", "l1", value={"value": "x"}), r"record.scores.l1.value must be a finite"),
+        (
+            put("scores", "l1", value={"value": 1, "influence": [None]}),
+            r"record.scores.l1.influence\[0\] must be a finite number, not None",
+        ),
         (put("schema", value=SCHEMA + 1), rf"record.schema is {SCHEMA + 1}, not {SCHEMA}"),
         (
             put("training", "stage1", "loss", "loss", value=[None]),
@@ -111,6 +115,27 @@ def test_what_is_refused(change: Callable[[dict[str, Any]], Any], message: str) 
     change(content)
     with pytest.raises(ValueError, match=message):
         check_record(content)
+
+
+def test_a_record_of_schema_2_is_brought_to_this_one(tmp_path: Path) -> None:
+    old = plain(RECORD) | {"schema": 2}
+    del old["method"], old["flow"]
+    for data, flow in (("embedded", "exact"), ("video", "classical"), ("another", None)):
+        old["data"]["name"] = data
+        (tmp_path / "record.json").write_text(json.dumps(old))
+        found = read_record(tmp_path)
+        assert (found["schema"], found["method"], found["flow"]) == (3, "video", flow)
+        assert {**found, "schema": 2} == {**old, "method": "video", "flow": flow}
+
+
+def test_a_record_of_schema_1_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text(json.dumps(plain(RECORD) | {"schema": 1}))
+    with pytest.raises(UserError, match="schema is 1, of runs from an earlier base model"):
+        read_record(tmp_path)
+
+
+def test_the_committed_example_can_be_read() -> None:
+    assert read_record(Path(__file__).parent.parent / "results" / "example")["variant"] == "stsa"
 
 
 def test_null_where_the_schema_allows_it() -> None:

@@ -26,16 +26,30 @@ def claims_page(found: Sequence[Judged], tried: Explanation | None, made: str) -
         f"{numbers[Verdict.holds]} of {len(found)} hold, {numbers[Verdict.does_not]} do not, "
         f"{numbers[Verdict.unknown]} cannot be told with this many samples."
     )
-    lines += ["", "| | section | claim | verdict |", "| ---: | --- | --- | --- |"]
+    lines += [
+        "",
+        "| | section | claim | verdict | comparisons that hold | gains |",
+        "| ---: | --- | --- | --- | ---: | --- |",
+    ]
     for i, one in enumerate(found, 1):
-        claim = one.claim
-        lines.append(f"| {i} | {claim.section} | {claim.sentence} | {_WORDS[one.verdict]} |")
+        start = f"| {i} | {one.claim.section} | {one.claim.sentence} | {_WORDS[one.verdict]} "
+        lines.append(start + f"| {_held(one.comparisons)} | {_range(one.comparisons)} |")
     for i, one in enumerate(found, 1):
         lines += ["", *_section(i, one)]
     if tried is not None:
         lines += ["", *_tried(tried)]
     lines += ["", "## The rule", "", *_paragraphs(RULE)]
     return "\n".join(lines) + "\n"
+
+
+def _held(found: Sequence[Comparison]) -> str:
+    return f"{sum(one.verdict is Verdict.holds for one in found)} of {len(found)}"
+
+
+def _range(found: Sequence[Comparison]) -> str:
+    """The smallest and the largest gain."""
+    gains = [one.gain for one in found if one.gain is not None]
+    return f"{min(gains):+.1%} to {max(gains):+.1%}" if gains else "–"
 
 
 def _section(i: int, one: Judged) -> list[str]:
@@ -78,17 +92,14 @@ def _comparisons(found: Sequence[Comparison]) -> list[str]:
 
 
 def _tried(tried: Explanation) -> list[str]:
-    words = _paragraphs(ON_TRIAL)
     return [
         "## Why attention at the same place gains",
         "",
-        *words[:-2],
+        *_paragraphs(ON_TRIAL),
         "",
         f"The explanation: {_WORDS[tried.verdict]}.",
         "",
         *_comparisons(tried.predictions),
-        "",
-        *words[-2:],
     ]
 
 

@@ -72,6 +72,8 @@ def _scaled(value: float | None, unit: float, missing: str) -> Cell:
 def hardware(environment: Mapping[str, Any]) -> str:
     """A machine in words."""
     found = environment.get("hardware") or {}
-    device = found.get("gpu") or f"{found.get('cpu')}, {found.get('threads')} threads"
+    threads = found.get("threads")
+    cores = f"{threads} thread{'s' * (threads != 1)}"
+    device = found.get("gpu") or f"{found.get('cpu')}, {cores}"
     torch = (environment.get("versions") or {}).get("torch")
     return f"{device}, torch {torch}" if torch else str(device)

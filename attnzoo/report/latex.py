@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from attnzoo.report.markdown import named, paper
 from attnzoo.report.table import Cell, Column, Row, Table, number
 
+# A bracket after the end of a line would be taken for that command's argument.
 _SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "[": "{[}", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "–": "--", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "→": r"$\rightarrow$",
     "é": r"\'e", "±": r"$\pm$", "×": r"$\times$", "<": r"\textless{}", ">": r"\textgreater{}",
 }  # fmt: skip

@@ -29,7 +29,8 @@ from attnzoo.report.table import Cell, Column, Row, Table
 from attnzoo.report.verdict import Asked, Comparison, Verdict, judge
 
 JUDGED = "warp_error_1"
-SHOWN = (JUDGED, "warp_error_4", "l1_body", "embedded_perceptual", "flicker", "fd_embedded_video")
+SHOWN = (JUDGED, "warp_error_4", "l1_body", "embedded_perceptual")
+"""Few, since all tests share a correction and a cell of this table may have a dozen videos."""
 NOISES = ("shared", "half", "independent")
 CAMERAS = ("still", "moving")
 

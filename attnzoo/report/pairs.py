@@ -26,7 +26,7 @@ from attnzoo.report.measures import MEASURES, Array, Measure
 LEVEL = 0.95
 
 Key = tuple[int, str]
-"""Seed and clip."""
+"""Seed, and the clip by its place among the seed's and its name: names need not be unique."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,17 @@ class Scores:
     """All scores of a results folder, looked up by cell and measure."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        columns = ["seed", "clip", "scenario", "total", "real", "reason", "value", "influence"]
+        columns = [
+            "seed",
+            "index",
+            "clip",
+            "scenario",
+            "total",
+            "real",
+            "reason",
+            "value",
+            "influence",
+        ]
         groups = frame.groupby(["cell", "score"], observed=True, sort=False)
         self._parts = {key: part[columns] for key, part in groups}
         # A sample is asked for again by every table and claim.
@@ -109,7 +119,8 @@ class Scores:
             return _nothing(measure, str(reasons.iloc[0]) if len(reasons) else "no value")
         # A whole column of floats, `real` may still be missing.
         real = known["real"].mean()
-        keys = tuple(zip(known["seed"].tolist(), known["clip"].astype(str).tolist(), strict=True))
+        places = known["index"].astype(str) + " " + known["clip"].astype(str)
+        keys = tuple(zip(known["seed"].tolist(), places.tolist(), strict=True))
         values = known["value"].to_numpy(np.float64)
         return Sample(measure, keys, values, None if np.isnan(real) else float(real))
 

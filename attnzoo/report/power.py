@@ -86,14 +86,16 @@ def _pairs(folder: Folder, name: str) -> list[tuple[str, str]]:
     """Each row and its reference."""
     rows = folder.tables[name]
     against = references(folder, rows)
-    pairs = [(row.cell, against[row.group]) for row in rows.rows]
+    pairs = [(row.cell, rows.rows[i].cell) for row, i in zip(rows.rows, against, strict=True)]
     return [pair for pair in pairs if pair[0] != pair[1]]
 
 
 def _power(key: str, found: Sequence[Gain], tests: int, seed: int) -> Power:
     rng = np.random.default_rng([seed, *key.encode()])
     ratio = between_seeds(found)
-    drawn = [_resampled(found[rng.integers(len(found))], ratio, rng) for _ in range(SIMULATIONS)]
+    drawn = [
+        _resampled(found[int(rng.integers(len(found)))], ratio, rng) for _ in range(SIMULATIONS)
+    ]
     simulated = Simulated(drawn, rng)
     seeds = [detectable(one.by_seed()) for one in found]
     return Power(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from scipy import stats
@@ -17,13 +17,15 @@ from attnzoo.report.published import HIGHER, published, ranks, role
 from attnzoo.report.table import Cell, Column, Published, Row, Table, number
 
 REFERENCES = {
-    "table1": ("none",),
-    "table2": ("stsa [4,4,4]",),
-    "table3": ("stsa [4,4,4]",),
-    "table4": ("none",),
-    "table5": ("stsa_flow [4,4,4]", "stsa [4,4,4]"),
+    "table1": "none",
+    "table2": "stsa [4,4,4]",
+    "table3": "stsa [4,4,4]",
+    "table4": "none",
 }
 """The row that others are tested against, as the paper speaks of it, by its `role`."""
+
+
+_MAIN = "table1"
 
 
 def quality_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
@@ -35,10 +37,10 @@ def quality_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
     ]
     grid = [[score_cell(scores, row.cell, m) for m in measures] for row in rows.rows]
     gains = {
-        (i, j): scores.gain(row.cell, against[row.group], measure.key)
+        (i, j): scores.gain(row.cell, rows.rows[against[i]].cell, measure.key)
         for i, row in enumerate(rows.rows)
         for j, measure in enumerate(measures)
-        if row.cell != against[row.group]
+        if i != against[i]
     }
     grid, too_few = marked(grid, gains)
     grid = _ranked(grid, rows, measures)
@@ -108,20 +110,20 @@ def _reused(folder: Folder, cell: str) -> str:
     return f"reused, trained on {hardware(environment)}"
 
 
-def references(folder: Folder, rows: TableRows) -> Mapping[str | None, str]:
-    """The cell that others are tested against, by group of rows: named above, or else the first."""
-    found: dict[str | None, str] = {}
-    for group in dict.fromkeys(row.group for row in rows.rows):
-        cells = [row.cell for row in rows.rows if row.group == group]
-        wanted = REFERENCES.get(rows.name, ())
-        named = [c for name in wanted for c in cells if role(folder.cells[c]) == name]
-        # Of several alike (alignment, shift, flow) the one that the first table has, too.
-        main = {row.cell for row in folder.tables[_MAIN].rows} if _MAIN in folder.tables else set()
-        found[group] = next((c for c in named if c in main), (named or cells)[0])
-    return found
+def references(folder: Folder, rows: TableRows) -> list[int]:
+    """For each row, the place of the row that it is tested against; its own, of that row itself.
 
-
-_MAIN = "table1"
+    The one named above; in other tables the row of the same group and variant that the first table
+    has, too, or else the first of them.
+    """
+    roles = [role(folder.cells[row.cell]) for row in rows.rows]
+    named = REFERENCES.get(rows.name)
+    if named is not None:
+        return [roles.index(named) if named in roles else 0] * len(roles)
+    main = {row.cell for row in folder.tables[_MAIN].rows} if _MAIN in folder.tables else set()
+    kinds = [(row.group, folder.cells[row.cell].attn) for row in rows.rows]
+    alike = [[i for i, other in enumerate(kinds) if other == kind] for kind in kinds]
+    return [next((i for i in own if rows.rows[i].cell in main), own[0]) for own in alike]
 
 
 def _badness(cell: Cell, measure: Measure) -> float | None:
@@ -210,8 +212,7 @@ def _agreements(
     ]
 
 
-def _named(rows: TableRows, against: Mapping[str | None, str]) -> str:
+def _named(rows: TableRows, against: Sequence[int]) -> str:
     """The reference rows in words."""
-    labels = {row.cell: row.label for row in rows.rows}
-    names = list(dict.fromkeys(labels[cell] for cell in against.values()))
-    return " or ".join(names) + " of its group" * (len(against) > 1)
+    names = list(dict.fromkeys(f'"{rows.rows[i].label}"' for i in against))
+    return " or ".join(names) + ", the row of its kind and group" * (len(names) > 1)

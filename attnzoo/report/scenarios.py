@@ -29,12 +29,12 @@ def scenario_table(folder: Folder, scores: Scores, rows: TableRows, frame: pd.Da
         Column(f"{measure.key}/{name}", name or "all", measure.name, measure.unit, measure.better)
         for measure, name in shown
     )
-    reference = next(iter(references(folder, rows).values()))
+    reference = rows.rows[references(folder, rows)[0]]
     gains = {
-        (i, j): scores.gain(row.cell, reference, measure.key, name)
+        (i, j): scores.gain(row.cell, reference.cell, measure.key, name)
         for i, row in enumerate(rows.rows)
         for j, (measure, name) in enumerate(shown)
-        if row.cell != reference
+        if row.cell != reference.cell
     }
     grid, too_few = marked(
         [[score_cell(scores, row.cell, m, name) for m, name in shown] for row in rows.rows], gains
@@ -43,11 +43,10 @@ def scenario_table(folder: Folder, scores: Scores, rows: TableRows, frame: pd.Da
         replace(described(folder, row), cells=tuple(cells))
         for row, cells in zip(rows.rows, grid, strict=True)
     )
-    label = next(row.label for row in rows.rows if row.cell == reference)
     notes = (
         "Scenarios in the paper's order, from easy to hard; it gives no numbers for them.",
         "Distances of sets are not split: a scenario has too few videos for one.",
-        marks_note(label),
+        marks_note(f'"{reference.label}"'),
         too_few,
     )
     return Table(rows.name, rows.title, columns, done, notes)

@@ -101,17 +101,16 @@ class Findings:
             table = noise_camera_table(self.folder, self.scores, rows)
         else:
             table = quality_table(self.folder, self.scores, rows)
-        notes = [NOT_COMPARABLE, INTERVALS]
+        first, notes = [NOT_COMPARABLE], [INTERVALS]
         if self.folder.quick:
-            table, notes = (
-                replace(table, title=f"{table.title} (too short to judge)"),
-                [QUICK, *notes],
-            )
+            table = replace(table, title=f"{table.title} (too short to judge)")
+            first.insert(0, QUICK)
         if rows.name not in ("table4", "table6"):
             notes += [KIN, *self._lpips(rows), REAL]
         if any(column.kind == "cost" for column in table.columns):
             notes.append(COSTS.format(hardware=self._hardware()))
-        return table.with_notes(*notes)
+        kept = (note for note in table.notes if note)
+        return replace(table, notes=(*first, *kept, *notes))
 
     def _lpips(self, rows: TableRows) -> list[str]:
         reasons = {self.scores.sample(row.cell, "lpips").reason for row in rows.rows}

@@ -2,19 +2,20 @@
 
 A comparison says how much better one cell is than another by one measure: the gain g, a share of
 the other's badness (`attnzoo.report.pairs`), with its interval over pairs of video and seed. What
-is smaller than `RELEVANT` does not matter here: with another seed and nothing else changed, scores
-move by 1 %. Of a comparison that is claimed to be better,
+is smaller than 2 % (`RELEVANT`) does not matter here: with another seed and nothing else changed,
+scores move by 1 %. Of a comparison that is claimed to be better,
 
-- holds: the interval lies above 0, g is at least `RELEVANT`, and g is above 0 in every seed;
-- does not: the interval lies below `RELEVANT`, so that there is no gain worth the name;
+- holds: the interval lies above 0, g is at least 2 %, and g is above 0 in every seed;
+- does not: the interval lies below 2 %, so that there is no gain worth the name;
 - cannot be told: anything else.
 
-Of one that is claimed to be no worse (quality is *kept*): holds if the interval lies above
-`-RELEVANT`, does not if it lies below, cannot be told otherwise.
+Of one that is claimed to be no worse (quality is *kept*): holds if the interval lies above -2 %,
+does not if it lies below, cannot be told otherwise.
 
 A claim of several comparisons does not hold if any of them does not; it holds if any holds and none
 does not; otherwise it cannot be told. Its comparisons share one 5 %: the intervals of m are at
-`1 - 0.05 / m` (Bonferroni). A run that is too short to judge gives no verdict but the last.
+`1 - 0.05 / m` (Bonferroni). In simulations without any effect, a comparison of 24 pairs holds in 3
+of 100. A run that is too short to judge gives no verdict but the last.
 """
 
 from __future__ import annotations
