@@ -106,12 +106,26 @@ def test_files_are_svg_and_png_of_print_width_and_listed(
     svg, png = written[0].files
     assert svg == folder / "plots" / "sizes.svg" and png == folder / "plots" / "sizes.png"
     assert 'width="504pt"' in svg.read_text()[:1000]  # 7 inches
-    assert [p.name for p in (folder / "plots").iterdir()] != []
     assert all(plot.alt and plot.caption and plot.title for plot in written)
     assert [one.name for one in plots.left_out(folder)] == ["figure4"]
     index = json.loads((folder / "plots" / "index.json").read_text())
     assert index["plots"][0]["files"] == ["plots/sizes.svg", "plots/sizes.png"]
     assert index["plots"][1]["files"] == ["figures/figure2c.png"]
+
+
+def test_what_is_no_longer_drawn_is_deleted_and_nothing_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "_ALL", (sizes.draw,))
+    plots.write_plots(folder)
+    mine = folder / "plots" / "mine.png"
+    mine.touch()
+    (folder / "plots" / ".partial-1-sizes.svg").touch()
+    monkeypatch.setattr(plots, "_ALL", ())
+    assert [plot.name for plot in plots.write_plots(folder)] == ["figure2c"]
+    assert sorted(p.name for p in (folder / "plots").iterdir()) == ["index.json", "mine.png"]
+    assert (folder / "figures" / "figure2c.png").is_file()
+    mine.unlink()
 
 
 def test_bytes_repeat_and_hold_no_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from attnzoo.files import replacing
+from attnzoo.files import remove, replacing, sweep
 from attnzoo.report.plots import (
     attention,
     comparison,
@@ -70,6 +70,7 @@ def write_plots(path: Path) -> list[Plot]:
                 files = write(drawn.figure, target / drawn.name)
                 plots.append(Plot(drawn.name, drawn.title, drawn.caption, drawn.alt, files))
     plots += listed(data.folder)
+    _forget(target, {file for plot in plots for file in plot.files})
     _write_index(target / INDEX, plots, missing)
     return plots
 
@@ -78,6 +79,19 @@ def left_out(path: Path) -> list[LeftOut]:
     """What `write_plots` left out of a results folder when it last ran, and why."""
     content = json.loads((path / "plots" / INDEX).read_text())
     return [LeftOut(one["name"], one["reason"]) for one in content["left_out"]]
+
+
+def _forget(target: Path, written: set[Path]) -> None:
+    """Deletes what an earlier call drew and this one has nothing for, and half-written files."""
+    sweep(target)
+    index = target / INDEX
+    if not index.is_file():
+        return
+    for plot in json.loads(index.read_text())["plots"]:
+        for name in plot["files"]:
+            file = target.parent / name
+            if file.parent == target and file not in written:
+                remove(file)
 
 
 def _write_index(path: Path, plots: list[Plot], missing: list[LeftOut]) -> None:
