@@ -12,7 +12,7 @@ from PIL import Image
 import attnzoo
 from attnzoo import registry
 from attnzoo.errors import UserError
-from attnzoo.testing.receptive_field import draw, drift
+from attnzoo.testing.receptive_field import DRAWN, draw, drift, save
 
 SHAPE = (5, 6, 7)
 QUERY = (3, 2, 4)
@@ -76,3 +76,22 @@ def test_the_picture_shows_the_query_and_the_field(name: str, tmp_path: Path) ->
     assert (red - blue > 80).any()
     assert (blue - red > 80).any() == (name != "none")
     assert [p.name for p in tmp_path.iterdir()] == ["field.png"]
+
+
+def test_stored_fields_are_the_fields(tmp_path: Path) -> None:
+    path = tmp_path / "fields.npz"
+    save(
+        path,
+        {"windows": ("stsa", {"size": [2, 1, 3]}), "flow": ("stsa_flow", {}), "-": ("none", {})},
+    )
+    first = path.read_bytes()
+    save(
+        path,
+        {"windows": ("stsa", {"size": [2, 1, 3]}), "flow": ("stsa_flow", {}), "-": ("none", {})},
+    )
+    assert path.read_bytes() == first
+    with np.load(path) as stored:
+        query = tuple(stored["query"].tolist())
+        expected = attnzoo.receptive_field("stsa", query, DRAWN, size=[2, 1, 3], shift=False)
+        assert (stored["windows"] == expected.numpy()).all()
+        assert stored["flow"].shape == DRAWN and stored["flow"][query]

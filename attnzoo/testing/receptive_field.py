@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,15 @@ from torch import Tensor
 
 from attnzoo import registry
 from attnzoo.errors import UserError
+from attnzoo.files import replacing
 from attnzoo.motion import Motion
 
 Token = tuple[int, int, int]
 """Frame, row, column; or the numbers of them."""
+
+DRAWN: Token = (8, 12, 12)
+QUERY: Token = (5, 6, 5)
+"""The clip that pictures show, and the token whose field it is."""
 
 
 def receptive_field(
@@ -85,7 +91,7 @@ def draw(name: str, path: Path, /, **options: Any) -> None:
     what it depends on is coloured. Variants that follow motion are drawn with everything moving
     one patch to the right from frame to frame. Written beside and renamed.
     """
-    shape, query = (8, 12, 12), (5, 6, 5)
+    shape, query = DRAWN, QUERY
     entry = registry.get(name)
     flow = drift(*shape) if entry.needs_flow else None
     rows = {
@@ -101,6 +107,29 @@ def draw(name: str, path: Path, /, **options: Any) -> None:
             name, query, shape, flow=flow, **options
         )
     _draw_rows(rows, query, path)
+
+
+def save(path: Path, variants: Mapping[str, tuple[str, Mapping[str, Any]]], /) -> None:
+    """Stores one module's receptive field of several variants, for who draws them without torch.
+
+    The clip and the query are those of `draw`. The file is NumPy's `npz`: a mask `[f, h, w]` bool
+    by label, and `query`, three integers. Written beside and renamed.
+
+    Args:
+        path: the file.
+        variants: by label, the variant's name and its options.
+
+    Raises:
+        UserError: unknown variant or option.
+    """
+    masks: dict[str, Any] = {}
+    for label, (name, options) in variants.items():
+        entry = registry.get(name)
+        fixed = entry.modules[0] if entry.modules else {}
+        flow = drift(*DRAWN) if entry.needs_flow else None
+        masks[label] = receptive_field(name, QUERY, DRAWN, flow=flow, **options, **fixed).numpy()
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.savez(file, query=np.array(QUERY), **masks)
 
 
 def _draw_rows(rows: dict[str, Tensor], query: Token, path: Path) -> None:

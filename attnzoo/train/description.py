@@ -43,17 +43,17 @@ def describe_noise(experiment: Experiment) -> NoiseRecord:
 
 
 def describe_flow(source: Source, clips: Sequence[Clip]) -> str | None:
-    """Where the motion of these clips comes from, None where they have none."""
-    if not clips or clips[0].flow is None:
-        return None
-    return "exact" if source.name == "embedded" else "classical"
-
-
-def describe_flow(source: Source, clips: Sequence[Clip]) -> str | None:
     """Where the motion comes from that variants follow, None where the clips have none."""
     if source.flow is None or not clips or clips[0].motion is None:
         return None
     return source.flow.name
+
+
+def describe_flow(source: Source, clips: Sequence[Clip]) -> str | None:
+    """Where the motion of these clips comes from, None where they have none."""
+    if not clips or clips[0].flow is None:
+        return None
+    return "exact" if source.name == "embedded" else "classical"
 
 
 def describe_data(experiment: Experiment, source: Source) -> DataRecord:

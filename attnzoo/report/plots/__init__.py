@@ -1,0 +1,113 @@
+"""Plots and figures of a results folder, as a paper would print them. No torch is needed.
+
+One plot a file. `write_plots` writes all that the folder has something for; what is left out
+stands with its reason in `plots/index.json` beside the names of the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from attnzoo.files import remove, replacing, sweep
+from attnzoo.report.plots import (
+    attention,
+    comparison,
+    cost_bars,
+    growth,
+    intervals,
+    learning,
+    noise_camera,
+    quality_cost,
+    samples,
+    scenarios,
+    sizes,
+    step_curves,
+)
+from attnzoo.report.plots.data import Data
+from attnzoo.report.plots.figures import listed
+from attnzoo.report.plots.plot import Drawn, LeftOut, Plot
+from attnzoo.report.plots.style import look, write
+
+__all__ = ["LeftOut", "Plot", "left_out", "write_plots"]
+
+INDEX = "index.json"
+
+_ALL: tuple[Callable[[Data], Iterator[Drawn]], ...] = (
+    intervals.draw,
+    scenarios.draw,
+    quality_cost.draw,
+    sizes.draw,
+    noise_camera.draw,
+    step_curves.draw,
+    learning.draw,
+    cost_bars.draw,
+    growth.draw,
+    attention.draw,
+    samples.draw,
+    comparison.draw,
+)
+
+
+def write_plots(path: Path) -> list[Plot]:
+    """Draws everything that the results folder `path` has something for, into its `plots/`.
+
+    Raises:
+        UserError: it is no results folder, or a file in it is not what it should be.
+    """
+    data = Data.read(path)
+    target = path / "plots"
+    target.mkdir(parents=True, exist_ok=True)
+    plots: list[Plot] = []
+    missing: list[LeftOut] = []
+    for draw in _ALL:
+        with look():
+            for drawn in draw(data):
+                if isinstance(drawn, LeftOut):
+                    missing.append(drawn)
+                    continue
+                files = write(drawn.figure, target / drawn.name)
+                plots.append(Plot(drawn.name, drawn.title, drawn.caption, drawn.alt, files))
+    plots += listed(data.folder)
+    _forget(target, {file for plot in plots for file in plot.files})
+    _write_index(target / INDEX, plots, missing)
+    return plots
+
+
+def left_out(path: Path) -> list[LeftOut]:
+    """What `write_plots` left out of a results folder when it last ran, and why."""
+    content = json.loads((path / "plots" / INDEX).read_text())
+    return [LeftOut(one["name"], one["reason"]) for one in content["left_out"]]
+
+
+def _forget(target: Path, written: set[Path]) -> None:
+    """Deletes what an earlier call drew and this one has nothing for, and half-written files."""
+    sweep(target)
+    index = target / INDEX
+    if not index.is_file():
+        return
+    for plot in json.loads(index.read_text())["plots"]:
+        for name in plot["files"]:
+            file = target.parent / name
+            if file.parent == target and file not in written:
+                remove(file)
+
+
+def _write_index(path: Path, plots: list[Plot], missing: list[LeftOut]) -> None:
+    content = {
+        "schema": 1,
+        "plots": [
+            {
+                "name": plot.name,
+                "title": plot.title,
+                "caption": plot.caption,
+                "alt": plot.alt,
+                "files": [f"{file.parent.name}/{file.name}" for file in plot.files],
+            }
+            for plot in plots
+        ],
+        "left_out": [{"name": one.name, "reason": one.reason} for one in missing],
+    }
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

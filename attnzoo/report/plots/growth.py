@@ -1,0 +1,169 @@
+"""How latency and memory grow with frames and with the picture, from the bench's rows."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from attnzoo.bench.growth import fit
+from attnzoo.errors import UserError
+from attnzoo.report.plots.data import Data
+from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
+from attnzoo.report.plots.style import PAGE, Mark, legend, marks, nothing, page
+from attnzoo.results import written
+
+AXES = {"frames": "frames", "tokens": "tokens per frame"}
+_FIXED = ("batch", "channels", "heads", "dtype", "compiled", "device", "unet", "level")
+_WHAT = {
+    "module": "one module",
+    "unet": "the whole U-Net, forward",
+    "training": "the whole U-Net, forward and backward",
+}
+
+Row = Mapping[str, Any]
+"""A line of the bench's file."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One variant along one axis.
+
+    what: module, unet or training; setting: what does not change, in words; latency in ms, memory
+    in MiB, None where it was not measured.
+    """
+
+    name: str
+    what: str
+    setting: str
+    axis: str
+    sizes: tuple[float, ...]
+    latency: tuple[float, ...]
+    memory: tuple[float | None, ...]
+
+
+def draw(data: Data) -> Iterator[Drawn]:
+    """A plot for each axis and kind of subject that has at least two sizes."""
+    files = sorted((data.folder.path / "bench").glob("*.jsonl"))
+    if not files:
+        yield LeftOut("growth", "no rows of `python -m attnzoo.bench` lie in bench/")
+        return
+    groups: dict[tuple[str, str], list[Series]] = defaultdict(list)
+    for series in series_of([row for file in files for row in rows_of(file)]):
+        groups[series.what, series.axis].append(series)
+    if not groups:
+        yield LeftOut("growth", "no variant in bench/ was measured at two sizes of one axis")
+    for (what, axis), found in sorted(groups.items()):
+        yield _sketch(what, axis, found)
+
+
+def rows_of(path: Path) -> list[Row]:
+    """The rows of a file that have a measured speed.
+
+    Raises:
+        UserError: a line is not a row of the bench.
+    """
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            row = json.loads(line)
+            measured = row["status"] == "ok" and not row["predicted"] and not row["peer"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}, line {number}: not a row of the bench: {error!r}") from error
+        if measured:
+            rows.append(row)
+    return rows
+
+
+def series_of(rows: Sequence[Row]) -> list[Series]:
+    """Rows that differ in one size alone, gathered; of equal rows the last counts."""
+    found = []
+    for axis in AXES:
+        groups: dict[str, dict[float, Row]] = defaultdict(dict)
+        for row in rows:
+            sizes = _sizes(row)
+            own = sizes.pop(axis)
+            same = [row["what"], row["name"], row["backward"], row["options"], sizes]
+            same += [row[key] for key in _FIXED]
+            groups[json.dumps(same, sort_keys=True)][own] = row
+        found += [_series(axis, by_size) for by_size in groups.values() if len(by_size) > 1]
+    return found
+
+
+def _sizes(row: Row) -> dict[str, float]:
+    return {"frames": row["frames"], "tokens": row["height"] * row["width"]}
+
+
+def _series(axis: str, by_size: Mapping[float, Row]) -> Series:
+    ordered = sorted(by_size)
+    first = by_size[ordered[0]]
+    others = [f"{size:g} {AXES[key]}" for key, size in _sizes(first).items() if key != axis]
+    channels = [f"{first['channels']} channels"] if first["channels"] else []
+    backward = ["with backward"] if first["what"] == "module" and first["backward"] else []
+    return Series(
+        name=" ".join([first["name"], *(f"{k}={written(v)}" for k, v in first["options"].items())]),
+        what=first["what"],
+        setting=", ".join([*others, *channels, first["dtype"], *backward]),
+        axis=axis,
+        sizes=tuple(ordered),
+        latency=tuple(1e3 * by_size[size]["latency"] for size in ordered),
+        memory=tuple(_mib(by_size[size]["peak_memory"]) for size in ordered),
+    )
+
+
+def _mib(size: float | None) -> float | None:
+    return None if size is None else size / 2**20
+
+
+def _sketch(what: str, axis: str, found: Sequence[Series]) -> Sketch:
+    alike = len({series.setting for series in found}) == 1
+    names = [series.name if alike else f"{series.name}, {series.setting}" for series in found]
+    looks = marks(names)
+    figure = page(PAGE, 2.4)
+    left, right = figure.subplots(1, 2)
+    slopes = []
+    for name, series in zip(names, found, strict=True):
+        slopes.append(f"{name} {_draw(left, series.sizes, series.latency, looks[name])}")
+        _draw(right, series.sizes, series.memory, looks[name])
+    sizes = sorted({size for series in found for size in series.sizes})
+    for axes, label in ((left, "latency [ms]"), (right, "peak memory [MiB]")):
+        axes.set(xscale="log", xlabel=AXES[axis], title=label)
+        axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        axes.set_xticks([], minor=True)
+        if not axes.lines:
+            nothing(axes, "not measured")
+            continue
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    legend(figure, [(name, looks[name]) for name in names], columns=3)
+    subject = _WHAT.get(what, what)
+    same = f" ({found[0].setting})" if alike else ""
+    return Sketch(
+        name=f"growth-{what}-{axis}",
+        title=f"Cost by {AXES[axis]}: {subject}",
+        caption=(
+            f"Latency (median of interleaved rounds) and peak memory of {subject} over "
+            f"{AXES[axis]}{same}, as the bench measured them, all axes logarithmic. Fitted "
+            f"exponents of latency: {'; '.join(slopes)}."
+        ),
+        alt=f"Latency and memory over {AXES[axis]}. Exponents of latency: {'; '.join(slopes)}.",
+        figure=figure,
+    )
+
+
+def _draw(axes: Axes, sizes: Sequence[float], values: Sequence[float | None], look: Mark) -> str:
+    """Draws one series and returns its fitted exponent in words."""
+    known = [(s, v) for s, v in zip(sizes, values, strict=True) if v is not None and v > 0]
+    if not known:
+        return "unknown"
+    at, costs = zip(*known, strict=True)
+    axes.plot(at, costs, color=look.colour, marker=look.marker, linestyle=look.line)
+    return f"{fit(at, costs).exponent:.2f}" if len(known) > 1 else "unknown"

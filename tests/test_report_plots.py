@@ -1,0 +1,524 @@
+"""Plots of a results folder: what they draw is right, gaps are said, bytes repeat, torch stays out.
+
+The folder is made up, with few clips; pictures are checked for what decides them, not for looks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import made_results
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from attnzoo.errors import UserError
+from attnzoo.metrics.statistics import Interval
+from attnzoo.report import plots
+from attnzoo.report.folder import ShownClip
+from attnzoo.report.measures import MEASURES
+from attnzoo.report.plots import (
+    attention,
+    comparison,
+    growth,
+    intervals,
+    learning,
+    noise_camera,
+    quality_cost,
+    samples,
+    scenarios,
+    sizes,
+    step_curves,
+)
+from attnzoo.report.plots.data import Data
+from attnzoo.report.plots.pareto import front
+from attnzoo.report.plots.plot import LeftOut, Sketch
+from attnzoo.report.plots.style import PAGE, legend, look, marks, page
+from attnzoo.report.plots.videos import crop, middle_row, read_video, spread, square, x_t_slice
+
+BENCH = {
+    "what": "module", "name": "temporal", "frames": 8, "height": 16, "width": 16, "batch": 1,
+    "channels": 64, "heads": 8, "options": {}, "peer": False, "dtype": "fp32", "backward": False,
+    "compiled": False, "device": "cpu", "unet": "", "level": "", "peak_memory": 2**20,
+    "status": "ok", "predicted": False, "latency": 0.01,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds of four clips; one cell has failed; no videos."""
+    return made_results.make_results(
+        tmp_path_factory.mktemp("made"), seeds=2, clips=4, videos=False
+    )
+
+
+@pytest.fixture(scope="module")
+def data(folder: Path) -> Data:
+    return Data.read(folder)
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with videos of the first table's cells."""
+    path = tmp_path_factory.mktemp("filmed")
+    made_results.make_results(path, seeds=1, clips=4, broken=False, videos=False)
+    rows = json.loads((path / "protocol.json").read_text())["tables"]["table1"]["rows"]
+    made_results._write_clips(path / "clips", [row["cell"] for row in rows])
+    return path
+
+
+@cache
+def sketches(module: ModuleType, data: Data) -> list[Sketch]:
+    """All plots of a module; they are not changed by being looked at."""
+    with look():
+        found = list(module.draw(data))
+    assert all(isinstance(one, Sketch) for one in found)
+    return found
+
+
+def edited(folder: Path, into: Path, cell: str, score: str, change: dict[str, object]) -> Path:
+    """A copy of a folder in which one score of one cell's records is changed."""
+    for file in folder.rglob("*.json"):
+        copied = into / file.relative_to(folder)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        content = json.loads(file.read_text())
+        if file.parent.name == cell and file.parent.parent.name == "records":
+            content["scores"][score] = change
+        copied.write_text(json.dumps(content))
+    return into
+
+
+# Files
+
+
+def test_files_are_svg_and_png_of_print_width_and_listed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "_ALL", (sizes.draw, samples.draw))
+    written = plots.write_plots(folder)
+    assert [plot.name for plot in written] == ["sizes", "figure2c"]
+    svg, png = written[0].files
+    assert svg == folder / "plots" / "sizes.svg" and png == folder / "plots" / "sizes.png"
+    assert 'width="504pt"' in svg.read_text()[:1000]  # 7 inches
+    assert all(plot.alt and plot.caption and plot.title for plot in written)
+    assert [one.name for one in plots.left_out(folder)] == ["figure4"]
+    index = json.loads((folder / "plots" / "index.json").read_text())
+    assert index["plots"][0]["files"] == ["plots/sizes.svg", "plots/sizes.png"]
+    assert index["plots"][1]["files"] == ["figures/figure2c.png"]
+
+
+def test_what_is_no_longer_drawn_is_deleted_and_nothing_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "_ALL", (sizes.draw,))
+    plots.write_plots(folder)
+    mine = folder / "plots" / "mine.png"
+    mine.touch()
+    (folder / "plots" / ".partial-1-sizes.svg").touch()
+    monkeypatch.setattr(plots, "_ALL", ())
+    assert [plot.name for plot in plots.write_plots(folder)] == ["figure2c"]
+    assert sorted(p.name for p in (folder / "plots").iterdir()) == ["index.json", "mine.png"]
+    assert (folder / "figures" / "figure2c.png").is_file()
+    mine.unlink()
+
+
+def test_bytes_repeat_and_hold_no_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "_ALL", (sizes.draw,))
+    first = [file.read_bytes() for plot in plots.write_plots(folder) for file in plot.files]
+    again = [file.read_bytes() for plot in plots.write_plots(folder) for file in plot.files]
+    assert len(first) == 3 and first == again
+    assert b"<dc:date>" not in first[0] and b"tIME" not in first[1]
+
+
+def test_no_torch_is_imported() -> None:
+    code = "import sys, attnzoo.report.plots; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_folder_without_protocol_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"protocol\.json: cannot be read"):
+        plots.write_plots(tmp_path)
+
+
+def test_a_folder_in_which_all_failed_leaves_reasons(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "protocol.json").write_text((folder / "protocol.json").read_text())
+    assert plots.write_plots(tmp_path) == []
+    reasons = {one.name: one.reason for one in plots.left_out(tmp_path)}
+    assert reasons["intervals-table1"] == "table1 has no finished row"
+    assert reasons["costs"].startswith("no cost was measured")
+    assert all(reasons.values()) and len(reasons) >= 18
+
+
+# Text is readable and tells everything apart
+
+
+def test_no_text_is_smaller_than_seven_points_and_none_overlaps_in_ticks(data: Data) -> None:
+    modules = (quality_cost, sizes, scenarios, noise_camera, step_curves, intervals)
+    drawn = [sketches(module, data)[-1] for module in modules]
+    for sketch in drawn:
+        sketch.figure.draw_without_rendering()
+        texts = [t for t in sketch.figure.findobj(match=lambda a: hasattr(a, "get_fontsize"))]
+        shown = [t for t in texts if t.get_text() and t.get_visible()]
+        assert min(t.get_fontsize() for t in shown) >= 7, sketch.name
+        for axes in sketch.figure.axes:
+            for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+                boxes = [t.get_window_extent() for t in labels if t.get_text()]
+                for one, other in itertools.pairwise(boxes):
+                    assert not one.shrunk(0.98, 0.9).overlaps(other.shrunk(0.98, 0.9)), sketch.name
+
+
+def test_thirty_series_look_different() -> None:
+    looks = marks([f"variant {i}" for i in range(30)])
+    assert len({(mark.colour, mark.marker) for mark in looks.values()}) == 30
+    assert len({(mark.colour, str(mark.line)) for mark in list(looks.values())[:16]}) == 16
+
+
+@pytest.mark.parametrize("count", [1, 5, 18])
+def test_a_legend_of_long_labels_stays_on_the_page(count: int) -> None:
+    name = "my_temporal_attention_with_relative_positions"
+    with look():
+        figure = page(PAGE, 2.0)
+        figure.subplots()
+        legend(figure, list(marks([f"{name} {i}" for i in range(count)]).items()))
+        figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+    assert figure.axes[0].get_window_extent().height > 1.2 * figure.dpi
+
+
+# Quality against cost
+
+
+def test_the_front_is_what_nothing_beats() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        n = int(rng.integers(1, 9))
+        costs, badness = rng.integers(0, 5, n).tolist(), rng.integers(0, 5, n).tolist()
+        expected = [
+            not any(
+                a <= costs[i] and b <= badness[i] and (a, b) != (costs[i], badness[i])
+                for a, b in zip(costs, badness, strict=True)
+            )
+            for i in range(n)
+        ]
+        assert front(costs, badness) == expected
+    with pytest.raises(ValueError, match="2 costs and 1"):
+        front([1, 2], [1])
+
+
+def test_the_front_names_the_planted_best(data: Data) -> None:
+    latency, memory = sketches(quality_cost, data)
+    assert "FVD-embedded: " in latency.alt and "Temporal" in latency.alt.split(";")[1]
+    assert "DreamPose-style" not in latency.alt.replace("Missing", "")
+    assert "align=cycles" in latency.caption and "align=cycles" in memory.caption
+    assert len(latency.figure.axes) == 3
+
+
+# Intervals
+
+
+def test_intervals_are_those_of_the_tables_with_published_ranks(data: Data) -> None:
+    by_name = {one.name: one for one in sketches(intervals, data)}
+    assert set(by_name) == {f"intervals-table{i}" for i in (1, 2, 3, 5, 6)}
+    panel = by_name["intervals-table2"].figure.axes[0]
+    points = [line.get_xdata()[0] for line in panel.lines if line.get_marker() == "o"]
+    cells = [row.cell for row in data.folder.tables["table2"].rows]
+    assert points == [data.estimate(cell, "fd_embedded_frame").value for cell in cells]
+    ranks = [text.get_text() for text in panel.texts]
+    assert ranks == ["#5", "#4", "#2", "#6", "#3", "#1"]  # by FID in the paper's Table 2
+    assert "by FID beside FD-embedded, frames" in by_name["intervals-table2"].caption
+
+
+@pytest.mark.parametrize(("low", "line"), [(0.05, True), (0.06, False)])
+def test_the_real_clips_are_a_line_or_a_number_where_it_lies_far_off(
+    data: Data, low: float, line: bool
+) -> None:
+    axes = page(PAGE, 1).subplots()
+    found = [Interval(low + 0.01, low, low + 0.015, 8, "made up")]
+    intervals._real(axes, data, data.folder.tables["table3"], MEASURES["warp_error_1"], found)
+    assert [one.get_xdata()[0] for one in axes.lines] == ([pytest.approx(0.0357)] if line else [])
+    assert axes.get_xlabel() == ("" if line else "real clips: 0.0357")
+
+
+def test_a_failed_row_is_a_gap_with_its_reason(data: Data) -> None:
+    table5 = next(one for one in sketches(intervals, data) if one.name == "intervals-table5")
+    rows = data.folder.tables["table5"].rows
+    panel = table5.figure.axes[0]
+    assert sum(line.get_marker() == "o" for line in panel.lines) == len(rows) - 1
+    assert [text.get_text() for text in panel.texts] == ["–"]
+    assert "align=cycles failed (UserError: align=cycles: a made-up failure" in table5.caption
+
+
+def test_a_null_score_is_a_gap(folder: Path, tmp_path: Path) -> None:
+    null = {"value": None, "n": 0, "clips": [], "reason": "made up"}
+    data = Data.read(edited(folder, tmp_path, "temporal", "embedded_perceptual", null))
+    assert data.estimate("temporal", "embedded_perceptual") is None
+    table2 = next(one for one in sketches(intervals, data) if one.name == "intervals-table2")
+    assert "–" in [text.get_text() for text in table2.figure.axes[3].texts]
+    latency = sketches(quality_cost, data)[0]
+    assert "Temporal" not in latency.alt.split(";")[0]
+
+
+def test_two_lines_of_text_get_more_room() -> None:
+    one, two, three = np.diff(intervals.places_of(["a", "b", "two\nlines", "c"]))
+    assert two == pytest.approx(three) and two > one >= 1
+
+
+# Sizes, scenarios, noise and camera
+
+
+def test_sizes_are_set_against_the_papers_best(data: Data) -> None:
+    (one,) = sketches(sizes, data)
+    base = data.estimate("stsa-4x4x4", "warp_error_1").value
+    texts = [text.get_text() for text in one.figure.axes[0].texts]
+    assert f"{base:#.3g}" in texts  # itself without a gain
+    found = data.gain("stsa-8x4x4", "stsa-4x4x4", "warp_error_1").value
+    assert found > 0 and any(f"{100 * found:+.1f} %" in text for text in texts)
+    assert "Best size by FD-embedded, frames [8,4,4]" in one.alt
+
+
+def test_a_size_without_a_score_is_a_gap_and_words_stay_legible(
+    folder: Path, tmp_path: Path
+) -> None:
+    null = {"value": None, "n": 0, "clips": [], "reason": "made up"}
+    data = Data.read(edited(folder, tmp_path, "stsa-4x2x2", "ssim", null))
+    (one,) = sketches(sizes, data)
+    axes = one.figure.axes[0]
+    one.figure.draw_without_rendering()
+    gaps = [text.get_position() for text in axes.texts if text.get_text() == "–"]
+    assert gaps == [(1.5, 0.5)]
+    columns = len(axes.get_xticks())
+    colours = np.asarray(axes.collections[0].get_facecolor())[:, :3]
+    for text in axes.texts:
+        x, y = text.get_position()
+        if (x, y) not in gaps:
+            ground = luminance(colours[int(y) * columns + int(x)])
+            ink = luminance(np.array(to_rgb(text.get_color())))
+            assert (max(ground, ink) + 0.05) / (min(ground, ink) + 0.05) >= 4.5
+
+
+def luminance(colour: np.ndarray) -> float:
+    """The relative luminance of sRGB in [0, 1], by WCAG."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_scenarios_go_from_simple_to_complex(data: Data) -> None:
+    rows = data.folder.tables["table4"].rows
+    assert scenarios.scenarios_of(data, rows) == [
+        "seen person, seen pose",
+        "seen person, unseen pose",
+        "unseen person, seen pose",
+        "unseen person, unseen pose",
+    ]
+    (one,) = sketches(scenarios, data)
+    panel = one.figure.axes[0]
+    heights = [bar.get_height() for bar in panel.patches]
+    assert len(heights) == 4 * len(rows)
+    clips = [
+        score["clips"][i]
+        for record in data.folder.records_of(rows[0].cell).values()
+        for score in [record["scores"]["embedded_perceptual"]]
+        for i, name in enumerate(record["sampling"]["scenarios"])
+        if name == "seen person, seen pose"
+    ]
+    assert heights[0] == pytest.approx(np.mean(clips))
+
+
+def test_the_grid_of_noise_and_camera_shows_the_planted_gains(data: Data) -> None:
+    one = sketches(noise_camera, data)[-1]
+    panels = {panel.get_title(loc="left"): panel for panel in one.figure.axes}
+    assert list(panels) == [
+        f"noise {noise}, camera {camera}"
+        for noise in ("shared", "half", "independent")
+        for camera in ("still", "moving")
+    ]
+
+    def gains(title: str) -> list[float]:
+        drawn = [x for x in panels[title].containers]
+        return [bar.lines[0].get_xdata()[0] for bar in drawn]
+
+    temporal, stsa, aligned, mixed = gains("noise shared, camera still")
+    assert temporal > stsa > mixed > aligned and temporal == pytest.approx(26, abs=3)
+    assert max(np.abs(gains("noise independent, camera moving"))) < 4
+
+
+def test_a_condition_without_its_base_says_so(folder: Path, tmp_path: Path) -> None:
+    null = {"value": None, "n": 0, "clips": [], "reason": "made up"}
+    cell = "table6-half-still-none"
+    data = Data.read(edited(folder, tmp_path, cell, "warp_error_1", null))
+    one = sketches(noise_camera, data)[-1]
+    assert "none at half noise, still camera" in one.caption
+
+
+# Curves
+
+
+def test_curves_are_of_their_steps(data: Data) -> None:
+    denoising, training = sketches(step_curves, data)
+    line = next(one for one in denoising.figure.axes[2].lines if len(one.get_xdata()) == 4)
+    values = [s["warp_error_1"]["value"] for s in data.folder.curves["none"]["denoising"]["scores"]]
+    assert line.get_ydata().tolist() == values
+    assert line.get_xdata() == pytest.approx([2, 5, 10, 20], rel=0.1)
+    assert [t.get_text() for t in training.figure.axes[0].get_xticklabels()] == [
+        "20", "40", "60", "80",
+    ]  # fmt: skip
+
+
+def test_cells_of_the_sixth_table_are_called_by_their_groups(data: Data) -> None:
+    labels = learning.labels_of(data.folder, ("table6",))
+    assert labels["table6-half-moving-stsa"] == "stsa, noise half, camera moving"
+    assert learning.labels_of(data.folder, ("table1",))["none"] == "VD"
+
+
+def test_losses_are_averaged_and_seeds_are_a_band() -> None:
+    def record(losses: list[float]) -> dict[str, object]:
+        curve = {"step": [1, 2, 3], "loss": losses}
+        nothing = {"step": [], "loss": []}
+        return {"training": {"stage1": {"loss": curve}, "stage2": {"loss": nothing}}}
+
+    (band,) = learning.bands_of({0: record([3, 2, 1]), 1: record([5, 4, 1])})
+    assert band.mean.tolist() == [4, 3, 1]
+    assert band.low.tolist() == [3, 2, 1] and band.high.tolist() == [5, 4, 1]
+    assert learning.bands_of({}) == []
+
+
+def test_smoothing_keeps_what_is_constant() -> None:
+    assert learning.smoothed(np.full(40, 0.5)) == pytest.approx(np.full(40, 0.5))
+    values = np.arange(40.0)
+    assert learning.smoothed(values)[20] == pytest.approx(20)
+    assert learning.smoothed(values)[0] == pytest.approx(np.mean(values[:3]))
+
+
+def test_learning_has_a_panel_a_cell_and_says_what_failed(data: Data) -> None:
+    with look():
+        first = next(learning.draw(data))
+    assert sum(axes.get_visible() for axes in first.figure.axes) == 18
+    assert made_results.FAILED == "stsa_flow-cycles" and "align=cycles failed" in first.caption
+
+
+# Growth
+
+
+def test_growth_fits_the_exponent(tmp_path: Path) -> None:
+    rows = [
+        BENCH | {"frames": frames, "latency": 0.001 * frames**2, "name": name}
+        for name in ("temporal", "crossframe_all")
+        for frames in (8, 16, 32)
+    ]
+    rows += [BENCH | {"frames": 64, "status": "out_of_memory", "latency": None}]
+    rows += [BENCH | {"height": 32, "frames": 8, "peer": True}]
+    (tmp_path / "bench").mkdir()
+    path = tmp_path / "bench" / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    one, other = growth.series_of(growth.rows_of(path))
+    assert one.axis == "frames" and one.sizes == (8, 16, 32) and one.memory == (1, 1, 1)
+    assert {one.name, other.name} == {"temporal", "crossframe_all"}
+    with look():
+        drawn = growth._sketch("module", "frames", [one, other])
+    assert "temporal 2.00" in drawn.alt
+
+
+def test_a_broken_line_of_the_bench_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(BENCH) + "\n{}\n")
+    with pytest.raises(UserError, match=r"rows\.jsonl, line 2: not a row of the bench"):
+        growth.rows_of(path)
+
+
+# Figures from videos
+
+
+def test_a_slice_is_its_row_over_time() -> None:
+    video = np.zeros((5, 6, 4, 3), np.uint8)
+    video[:, 2] = np.arange(5)[:, None, None]
+    assert x_t_slice(video, 2)[:, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert x_t_slice(video, 3).sum() == 0
+    boxes = [(0.0, 1.0, 2.0, 3.0), None, (0.0, 2.0, 2.0, 4.0), (0.0, 2.0, 2.0, 4.0)]
+    assert middle_row(boxes, 6) == 3  # the median of 2, 3, 3
+    assert middle_row([None], 6) is None
+
+
+def test_a_crop_is_about_its_box_and_stays_inside() -> None:
+    frame = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+    assert (crop(frame, (3, 3, 5, 5), 4) == frame[2:6, 2:6]).all()
+    assert (crop(frame, (0, 6, 2, 8), 4) == frame[4:8, 0:4]).all()
+    assert square([(0, 0, 2, 3), None, (0, 0, 4, 1)], 1.5) == 7
+
+
+def test_frames_are_spread_over_the_clip() -> None:
+    assert spread(16, 8) == [0, 2, 4, 6, 9, 11, 13, 15]
+    assert spread(3, 8) == [0, 1, 2]
+
+
+def test_videos_come_back_at_their_own_size(filmed: Path) -> None:
+    path = filmed / "clips" / "real" / "person0-dance0.mp4"
+    frames = read_video(path, 64)
+    assert frames.shape == (16, 64, 64, 3)
+    red = frames[5, 28:36, 29:39].reshape(-1, 3).mean(0)  # the logo, where `made_results` draws it
+    assert red[0] > 180 and red[1] < 80
+    with pytest.raises(UserError, match="256x256 pixels are no whole multiple of size 60"):
+        read_video(path, 60)
+    broken = filmed / "broken.mp4"
+    broken.write_text("no video")
+    with pytest.raises(UserError, match=r"broken\.mp4: not a video"):
+        read_video(broken, 64)
+
+
+def test_figures_four_and_five_are_drawn_from_the_videos(filmed: Path) -> None:
+    (filmed / "clips" / "disco" / "person3-dance3.mp4").unlink()
+    data = Data.read(filmed)
+    (four,), (five,) = sketches(samples, data), sketches(comparison, data)
+    assert "VD + SA + MF" in four.title
+    assert "“seen person, seen pose” and “unseen person, unseen pose”" in four.alt
+    pictures = [axes for axes in four.figure.axes if axes.images]
+    assert len(pictures) == 2 * (3 * samples.SHOWN + 1)
+    # Of six methods one has no video; frame 4 has a logo, so no crop is missing of the shown ones.
+    slices = [axes for axes in five.figure.axes if axes.images and axes.get_aspect() == "auto"]
+    assert len(slices) == 5
+    real = read_video(filmed / "clips" / "real" / "person3-dance3.mp4", 64)
+    assert (slices[-1].images[0].get_array() == real[:, 32]).all()
+    assert "Missing: DisCo-style" in five.caption
+
+
+def test_the_most_complex_clip_with_a_logo_is_compared(data: Data) -> None:
+    def clip(scenario: str, box: object) -> ShownClip:
+        return ShownClip("c", scenario, 8, 1, 64, (box,))  # type: ignore[arg-type]
+
+    class Shown:
+        clips = (
+            clip("unseen person, unseen pose", None),
+            clip("unseen person, seen pose", (0, 0, 1, 1)),
+            clip("seen person, unseen pose", (0, 0, 1, 1)),
+        )
+
+    found = comparison.shown_clip(Shown())  # type: ignore[arg-type]
+    assert found is not None and found.scenario == "unseen person, seen pose"
+
+
+def test_receptive_fields_are_drawn_from_their_file(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "protocol.json").write_text((folder / "protocol.json").read_text())
+    assert isinstance(next(attention.draw(Data.read(tmp_path))), LeftOut)
+    (tmp_path / "figures").mkdir()
+    mask = np.zeros((2, 3, 3), bool)
+    mask[:, 1, 1] = True
+    file = tmp_path / "figures" / "figure3.npz"
+    np.savez(file, query=np.array([1, 1, 1]), temporal=mask)
+    (one,) = sketches(attention, Data.read(tmp_path))
+    assert "temporal 2 of 18" in one.alt
+    file.write_bytes(b"no masks")
+    with pytest.raises(UserError, match=r"figure3\.npz: not masks with a query"):
+        next(attention.draw(Data.read(tmp_path)))
+
+
+def test_every_measure_that_plots_show_is_one_of_the_records(data: Data) -> None:
+    scored = set(next(iter(data.folder.records_of("none").values()))["scores"])
+    assert set(scenarios.SCORES) <= set(MEASURES) and set(MEASURES) <= scored
