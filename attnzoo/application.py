@@ -92,6 +92,19 @@ def launch(
         raise failures[0]
 
 
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of one run that these overrides describe, as `launch` would compose it.
+
+    Raises:
+        UserError: bad input.
+    """
+    hydra.version.setbase(VERSION_BASE)
+    with _complaints():
+        plugged = _plugged(list(overrides))
+        config.register()
+        return _composed(_normalised(plugged, sweep=False), None)
+
+
 def parsed(overrides: Sequence[str]) -> list[Override]:
     """Overrides by Hydra's grammar."""
     return list(OverridesParser.create().parse_overrides(list(overrides)))
@@ -283,7 +296,7 @@ def _foreign(node: DictConfig, schema: Any) -> Iterator[str]:
 
 def _unknown(key: str, cfg: DictConfig) -> str:
     """What to say of a key that is not in `cfg`."""
-    if (config.experiments() / key).is_dir():
+    if key != config.PROTOCOLS and (config.experiments() / key).is_dir():
         return f"{key}=: files of that folder are added, +{key}=NAME"
     parent, _, name = key.rpartition(".")
     while parent and not isinstance(OmegaConf.select(cfg, parent), DictConfig):
