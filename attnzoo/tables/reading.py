@@ -1,8 +1,8 @@
 """Protocols from files.
 
 A file is YAML and has the fields of `Protocol`, and `grids`: tables of all combinations of some
-settings. `base: NAME` takes over what another file of the same folder says; a field that is given
-here then replaces that of the base.
+settings. `base: NAME` takes over what another file of the same folder says; of that, mappings are
+merged key by key, and lists and values replaced.
 """
 
 from __future__ import annotations
@@ -40,7 +40,15 @@ def _content(path: Path) -> dict[str, Any]:
     base = content.pop("base", None)
     if base is None:
         return content
-    return _content(path.with_name(f"{base}.yaml")) | content
+    return _merged(_content(path.with_name(f"{base}.yaml")), content)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
 
 
 def _yaml(path: Path) -> dict[str, Any]:
