@@ -113,6 +113,8 @@ def _cell(name: str, value: Any) -> Cell:
 def _table(name: str, value: Any) -> Table:
     _check_keys(f"tables.{name}", value, Table)
     rows = []
+    if not isinstance(value["rows"], list):
+        raise UserError(f"tables.{name}.rows: must be a list of cells, not {value['rows']!r}")
     for row in value["rows"]:
         given = {"cell": row} if isinstance(row, str) else row
         _check_keys(f"tables.{name}.rows", given, Row)
@@ -150,7 +152,7 @@ def _curves(value: Any) -> Curves:
         cells=_texts("curves.cells", value.get("cells", [])),
         clips=_integers("curves.clips", [value.get("clips", default.clips)], 1)[0],
         denoising=_integers("curves.denoising", value.get("denoising", default.denoising), 1),
-        training=tuple(float(share) for share in value.get("training", default.training)),
+        training=_shares("curves.training", value.get("training", default.training)),
     )
 
 
@@ -190,6 +192,13 @@ def _map(place: str, value: Any) -> list[tuple[str, Any]]:
     return [(str(name), one) for name, one in value.items()]
 
 
+def _shares(place: str, value: Any) -> tuple[float, ...]:
+    numbers = isinstance(value, list | tuple) and all(isinstance(v, int | float) for v in value)
+    if not numbers or not all(0 < one <= 1 for one in value):
+        raise UserError(f"{place}: must be numbers above 0 up to 1, not {value!r}")
+    return tuple(map(float, value))
+
+
 def _settings(place: str, value: Any) -> tuple[str, ...]:
     for text in (found := _texts(place, value)):
         if "=" not in text:
@@ -204,7 +213,8 @@ def _texts(place: str, value: Any) -> tuple[str, ...]:
 
 
 def _integers(place: str, value: Any, least: int) -> tuple[int, ...]:
-    fine = isinstance(value, list | tuple) and all(type(one) is int for one in value)
-    if not fine or any(one < least for one in value):
-        raise UserError(f"{place}: must be integers of at least {least}, not {value!r}")
+    """One or more different integers."""
+    fine = isinstance(value, list | tuple) and value and all(type(one) is int for one in value)
+    if not fine or min(value) < least or len(set(value)) < len(value):
+        raise UserError(f"{place}: must be different integers from {least} on, not {value!r}")
     return tuple(value)
