@@ -8,9 +8,6 @@ from collections.abc import Sequence
 
 from attnzoo import application, commands, grammar
 
-FAILED = 1
-"""Exit status where a cell failed; the others are complete."""
-
 HELP = """\
 usage: python -m attnzoo.tables [KEY=VALUE ...]
 
@@ -39,6 +36,9 @@ how and where
   workers= threads=   processes, by default one a core, and torch's threads in each, 1
   part=0/4            a share of the runs, for several machines with one folder; afterwards the
                       command without part= measures costs and makes the report
+  -m parts=8 hydra/launcher=joblib|submitit_local|submitit_slurm [hydra.launcher.KEY=VALUE ...]
+                      the same by a launcher of Hydra's, costs and report here at the end; on one
+                      machine with workers=1
 
 Exit status 1: some cell failed; its row says why, and the rest is complete."""
 
@@ -48,12 +48,21 @@ def command(arguments: Sequence[str]) -> None:
     if any(text in ("-h", "--help", "help") for text in arguments):
         print(HELP)
         return
+    sweeps = [text for text in arguments if text not in ("-m", "--multirun")]
+    if len(sweeps) < len(arguments):
+        from attnzoo.tables.spreading import spread
+
+        spread(sweeps)
+        # What is left for one machine: costs, pictures, the report.
+        arguments = [t for t in sweeps if not t.startswith(("parts=", "hydra/", "hydra."))]
     given = grammar.given(arguments)
     from attnzoo.tables.run import run
     from attnzoo.tables.settings import settings_of
 
     said = shlex.join(["python", "-m", "attnzoo.tables", *arguments])
     if not run(settings_of(given, application.plugins_of(arguments), said)):
+        from attnzoo.tables.spreading import FAILED
+
         sys.exit(FAILED)
 
 
