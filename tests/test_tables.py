@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from command import command, start
+from command import start
 from PIL import Image
 
 from attnzoo import commands, run
@@ -42,11 +41,14 @@ TINY = {
         "wild": {"label": "wild", "overrides": ["attn=none", "train.stage1.learning_rate=1e20"]},
     },
     "tables": {
-        "table1": {"title": "One", "rows": ["none", "stsa"]},
+        "table1": {"title": "One", "rows": ["stsa", "none"]},
         "table2": {"title": "Two", "rows": [{"cell": "stsa", "label": "ours"}, "wild"]},
     },
     "curves": {"cells": ["stsa"], "clips": 1, "denoising": [1, 2], "training": [0.5]},
-    "search": {"common": [], "settings": [["train.stage1.learning_rate=3e-3"]]},
+    "search": {
+        "common": ["train.ema=0.5"],
+        "settings": [["train.clip_norm=1"], ["train.clip_norm=2"]],
+    },
 }  # fmt: skip
 PLUGIN = '''
 from attnzoo import Kind, register
@@ -189,7 +191,7 @@ def test_one_process_gives_the_bits_of_two(made, one_thread, tmp_path):
         assert timeless(read_record(tmp_path / job.place)) == timeless(read_record(out / job.place))
 
 
-def test_killed_and_resumed_gives_the_same_records(made, tmp_path, monkeypatch):
+def test_killed_and_resumed_gives_the_same_records(made, tmp_path):
     protocol, out, _ = made
     part = ("tables", f"protocol={protocol}", "out=out", "only=table1", "workers=1", "part=0/1")
     process = start(*part, cwd=tmp_path)
@@ -204,9 +206,11 @@ def test_killed_and_resumed_gives_the_same_records(made, tmp_path, monkeypatch):
     given = {"only": "table1", "part": "0/1", "workers": 1}
     assert run_tables(settings(protocol, tmp_path / "out", **given))
     again = records(tmp_path / "out")
-    assert again["records/none/seed0.json"]["training"]["resumed"] == 1
+    assert again["records/stsa/seed0.json"]["training"]["resumed"] == 1
     assert timeless(again) == timeless(records(out))
-    assert not list((tmp_path / "out").glob("curves/*.partial*"))
+    # It was looked at before the kill, and shown further points after it.
+    ours, theirs = (folder / "curves/stsa.json" for folder in (tmp_path / "out", out))
+    assert ours.read_text() == theirs.read_text()
 
 
 def test_what_is_there_is_not_run_again(made, monkeypatch, capsys):
@@ -224,7 +228,7 @@ def test_what_is_there_is_not_run_again(made, monkeypatch, capsys):
 
 @pytest.mark.parametrize("change", ["settings", "curves"])
 def test_a_changed_protocol_is_run_again(made, tmp_path, change):
-    protocol, out, _ = made
+    _, out, _ = made
     changed = {
         "settings": [*TINY["settings"], "train.ema=0.9"],
         "curves": {**TINY["curves"], "denoising": [1]},
@@ -255,7 +259,7 @@ def test_reuse_takes_over_what_was_run_and_marks_it(made, tmp_path):
     protocol, out, _ = made
     given = {"only": "table1", "part": "0/1", "reuse": str(out), "add": ["temporal"]}
     wanted = settings(protocol, tmp_path / "new", **given)
-    assert wanted.cells == ["none", "stsa", "add-temporal"]
+    assert wanted.cells == ["stsa", "none", "add-temporal"]
     assert wanted.protocol.hash() == read_protocol(protocol).hash()
     theirs = tmp_path / "theirs"
     shutil.copytree(out, theirs)
@@ -277,6 +281,44 @@ def test_reuse_of_another_protocol_is_refused_by_name(made, tmp_path):
     with pytest.raises(UserError, match=r"no protocol\.json can be read"):
         run_tables(settings(other, tmp_path / "out", reuse=str(tmp_path)))
     assert not (tmp_path / "out/records").exists()
+
+
+def test_the_search_tries_all_on_the_validation_part_and_takes_the_lowest(made, tmp_path):
+    from attnzoo.tables.search import search_jobs, write_choice
+
+    protocol, out, _ = made
+    read = read_protocol(protocol)
+    jobs = search_jobs(read, ["none", "stsa"])
+    assert [job.place for job in jobs] == [
+        f"search/records/{cell}/setting{i}.json" for cell in ("none", "stsa") for i in (0, 1)
+    ]
+    last = dict(text.split("=", 1) for text in jobs[1].overrides)
+    assert last["data.part"] == "validation" and last["sample.first"] == "0"
+    assert int(last["seed"]) not in read.seeds
+    assert (last["train.ema"], last["train.clip_norm"]) == ("0.5", "2")
+    record = read_record(out / "records/none/seed0.json")
+    for job, error in zip(jobs[:3], (0.2, 0.1, 0.3), strict=True):
+        record["scores"]["warp_error_1"]["clips"] = [error]
+        place.write_json(tmp_path / job.place, record)
+    place.write_error(tmp_path, jobs[3], "Diverged", "the loss is nan")
+    chosen = write_choice(tmp_path, read, ["none", "stsa"])
+    assert chosen == {"none": {"train.clip_norm": "2"}, "stsa": {"train.clip_norm": "1"}}
+    assert json.loads((tmp_path / "search/chosen.json").read_text()) == chosen
+    lines = [json.loads(line) for line in (tmp_path / "search/log.jsonl").open()]
+    assert [line["mean"] is None for line in lines] == [False, False, False, True]
+    assert lines[3]["error"] == "the loss is nan"
+
+
+def test_two_commands_do_not_work_in_one_folder(tmp_path):
+    from attnzoo.tables.run import _held
+
+    def whole() -> None:
+        with _held(tmp_path, shared=False):
+            pass
+
+    with _held(tmp_path, shared=True), _held(tmp_path, shared=True):
+        pytest.raises(UserError, whole).match("another command")
+    whole()
 
 
 def test_parts_share_the_runs(made):
@@ -321,9 +363,3 @@ def test_help_names_every_setting(capsys):
     text = capsys.readouterr().out
     assert all(f"{name}=" in text for name in SETTINGS)
     assert max(map(len, text.splitlines())) <= 100
-
-
-def test_a_command_of_its_own(tmp_path):
-    done = command("tables", "only=table9", cwd=tmp_path)
-    assert done.returncode == 2 and "table9" in done.stderr
-    assert os.listdir(tmp_path) == []

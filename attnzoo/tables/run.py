@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from attnzoo.errors import UserError
@@ -30,6 +32,7 @@ from attnzoo.tables.workers import Outcome, Task, Workers
 GRID, GROUP = 32, 4
 """Cells of a side and frames of a group in the figure of alignment: the finest latents, size 4."""
 REPORT = "attnzoo.report"
+LOCK = ".lock"
 
 
 def run(settings: Settings) -> bool:
@@ -39,10 +42,13 @@ def run(settings: Settings) -> bool:
         UserError: bad input, before anything is run.
     """
     _check_writable(settings.out)
-    if settings.reuse is not None:
-        check_same_protocol(settings.reuse, settings.protocol.hash())
-    if settings.search:
-        return _search(settings)
+    with _held(settings.out, shared=settings.part is not None):
+        if settings.reuse is not None:
+            check_same_protocol(settings.reuse, settings.protocol.hash())
+        return _search(settings) if settings.search else _run_tables(settings)
+
+
+def _run_tables(settings: Settings) -> bool:
     jobs = jobs_of(settings.protocol, settings.cells)
     mine = _share(jobs, settings.part)
     described = settings.protocol.described(settings.tables, settings.command)
@@ -142,6 +148,17 @@ def _tidy(settings: Settings, failed: Sequence[Outcome]) -> None:
     """Deletes unfinished runs of earlier settings, unless something may still go on from there."""
     if settings.part is None and not failed:
         remove(settings.out / WORK)
+
+
+@contextmanager
+def _held(folder: Path, *, shared: bool) -> Iterator[None]:
+    """Keeps two commands from working at the same runs; parts of one share the folder."""
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"out={folder}: another command is at work there") from error
+        yield
 
 
 def _check_writable(folder: Path) -> None:
