@@ -32,7 +32,7 @@ from attnzoo.tables.workers import Outcome, Task, Workers
 GRID, GROUP = 32, 4
 """Cells of a side and frames of a group in the figure of alignment: the finest latents, size 4."""
 REPORT = "attnzoo.report"
-LOCK = ".lock"
+LOCK = "lock"
 
 
 def run(settings: Settings) -> bool:
@@ -41,16 +41,19 @@ def run(settings: Settings) -> bool:
     Raises:
         UserError: bad input, before anything is run.
     """
+    if settings.reuse is not None:
+        check_same_protocol(settings.reuse, settings.protocol.hash())
+    jobs = (search_jobs if settings.search else jobs_of)(settings.protocol, settings.cells)
+    mine = _share(jobs, settings.part)
     _check_writable(settings.out)
     with _held(settings.out, shared=settings.part is not None):
-        if settings.reuse is not None:
-            check_same_protocol(settings.reuse, settings.protocol.hash())
-        return _search(settings) if settings.search else _run_tables(settings)
+        failed = (_search if settings.search else _run_tables)(settings, mine)
+        _tidy(settings, failed)
+    # A setting of a search that fails is one that is not chosen.
+    return settings.search or not failed
 
 
-def _run_tables(settings: Settings) -> bool:
-    jobs = jobs_of(settings.protocol, settings.cells)
-    mine = _share(jobs, settings.part)
+def _run_tables(settings: Settings, mine: Sequence[Job]) -> list[Outcome]:
     described = settings.protocol.described(settings.tables, settings.command)
     write_json(settings.out / PROTOCOL, described)
     said = Progress()
@@ -66,21 +69,17 @@ def _run_tables(settings: Settings) -> bool:
         failed += costs
         _pictures(settings)
         _report(settings.out, said)
-    _tidy(settings, failed)
     print(f"{settings.out}: {len(mine)} runs of {len(settings.cells)} cells, {_told(failed)}")
-    return not failed
+    return failed
 
 
-def _search(settings: Settings) -> bool:
-    jobs = search_jobs(settings.protocol, settings.cells)
-    # A setting that fails is one that is not chosen.
-    failed = _run_jobs(settings, _share(jobs, settings.part), Progress())
+def _search(settings: Settings, mine: Sequence[Job]) -> list[Outcome]:
+    failed = _run_jobs(settings, mine, Progress())
     if settings.part is None:
         for cell, chosen in write_choice(settings.out, settings.protocol, settings.cells).items():
             print(cell, *(f"{key}={value}" for key, value in chosen.items()))
-    _tidy(settings, failed)
-    print(f"{settings.out / 'search'}: {len(jobs)} settings tried, {_told(failed)}")
-    return True
+    print(f"{settings.out / 'search'}: {len(mine)} settings tried, {_told(failed)}")
+    return failed
 
 
 def _share(jobs: Sequence[Job], part: tuple[int, int] | None) -> list[Job]:
@@ -153,7 +152,8 @@ def _tidy(settings: Settings, failed: Sequence[Outcome]) -> None:
 @contextmanager
 def _held(folder: Path, *, shared: bool) -> Iterator[None]:
     """Keeps two commands from working at the same runs; parts of one share the folder."""
-    with (folder / LOCK).open("w") as file:
+    (folder / WORK).mkdir(exist_ok=True)
+    with (folder / WORK / LOCK).open("w") as file:
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
