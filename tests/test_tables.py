@@ -171,6 +171,20 @@ def test_the_protocol_stands_with_the_results(made):
     assert said["cells"]["stsa"]["attn"] == "stsa" and said["settings"]["data.size"] == "32"
 
 
+def test_tables_run_one_after_the_other_stand_together(made, tmp_path):
+    protocol, out, _ = made
+    place.write_json(tmp_path / "protocol.json", json.loads((out / "protocol.json").read_text()))
+    described = place.described(
+        tmp_path, read_protocol(protocol), ["table1"], "another command", part=False
+    )
+    assert list(described["tables"]) == ["table1", "table2"]
+    assert described["command"] == "command && another command"
+    changed = read_protocol(written(tmp_path, clips=2))
+    assert list(place.described(tmp_path, changed, ["table2"], "c", part=False)["tables"]) == [
+        "table2"
+    ]
+
+
 def test_scores_are_those_of_the_run_command(made, one_thread, tmp_path, monkeypatch, capsys):
     # Looked at in the middle of its training by the tables, and not by the command.
     monkeypatch.chdir(tmp_path)
@@ -316,9 +330,9 @@ def test_two_commands_do_not_work_in_one_folder(tmp_path):
         with _held(tmp_path, shared=False):
             pass
 
-    with _held(tmp_path, shared=True), _held(tmp_path, shared=True):
-        with pytest.raises(UserError, match="another command"):
-            whole()
+    part = _held(tmp_path, shared=True)
+    with part, _held(tmp_path, shared=True), pytest.raises(UserError, match="another command"):
+        whole()
     whole()
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attnzoo.errors import UserError
 from attnzoo.files import remove, replacing
 from attnzoo.tables.jobs import Job
+from attnzoo.tables.protocol import Protocol
 from attnzoo.train.record import read_record
 
 WORK = ".cells"
 """Where runs lie that are not finished, by their keys; a finished one leaves nothing there."""
 PROTOCOL = "protocol.json"
+AND = " && "
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -108,6 +110,27 @@ def _copied(source: Path, place: Path) -> None:
             shutil.copytree(source, beside)
         else:
             shutil.copyfile(source, beside)
+
+
+def described(
+    folder: Path, protocol: Protocol, tables: Sequence[str], command: str, *, part: bool
+) -> dict[str, Any]:
+    """`protocol.json`: these tables, and those that were run here before under the same protocol.
+
+    part: this is a share of the command, which says nothing of commands where one stands.
+    """
+    try:
+        before = json.loads((folder / PROTOCOL).read_text())
+        same = before["hash"] == protocol.hash()
+        earlier, commands = list(before["tables"]), str(before["command"]).split(AND)
+    except (OSError, ValueError, KeyError, TypeError):
+        same, earlier, commands = False, [], []
+    if not same:
+        earlier, commands = [], []
+    together = [name for name in protocol.tables if name in earlier or name in tables]
+    if command not in commands and not (part and commands):
+        commands.append(command)
+    return protocol.described(together, AND.join(commands))
 
 
 def check_same_protocol(other: Path, own: str) -> None:

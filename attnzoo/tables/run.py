@@ -17,6 +17,7 @@ from attnzoo.tables.folder import (
     PROTOCOL,
     WORK,
     check_same_protocol,
+    described,
     reuse,
     stands,
     write_error,
@@ -54,8 +55,14 @@ def run(settings: Settings) -> bool:
 
 
 def _run_tables(settings: Settings, mine: Sequence[Job]) -> list[Outcome]:
-    described = settings.protocol.described(settings.tables, settings.command)
-    write_json(settings.out / PROTOCOL, described)
+    about = described(
+        settings.out,
+        settings.protocol,
+        settings.tables,
+        settings.command,
+        part=settings.part is not None,
+    )
+    write_json(settings.out / PROTOCOL, about)
     said = Progress()
     if settings.reuse is not None:
         for job in mine:
