@@ -38,7 +38,7 @@ def stands(folder: Path, job: Job) -> bool:
     if not path.is_file():
         return False
     try:
-        return read_record(path)["environment"].get("key") == job.key
+        return bool(read_record(path)["environment"].get("key") == job.key)
     except UserError:
         return False
 
