@@ -21,6 +21,7 @@ COMMANDS = {
     "coverage": "how often the intervals hold the truth, by simulation",
     "align": "what aligning by motion flow does to real clips",
     "flow": "the sources of motion flow, against the exact one and on real clips",
+    "tables": "the paper's tables, run again: records, costs, clips, curves",
     "bench": "what variants cost: time, memory, FLOPs, side by side",
 }
 """Each is a module of the package, or a folder's `__main__`, with `command(arguments)`."""

@@ -20,6 +20,7 @@ import hydra
 import torch
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -90,6 +91,42 @@ def launch(
             )
     if failures:
         raise failures[0]
+
+
+def spread(task: Task, schema: type, overrides: Sequence[str]) -> None:
+    """Runs `task` on each job of a sweep over a configuration of the caller's own, and waits.
+
+    Args:
+        task: a function of a module, which another process can import.
+        schema: the configuration, a dataclass with defaults.
+        overrides: of it and of Hydra's part, which names the launcher.
+
+    Raises:
+        UserError: bad input.
+    """
+    hydra.version.setbase(VERSION_BASE)
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    args = parser.parse_intermixed_args(["--multirun", *overrides])
+    name = schema.__name__.lower()
+    ConfigStore.instance().store(name, schema)
+    with _complaints(), _raising():
+        _run_hydra(
+            args=args, args_parser=parser, task_function=task, config_path=None, config_name=name
+        )
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of one run that these overrides describe, as `launch` would compose it.
+
+    Raises:
+        UserError: bad input.
+    """
+    hydra.version.setbase(VERSION_BASE)
+    with _complaints():
+        plugged = _plugged(list(overrides))
+        config.register()
+        return _composed(_normalised(plugged, sweep=False), None)
 
 
 def parsed(overrides: Sequence[str]) -> list[Override]:
@@ -283,7 +320,7 @@ def _foreign(node: DictConfig, schema: Any) -> Iterator[str]:
 
 def _unknown(key: str, cfg: DictConfig) -> str:
     """What to say of a key that is not in `cfg`."""
-    if (config.experiments() / key).is_dir():
+    if key != config.PROTOCOLS and (config.experiments() / key).is_dir():
         return f"{key}=: files of that folder are added, +{key}=NAME"
     parent, _, name = key.rpartition(".")
     while parent and not isinstance(OmegaConf.select(cfg, parent), DictConfig):

@@ -45,6 +45,9 @@ DATA = {
 }
 """Data sets: the function whose arguments are the settings `data.*` and which gives a Source."""
 
+PROTOCOLS = "tables"
+"""Beside the groups of settings in `experiments()`: the protocols of `attnzoo.tables`."""
+
 OTHER_PICTURES: dict[str, Any] = {
     "schedule": Schedule.cosine,
     "high_noise": 0.5,
@@ -312,7 +315,8 @@ def _jsonable(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _files() -> str:
-    files = sorted(experiments().glob("*/*.yaml"))
+    groups = [path for path in experiments().glob("*/*.yaml") if path.parent.name != PROTOCOLS]
+    files = sorted(groups)
     return ", ".join(f"+{file.parent.name}={file.stem}" for file in files)
 
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from attnzoo import application, commands, config, registry
+from attnzoo import application, commands, config, job
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
 from attnzoo.summary import summary
-from attnzoo.train.settings import Precision
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,8 +26,6 @@ CONFIG, RECORD = "config.yaml", "record.json"
 CHANGEABLE = ("device", "workers", "tracker", "plugins")
 """What may be said anew when a run goes on: where it computes and where plug-ins lie, not what."""
 LOGGING = ("hydra.verbose", "hydra.job_logging", "hydra.hydra_logging")
-
-_AUTOCAST = {Precision.fp32: None, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 
 
 class _Finished(Exception):
@@ -59,16 +54,13 @@ def _check(cfg: DictConfig, folder: Path) -> None:
 
     check_machine(experiment)
     source = config.source_of(cfg)
-    from attnzoo.train import experiment as job
+    from attnzoo.train import experiment as training
 
-    job.check(experiment, source)
+    training.check(experiment, source)
 
 
 def _run(cfg: DictConfig) -> None:
-    from attnzoo.bench.hardware import hardware, versions
-    from attnzoo.bench.profile import profile
-    from attnzoo.train import experiment as job
-    from attnzoo.train.device import check_machine
+    from attnzoo.train import experiment as training
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     cfg = _configuration(cfg, HydraConfig.get().overrides.task)
@@ -79,26 +71,15 @@ def _run(cfg: DictConfig) -> None:
         with replacing(folder / CONFIG) as beside:
             beside.write_text(config.stored(cfg))
     experiment = config.experiment_of(cfg)
-    device = check_machine(experiment)
-    record = job.run(
+    record = training.run(
         experiment,
         config.source_of(cfg),
         folder,
         resume=resume,
-        profile=partial(profile, precision=_AUTOCAST[experiment.precision]),
-        environment={
-            "hardware": hardware(device),
-            "versions": versions(),
-            "code": _code(experiment.variant),
-        },
+        profile=job.profiler(experiment),
+        environment=job.environment_of(experiment),
     )
     _LOG.info("%s", summary(record, _shown(folder)))
-
-
-def _code(variant: str) -> dict[str, str | None]:
-    """The file that holds the variant, and the SHA-256 of it as it was loaded."""
-    entry = registry.get(variant)
-    return {"file": entry.place.rpartition(":")[0], "sha256": entry.sha256}
 
 
 def _configuration(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:

@@ -111,9 +111,13 @@ def aligned(
     source = open_video(
         path, size=size, frames=frames, windows=WINDOWS, pose=path if pose else None
     )
-    clips = (source.test[i] for i in range(len(source.test)))
-    groups = [found for clip in clips for found in _groups(clip, grid, group)]
-    return Aligned(Path(path).stem, grid, groups)
+    clips = [source.test[i] for i in range(len(source.test))]
+    return aligned_clips(Path(path).stem, clips, grid=grid, group=group)
+
+
+def aligned_clips(name: str, clips: Sequence[Clip], *, grid: int, group: int) -> Aligned:
+    """Aligns clips by every rule, along the motion that comes with them."""
+    return Aligned(name, grid, [found for clip in clips for found in _groups(clip, grid, group)])
 
 
 def _groups(clip: Clip, grid: int, size: int) -> Iterator[Group]:

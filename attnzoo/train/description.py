@@ -49,13 +49,6 @@ def describe_flow(source: Source, clips: Sequence[Clip]) -> str | None:
     return source.flow.name
 
 
-def describe_flow(source: Source, clips: Sequence[Clip]) -> str | None:
-    """Where the motion of these clips comes from, None where they have none."""
-    if not clips or clips[0].flow is None:
-        return None
-    return "exact" if source.name == "embedded" else "classical"
-
-
 def describe_data(experiment: Experiment, source: Source) -> DataRecord:
     """What the source says of itself, and from what it was opened."""
     return DataRecord(

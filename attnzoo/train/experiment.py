@@ -42,6 +42,7 @@ from attnzoo.train.record import NAME, SCHEMA, Record, read_record, write_record
 from attnzoo.train.settings import Experiment
 from attnzoo.train.stages import STAGES, trained_parameters
 from attnzoo.train.trainer import Run, StageTrainer, progress_bar
+from attnzoo.train.watch import Look, Watch
 
 _LOG = logging.getLogger(__name__)
 PICTURES = ("loss.png", "strip.png", "sample.mp4")
@@ -63,6 +64,8 @@ def run(
     scores: Scores = score,
     profile: Profile | None = None,
     environment: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+    pictures: bool = True,
 ) -> dict[str, Any]:
     """Trains, samples, scores and describes one variant; returns what stands in `record.json`.
 
@@ -80,6 +83,8 @@ def run(
         scores: of real and generated clips `[n, f, 3, H, W]` and the clips themselves.
         profile: measures the trained model on one batch, for the record.
         environment: hardware and versions, for the record.
+        watch: looks at the model on the way and at the end; changes nothing of the result.
+        pictures: whether `PICTURES` are drawn.
 
     Raises:
         UserError: settings that cannot be, before any training; a folder that holds a finished run
@@ -93,7 +98,7 @@ def run(
         return read_record(folder)
     check(experiment, source)
     _prepare(folder)
-    model = _inflated(experiment, build)
+    model = inflated(experiment, build)
     accelerator = make_accelerator(experiment, folder)
     checkpoints = Checkpoints(folder, every=experiment.training.checkpoint_seconds)
     identity = experiment.identity(source.split_hash)
@@ -102,22 +107,28 @@ def run(
         checkpoints.clear()
     progress = snapshot.progress if snapshot is not None else Progress(identity)
     model.to(accelerator.device)
+    clips = _scored(experiment, source)
     state = Run(model, experiment, source, accelerator, checkpoints, progress)
+    if watch is not None:
+        state = replace(state, due=watch.due, look=lambda: watch.look(_look(state, clips)))
     _train(state, snapshot)
-    clips = [source.test[i] for i in range(min(experiment.sampling.clips, len(source.test)))]
     generated, seconds = _sample(state, clips)
+    if watch is not None:
+        watch.finished(_look(state, clips), generated)
     real = torch.stack([clip.video for clip in clips])
     found = plain(scores(real, generated, clips))
     trained = trained_parameters(model, STAGES[-1])
     about = {"variant": experiment.variant, "method": experiment.method.name}
     write_weights(folder / WEIGHTS, trained, about)
-    _pictures(folder, progress, clips, generated, experiment.sampling.fps)
+    if pictures:
+        _pictures(folder, progress, clips, generated, experiment.sampling.fps)
     measured = None
     if profile is not None:
         measured = plain(profile(model, collate(clips[:1]).to(accelerator.device)))
     record = replace(
         _described(state, clips, seconds),
         scores=found,
+        files=[*(PICTURES if pictures else ()), WEIGHTS],
         profile=measured,
         environment=plain(environment or {}),
         seconds=time.perf_counter() - started,
@@ -151,7 +162,7 @@ def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
         profile=None,
         environment={},
         seconds=0.0,
-        files=[*PICTURES, WEIGHTS],
+        files=[],
     )
 
 
@@ -170,6 +181,11 @@ def check(experiment: Experiment, source: Source) -> None:
             registry.create(entry.name, 64, 1, **{**experiment.options, **m})
             for m in modules or ({},)
         ]
+    if experiment.sampling.first >= len(source.test):
+        raise UserError(
+            f"sample.first={experiment.sampling.first}: there are {len(source.test)} test clips, "
+            "counted from 0"
+        )
     if entry.needs_flow and not any(getattr(module, "follows", True) for module in made):
         raise UserError(
             f"attn={entry.name}: with stack={experiment.stack.name} no module follows the motion; "
@@ -198,7 +214,12 @@ def _prepare(folder: Path) -> None:
         raise UserError(f"{folder} cannot be written: {error.strerror}") from error
 
 
-def _inflated(experiment: Experiment, build: Callable[[], DanceModel]) -> DanceModel:
+def inflated(experiment: Experiment, build: Callable[[], DanceModel]) -> DanceModel:
+    """The model of an experiment before its training.
+
+    Raises:
+        UserError: more sampling steps than the model was trained with.
+    """
     model = build()
     if experiment.method is Method.dreampose:
         model = DreamPoseModel.of(model, seed=experiment.seed)
@@ -247,18 +268,37 @@ def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _sample(state: Run, clips: Sequence[Clip]) -> tuple[Tensor, float]:
-    """Generated clips `[n, f, 3, H, W]` on the CPU, and the seconds that they took."""
+def _scored(experiment: Experiment, source: Source) -> list[Clip]:
+    """The test clips that are scored."""
+    first, last = experiment.sampling.first, experiment.sampling.first + experiment.sampling.clips
+    return [source.test[i] for i in range(first, min(last, len(source.test)))]
+
+
+def _look(state: Run, clips: Sequence[Clip]) -> Look:
+    """What a watch is given of the run as it stands."""
+
+    def made(count: int, steps: int) -> Tensor:
+        return _sample(state, clips[:count], steps)[0]
+
+    return Look(state.progress.stage, state.progress.steps, clips, made)
+
+
+def _sample(state: Run, clips: Sequence[Clip], steps: int | None = None) -> tuple[Tensor, float]:
+    """Generated clips `[n, f, 3, H, W]` on the CPU, and the seconds that they took.
+
+    `clips` are the first of those that are scored; steps: denoising steps, None: the settings'.
+    """
     experiment, accelerator = state.experiment, state.accelerator
     settings, videos = experiment.sampling, []
+    steps = steps or settings.steps
     started = time.perf_counter()
-    with progress_bar("sampling", len(clips) * settings.steps, 0) as bar, accelerator.autocast():
-        for i, clip in enumerate(clips):
+    with progress_bar("sampling", len(clips) * steps, 0) as bar, accelerator.autocast():
+        for i, clip in enumerate(clips, start=settings.first):
             videos.append(
                 sample(
                     state.model,
                     collate([clip]).to(accelerator.device),
-                    steps=settings.steps,
+                    steps=steps,
                     guidance=settings.guidance,
                     noise=experiment.sampling_noise,
                     # Each clip's own, so that it does not depend on how many are made.

@@ -117,7 +117,11 @@ def _block(shown: Shown) -> Image.Image:
 
 def write_video(path: Path, shown: Sequence[Shown], fps: int) -> None:
     """The clips one after the other as h264, `COLUMNS` side by side with their names above."""
-    frames = [frame for one in shown for frame in _panels(one)]
+    encode(path, [frame for one in shown for frame in _panels(one)], fps)
+
+
+def encode(path: Path, frames: Sequence[Picture], fps: int) -> None:
+    """Frames of equal, even size as h264 that every browser plays."""
     height, width = frames[0].shape[:2]
     with (
         replacing(path) as beside,

@@ -81,12 +81,17 @@ class Training:
 
 @dataclass
 class Sampling:
-    """How test clips are made; noise None means that of training, fps is that of `sample.mp4`."""
+    """How test clips are made.
+
+    noise None means that of training; first: which test clip is the first of those that are scored,
+    counted from 0; fps is that of `sample.mp4`.
+    """
 
     steps: int = 10
     guidance: float = 1.0
     noise: Noise | None = None
     clips: int = 8
+    first: int = 0
     fps: int = 8
 
 
@@ -142,6 +147,7 @@ class Experiment:
             ("sample.steps", sample.steps, 1),
             ("sample.guidance", sample.guidance, 0),
             ("sample.clips", sample.clips, 1),
+            ("sample.first", sample.first, 0),
             ("sample.fps", sample.fps, 1),
         ]
         above = [

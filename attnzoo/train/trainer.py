@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +36,11 @@ class Diverged(UserError):
 
 @dataclass(frozen=True)
 class Run:
-    """What both stages share."""
+    """What both stages share.
+
+    due: whether somebody wants to look at the averaged weights after this step of this stage;
+    look: does it.
+    """
 
     model: DanceModel
     experiment: Experiment
@@ -44,6 +48,8 @@ class Run:
     accelerator: Accelerator
     checkpoints: Checkpoints
     progress: Progress
+    due: Callable[[int, int], bool] = lambda stage, step: False
+    look: Callable[[], None] = lambda: None
 
 
 class StageTrainer:
@@ -168,8 +174,22 @@ class StageTrainer:
                 bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} frames/s", refresh=False)
                 bar.update()
                 self._log(loss, speed)
+                if run.due(self.stage, progress.steps):
+                    self._shown()
                 if run.checkpoints.due or progress.steps == self.plan.steps:
                     self.save()
+
+    def _shown(self) -> None:
+        """Lets somebody look at the model with its averaged weights, and puts the others back."""
+        # What an interrupt saved here would be taken for a step that was looked at.
+        self._changing = True
+        self.ema.store(self.trainable)
+        self.ema.copy_to(self.trainable)
+        try:
+            self.run.look()
+        finally:
+            self.ema.restore(self.trainable)
+        self._changing = False
 
     def _step(self, parts: Iterator[tuple[int, Batch]]) -> float:
         """One optimiser step from `accumulate` parts; the mean of their losses."""

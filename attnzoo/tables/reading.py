@@ -1,0 +1,220 @@
+"""Protocols from files.
+
+A file is YAML and has the fields of `Protocol`, and `grids`: tables of all combinations of some
+settings. `base: NAME` takes over what another file of the same folder says; of that, mappings are
+merged key by key, and lists and values replaced.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from attnzoo._options import suggestion
+from attnzoo.errors import UserError
+from attnzoo.tables.protocol import ID, Cell, Curves, Protocol, Row, Search, Table
+
+
+def read_protocol(path: Path, chosen: Path | None = None) -> Protocol:
+    """The protocol in a file, with the searched settings in the file `chosen`.
+
+    Raises:
+        UserError: a file that cannot be read, or says what no protocol can.
+    """
+    content = _content(path)
+    found = {} if chosen is None else _yaml(chosen)
+    try:
+        protocol = _protocol(content)
+        return replace(protocol, cells=_with_chosen(protocol.cells, found))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _content(path: Path) -> dict[str, Any]:
+    content = _yaml(path)
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    return _merged(_content(path.with_name(f"{base}.yaml")), content)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold keys with values")
+    return content
+
+
+def _protocol(content: Mapping[str, Any]) -> Protocol:
+    content = dict(content)
+    grids = content.pop("grids", {})
+    _check_keys("protocol", content, Protocol)
+    cells = {name: _cell(name, value) for name, value in _map("cells", content["cells"])}
+    tables = {name: _table(name, value) for name, value in _map("tables", content["tables"])}
+    for name, value in _map("grids", grids):
+        made, table = _grid(name, value)
+        cells |= made
+        tables[name] = table
+    protocol = Protocol(
+        name=str(content["name"]),
+        seeds=_integers("seeds", content["seeds"], 0),
+        clips=_integers("clips", [content["clips"]], 1)[0],
+        settings=_settings("settings", content["settings"]),
+        cells=cells,
+        tables=tables,
+        curves=_curves(content.get("curves", {})),
+        search=_search(content.get("search", {})),
+        profile_rounds=_integers("profile_rounds", [content.get("profile_rounds", 5)], 1)[0],
+    )
+    _check_names(protocol)
+    return protocol
+
+
+def _check_names(protocol: Protocol) -> None:
+    """UserError where a name that is used is nobody's."""
+    used = [
+        *((f"tables.{t}", row.cell) for t, table in protocol.tables.items() for row in table.rows),
+        *((f"cells.{name}.like", c.like) for name, c in protocol.cells.items() if c.like),
+        *(("curves.cells", name) for name in protocol.curves.cells),
+    ]
+    for place, name in used:
+        if name not in protocol.cells:
+            raise UserError(f"{place}: no cell {name!r}{suggestion(str(name), protocol.cells)}")
+
+
+def _cell(name: str, value: Any) -> Cell:
+    if not ID.fullmatch(name):
+        raise UserError(f"cells.{name}: a cell's name has letters, digits and _.=,- alone")
+    place = f"cells.{name}"
+    _check_keys(place, value, Cell, without=("chosen", "added"))
+    like = value.get("like")
+    overrides = _texts(f"{place}.overrides", value["overrides"])
+    return Cell(str(value["label"]), overrides, None if like is None else str(like))
+
+
+def _table(name: str, value: Any) -> Table:
+    _check_keys(f"tables.{name}", value, Table)
+    rows = []
+    if not isinstance(value["rows"], list):
+        raise UserError(f"tables.{name}.rows: must be a list of cells, not {value['rows']!r}")
+    for row in value["rows"]:
+        given = {"cell": row} if isinstance(row, str) else row
+        _check_keys(f"tables.{name}.rows", given, Row)
+        rows.append(Row(**given))
+    return Table(str(value["title"]), tuple(rows), bool(value.get("alone", False)))
+
+
+def _grid(name: str, value: Any) -> tuple[dict[str, Cell], Table]:
+    """A table of all combinations: `axes` by name, of each its values with label and overrides.
+
+    A cell is called by the table's name and its values'; the last axis makes the rows of a group.
+    """
+    place = f"grids.{name}"
+    unknown = sorted(set(value) - {"title", "settings", "axes"})
+    if unknown or not value.get("axes"):
+        raise UserError(f"{place}: title, settings and axes are needed, not {unknown}")
+    common = _texts(f"{place}.settings", value.get("settings", []))
+    cells, rows = {}, []
+    axes = [list(_map(f"{place}.axes.{axis}", v)) for axis, v in _map(place, value["axes"])]
+    for point in itertools.product(*axes):
+        cell = "-".join([name, *(key for key, _ in point)])
+        values = [_cell(key, one) for key, one in point]
+        like = next((one.like for one in values if one.like), None)
+        overrides = [text for one in values for text in one.overrides]
+        label = ", ".join(one.label for one in values)
+        cells[cell] = Cell(label, (*common, *overrides), like)
+        rows.append(Row(cell, values[-1].label, ", ".join(one.label for one in values[:-1])))
+    return cells, Table(str(value["title"]), tuple(rows), alone=True)
+
+
+def _curves(value: Any) -> Curves:
+    _check_keys("curves", value, Curves)
+    default = Curves()
+    return Curves(
+        cells=_texts("curves.cells", value.get("cells", [])),
+        clips=_integers("curves.clips", [value.get("clips", default.clips)], 1)[0],
+        denoising=_integers("curves.denoising", value.get("denoising", default.denoising), 1),
+        training=_shares("curves.training", value.get("training", default.training)),
+    )
+
+
+def _search(value: Any) -> Search:
+    _check_keys("search", value, Search)
+    settings = [_texts("search.settings", one) for one in value.get("settings", [])]
+    return Search(_texts("search.common", value.get("common", [])), tuple(settings))
+
+
+def _with_chosen(cells: Mapping[str, Cell], chosen: Mapping[str, Any]) -> dict[str, Cell]:
+    for name in chosen:
+        if name not in cells:
+            raise UserError(f"chosen settings of no cell: {name!r}{suggestion(name, cells)}")
+    return {
+        name: replace(cell, chosen=dict(chosen.get(cell.like or name, {})))
+        for name, cell in cells.items()
+    }
+
+
+def _check_keys(place: str, value: Any, kind: type, without: Sequence[str] = ()) -> None:
+    """UserError unless `value` has the fields of a dataclass, and all that have no default."""
+    if not isinstance(value, Mapping):
+        raise UserError(f"{place}: must hold keys with values, not {value!r}")
+    known = {f.name: f for f in fields(kind) if f.name not in without}
+    for key in value:
+        if key not in known:
+            raise UserError(f"{place}: unknown key {key!r}{suggestion(str(key), known)}")
+    for name, one in known.items():
+        needed = one.default is MISSING and one.default_factory is MISSING
+        if needed and name not in value:
+            raise UserError(f"{place}: lacks {name}")
+
+
+def _map(place: str, value: Any) -> list[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        raise UserError(f"{place}: must hold names with values, not {value!r}")
+    return [(str(name), one) for name, one in value.items()]
+
+
+def _shares(place: str, value: Any) -> tuple[float, ...]:
+    numbers = isinstance(value, list | tuple) and all(isinstance(v, int | float) for v in value)
+    if not numbers or not all(0 < one <= 1 for one in value):
+        raise UserError(f"{place}: must be numbers above 0 up to 1, not {value!r}")
+    return tuple(map(float, value))
+
+
+def _settings(place: str, value: Any) -> tuple[str, ...]:
+    for text in (found := _texts(place, value)):
+        if "=" not in text:
+            raise UserError(f"{place}: {text!r} is no key=value")
+    return found
+
+
+def _texts(place: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise UserError(f"{place}: must be a list of texts, not {value!r}")
+    return tuple(value)
+
+
+def _integers(place: str, value: Any, least: int) -> tuple[int, ...]:
+    """One or more different integers."""
+    fine = isinstance(value, list | tuple) and value and all(type(one) is int for one in value)
+    if not fine or min(value) < least or len(set(value)) < len(value):
+        raise UserError(f"{place}: must be different integers from {least} on, not {value!r}")
+    return tuple(value)

@@ -1,0 +1,130 @@
+"""The search: every cell's settings chosen on the validation part, with one budget for all.
+
+A run for each of the protocol's settings, each scored on the same validation clips, with a seed
+that the tables do not use. The score of a clip is ln(warp_error_1) + ln(l1_body), lower is better:
+the video's consistency and its likeness to the truth, both on the body, of which an equal relative
+improvement counts the same. The setting with the lowest mean is chosen, the earlier one of equals.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from attnzoo.errors import UserError
+from attnzoo.files import replacing
+from attnzoo.tables.folder import error_path, write_json
+from attnzoo.tables.jobs import Job, compose, key_of
+from attnzoo.tables.protocol import Protocol
+from attnzoo.train.record import read_record
+
+SCORES = ("warp_error_1", "l1_body")
+LOG, CHOSEN = "search/log.jsonl", "search/chosen.json"
+
+
+def searched(protocol: Protocol, cells: Sequence[str]) -> list[str]:
+    """The cells that have settings of their own."""
+    return list(dict.fromkeys(protocol.cells[name].like or name for name in cells))
+
+
+def search_jobs(protocol: Protocol, cells: Sequence[str]) -> list[Job]:
+    """One for each setting of each cell.
+
+    Raises:
+        UserError: a cell that cannot be run, or nothing to choose from.
+    """
+    if not protocol.search.settings:
+        raise UserError(f"search=true: the protocol {protocol.name} has no search.settings")
+    jobs = []
+    for name in searched(protocol, cells):
+        for number in range(len(protocol.search.settings)):
+            overrides = _overrides(protocol, name, number)
+            found = compose(name, overrides)
+            jobs.append(
+                Job(
+                    name=f"{name}, setting {number}",
+                    overrides=tuple(overrides),
+                    key=key_of(found.experiment, found.source, {"search": True}),
+                    place=f"search/records/{name}/setting{number}.json",
+                )
+            )
+    return jobs
+
+
+def _overrides(protocol: Protocol, cell: str, number: int) -> list[str]:
+    bare = {cell: replace(protocol.cells[cell], chosen={})}
+    seed = max(protocol.seeds) + 1
+    overrides = replace(protocol, cells=bare).overrides(cell, seed)
+    tried = protocol.search.settings[number]
+    own = ["data.part=validation", "sample.first=0"]
+    return [*overrides, *own, *protocol.search.common, *tried]
+
+
+def write_choice(folder: Path, protocol: Protocol, cells: Sequence[str]) -> dict[str, Any]:
+    """Writes the log and what is chosen, from the records; returns the latter.
+
+    Raises:
+        UserError: of some cell no setting has a score.
+    """
+    names = searched(protocol, cells)
+    tried = {name: _tried(folder, protocol, name) for name in names}
+    path = folder / LOG
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as beside:
+        lines = [json.dumps(line) for several in tried.values() for line in several]
+        beside.write_text("".join(f"{line}\n" for line in lines))
+    chosen = {}
+    for name, lines_ in tried.items():
+        scored = [line for line in lines_ if line["mean"] is not None]
+        if not scored:
+            raise UserError(f"search: no setting of cell {name} has a score, see {path}")
+        best = min(scored, key=lambda line: float(line["mean"]))
+        chosen[name] = dict(text.split("=", 1) for text in best["setting"])
+    write_json(folder / CHOSEN, chosen)
+    return chosen
+
+
+def _tried(folder: Path, protocol: Protocol, cell: str) -> list[dict[str, Any]]:
+    lines = []
+    for number, setting in enumerate(protocol.search.settings):
+        path = folder / f"search/records/{cell}/setting{number}.json"
+        line: dict[str, Any] = {"cell": cell, "setting": list(setting)}
+        if path.is_file():
+            record = read_record(path)
+            scores = clip_scores(record["scores"])
+            line |= {
+                "seed": record["seed"],
+                "clips": record["sampling"]["clips"],
+                "scores": scores,
+                "mean": _mean(scores),
+                **{name: record["scores"][name]["clips"] for name in SCORES},
+            }
+        else:
+            line |= {"mean": None, "error": _error(error_path(path))}
+        lines.append(line)
+    return lines
+
+
+def clip_scores(scores: Mapping[str, Any]) -> list[float | None]:
+    """The search's score of each clip, None where one of its parts has no value above 0."""
+    pairs = zip(*(scores[name]["clips"] for name in SCORES), strict=True)
+    return [
+        sum(map(math.log, pair)) if all(one is not None and one > 0 for one in pair) else None
+        for pair in pairs
+    ]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _error(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text())["error"])
+    except (OSError, ValueError, KeyError):
+        return "not run"

@@ -1,0 +1,157 @@
+"""What the command was told, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attnzoo import config
+from attnzoo._options import suggestion
+from attnzoo.bench.settings import Given, path, positive, single, truth
+from attnzoo.errors import UserError
+from attnzoo.tables.protocol import ID, Cell, Protocol, Row
+from attnzoo.tables.reading import read_protocol
+
+OUTPUTS = Path("outputs/tables")
+CHOSEN = "chosen.yaml"
+ADDED_TO = ("table1", "table2")
+"""The tables in which an added variant gets a row, where the protocol has them."""
+
+SETTINGS = (
+    "out", "quick", "six", "only", "seeds", "workers", "threads", "search", "add", "reuse", "part",
+    "protocol",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One command.
+
+    protocol: with what was added; tables: which of its tables; workers, threads: processes, and
+    threads of torch in each (None: torch's own choice); search: chooses settings and runs no table;
+    reuse: a folder of earlier results; part: this command's share of the runs, number and count.
+    """
+
+    protocol: Protocol
+    tables: tuple[str, ...]
+    out: Path
+    workers: int
+    threads: int | None
+    search: bool
+    reuse: Path | None
+    part: tuple[int, int] | None
+    plugins: tuple[str, ...]
+    command: str
+
+    @property
+    def cells(self) -> list[str]:
+        """Those of the tables, each once."""
+        return self.protocol.only(self.tables)
+
+
+def settings_of(given: Given, plugins: Sequence[str], command: str) -> Settings:
+    """What was typed, checked.
+
+    Raises:
+        UserError: an unknown key, or a value that cannot be.
+    """
+    for key in given:
+        if key not in SETTINGS:
+            raise UserError(f"unknown setting {key!r}{suggestion(key, SETTINGS)}")
+    protocol = _protocol(given)
+    tables = _tables(given, protocol)
+    added = _added(_texts(given, "add"))
+    protocol = _with(protocol, added, tables)
+    threads = positive(given, "threads", None)
+    gpu = torch.cuda.is_available()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = positive(given, "workers", None)
+    if workers is None:
+        # Several processes of several threads stall each other; a GPU is one process's.
+        workers = 1 if gpu else max(1, (cores or 1) // (threads or 1))
+    return Settings(
+        protocol=protocol,
+        tables=tables,
+        out=path(given, "out") or OUTPUTS,
+        workers=workers,
+        threads=threads or (None if gpu else 1),
+        search=truth(given, "search"),
+        reuse=path(given, "reuse"),
+        part=_part(single(given, "part", None)),
+        plugins=tuple(plugins),
+        command=command,
+    )
+
+
+def _protocol(given: Given) -> Protocol:
+    """The file's, with as many seeds as were asked for."""
+    file = path(given, "protocol", suffix=".yaml")
+    if file is not None and "quick" in given:
+        raise UserError("quick=, protocol=: give one of them")
+    if file is None:
+        name = "quick" if truth(given, "quick") else "full"
+        file = config.experiments() / config.PROTOCOLS / f"{name}.yaml"
+    chosen = file.with_name(CHOSEN)
+    protocol = read_protocol(file, chosen if chosen.is_file() else None)
+    seeds = positive(given, "seeds", None)
+    return protocol if seeds is None else replace(protocol, seeds=tuple(range(seeds)))
+
+
+def _tables(given: Given, protocol: Protocol) -> tuple[str, ...]:
+    """Those asked for, or all that do not stand alone; with `six` the sixth."""
+    six = truth(given, "six")
+    if six and "only" in given:
+        raise UserError("six=, only=: give one of them")
+    wanted = ["table6"] if six else [str(name) for name in given.get("only", ())]
+    for name in wanted:
+        if name not in protocol.tables:
+            raise UserError(f"only={name}: no such table{suggestion(name, protocol.tables)}")
+    return tuple(wanted) or tuple(n for n, table in protocol.tables.items() if not table.alone)
+
+
+def _texts(given: Given, key: str) -> list[str]:
+    value = single(given, key, ())
+    several = [value] if isinstance(value, str) else value
+    if not isinstance(several, list | tuple) or not all(isinstance(one, str) for one in several):
+        raise UserError(f"{key}={value}: a list is needed, as in {key}=[NAME,'NAME option=3']")
+    return list(several)
+
+
+def _added(variants: Sequence[str]) -> dict[str, Cell]:
+    """A cell for each `NAME option=value ...`."""
+    cells = {}
+    for text in variants:
+        name, *options = text.split()
+        cell = "-".join(["add", name, *options]).replace("[", "").replace("]", "")
+        if not ID.fullmatch(cell):
+            raise UserError(f"add={text}: must be a variant's name and options as key=value")
+        label = " ".join([name, *options])
+        cells[cell] = Cell(label, (f"attn={name}", *options), added=True)
+    return cells
+
+
+def _with(protocol: Protocol, added: dict[str, Cell], tables: Sequence[str]) -> Protocol:
+    """The protocol with rows for the added cells."""
+    if not added:
+        return protocol
+    places = [name for name in tables if name in ADDED_TO] or list(tables)
+    rows = tuple(Row(cell, group="added") for cell in added)
+    more: dict[str, Any] = {
+        name: replace(protocol.tables[name], rows=(*protocol.tables[name].rows, *rows))
+        for name in places
+    }
+    return replace(protocol, cells={**protocol.cells, **added}, tables={**protocol.tables, **more})
+
+
+def _part(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    number, _, count = str(value).partition("/")
+    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+        raise UserError(f"part={value}: must be NUMBER/COUNT, as in part=0/4 to part=3/4")
+    return int(number), int(count)

@@ -1,0 +1,67 @@
+"""The runs of one command shared among the jobs of a launcher of Hydra's: `-m parts=8`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from attnzoo import application, grammar
+from attnzoo.bench.settings import path, positive
+from attnzoo.errors import UserError
+from attnzoo.files import remove
+from attnzoo.tables.settings import OUTPUTS
+
+FOLDER = ".launch"
+"""Inside the results, for what the launcher writes; it goes when all is done."""
+FAILED = 1
+"""The command's exit status where a cell failed and the others are complete."""
+
+
+@dataclass
+class Share:
+    """Hydra's configuration of one job: its part, and the command's other arguments."""
+
+    part: str = "0/1"
+    arguments: list[str] = field(default_factory=list)
+
+
+def spread(arguments: Sequence[str]) -> None:
+    """Runs `part=0/N` to `part=N-1/N` of a command as jobs, and waits for them.
+
+    Raises:
+        UserError: bad input.
+    """
+    launcher = [text for text in arguments if text.startswith(("hydra/", "hydra."))]
+    others = [text for text in arguments if text not in launcher]
+    given = dict(grammar.given(others))
+    if "part" in given:
+        raise UserError("part=: -m shares the runs itself, among parts=N jobs")
+    parts = positive(given, "parts", None)
+    if parts is None:
+        raise UserError("-m: parts=N is needed, the number of jobs; see --help")
+    kept = [text for text in others if not text.startswith("parts=")]
+    folder = (path(given, "out") or OUTPUTS).absolute() / FOLDER
+    application.spread(
+        _share,
+        Share,
+        [
+            "part=" + ",".join(f"{number}/{parts}" for number in range(parts)),
+            f"arguments=[{','.join(map(application.quoted, kept))}]",
+            f"hydra.sweep.dir={application.quoted(folder)}",
+            "hydra.output_subdir=null",
+            *launcher,
+        ],
+    )
+    remove(folder)
+
+
+def _share(cfg: Any) -> None:
+    """One job: the command in a process of its own, since Hydra is at work in this one."""
+    arguments = [*cfg.arguments, f"part={cfg.part}"]
+    done = subprocess.run([sys.executable, "-m", "attnzoo.tables", *arguments])
+    # What failed of the cells stands in their places, and is told at the end.
+    if done.returncode not in (0, FAILED):
+        raise UserError(f"part={cfg.part}: ended with status {done.returncode}, see its messages")

@@ -1,0 +1,159 @@
+"""Protocols: the files that are shipped, and what a file may not say."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from attnzoo.config import PROTOCOLS, experiments
+from attnzoo.data.embedded import open_embedded
+from attnzoo.errors import UserError
+from attnzoo.tables.clips import _box, first_of_each
+from attnzoo.tables.protocol import Protocol
+from attnzoo.tables.reading import read_protocol
+from attnzoo.tables.search import clip_scores, searched
+
+SMALL = {
+    "name": "small",
+    "seeds": [0],
+    "clips": 4,
+    "settings": ["sample.steps=1"],
+    "cells": {"none": {"label": "VD", "overrides": ["attn=none"]}},
+    "tables": {"table1": {"title": "One", "rows": ["none"]}},
+}
+
+
+def read(folder: Path, chosen: object = None, **changes: object) -> Protocol:
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, **changes}))
+    if chosen is None:
+        return read_protocol(path)
+    (folder / "chosen.yaml").write_text(json.dumps(chosen))
+    return read_protocol(path, folder / "chosen.yaml")
+
+
+@pytest.fixture(scope="module")
+def full() -> Protocol:
+    return read_protocol(experiments() / PROTOCOLS / "full.yaml")
+
+
+def test_the_full_protocol_has_the_papers_tables(full):
+    sizes = {name: len(table.rows) for name, table in full.tables.items()}
+    assert sizes == {
+        "table1": 5, "table2": 6, "table3": 3, "table4": 5, "table5": 10, "table6": 30
+    }  # fmt: skip
+    assert len(full.seeds) >= 3 and full.clips % 4 == 0
+    assert [name for name, table in full.tables.items() if table.alone] == ["table6"]
+    assert full.only(["table1", "table4"]) == full.only(["table1"])
+    assert len(full.only(["table1", "table2", "table3", "table4", "table5"])) == 18
+
+
+def test_cells_differ_in_nothing_but_what_is_compared(full):
+    keys = {
+        text.partition("=")[0]
+        for name in full.only(["table1", "table2", "table3", "table5"])
+        for text in full.cells[name].overrides
+    }
+    assert keys == {"attn", "size", "align", "stack", "flow", "method"}
+
+
+def test_the_sixth_table_is_a_whole_grid(full):
+    rows = full.only(["table6"])
+    assert rows[0] == "table6-shared-still-none" and len(set(rows)) == 30
+    cell = full.cells["table6-half-moving-mixed"]
+    assert {"noise=half", "data.camera=moving", "aligned=shifted"} <= set(cell.overrides)
+    group = full.tables["table6"].rows[0].group
+    assert group == "noise shared, camera still"
+
+
+def test_quick_has_every_row_and_fewer_steps(full):
+    quick = read_protocol(experiments() / PROTOCOLS / "quick.yaml")
+    assert quick.tables == full.tables and len(quick.seeds) == 1
+    for name in quick.only(["table1", "table2", "table3", "table5"]):
+        assert quick.cells[name].overrides == full.cells[name].overrides
+    assert quick.hash() != full.hash()
+
+
+def test_every_cell_is_searched_once_with_the_same_budget(full):
+    cells = searched(full, full.only([*full.tables]))
+    assert len(cells) == len(set(cells)) == 12
+    keys = {tuple(text.partition("=")[0] for text in one) for one in full.search.settings}
+    assert len(full.search.settings) > 1 and len(keys) == 1
+
+
+def test_the_hash_is_of_what_decides_numbers(tmp_path):
+    plain = read(tmp_path).hash()
+    cells = SMALL["cells"]["none"]
+    assert read(tmp_path, name="another").hash() == plain
+    assert read(tmp_path, cells={"none": {**cells, "label": "another"}}).hash() == plain
+    assert read(tmp_path, seeds=[0, 1]).hash() == plain
+    assert read(tmp_path, settings=["sample.steps=2"]).hash() != plain
+    assert read(tmp_path, clips=8).hash() != plain
+    assert read(tmp_path, cells={"none": {**cells, "overrides": ["attn=stsa"]}}).hash() != plain
+    assert read(tmp_path, chosen={"none": {"train.ema": 0.9}}).hash() != plain
+
+
+def test_later_overrides_are_the_cells_and_the_chosen_ones(tmp_path):
+    cells = {
+        "none": {"label": "VD", "overrides": ["attn=none", "sample.clips=2"]},
+        "other": {"label": "O", "overrides": ["attn=stsa"], "like": "none"},
+    }
+    made = read(tmp_path, chosen={"none": {"train.ema": 0.9}}, cells=cells)
+    shared = ["sample.steps=1", "seed=2", "sample.clips=4", "sample.first=8"]
+    assert made.overrides("none", 2) == [*shared, *cells["none"]["overrides"], "train.ema=0.9"]
+    assert made.overrides("other", 2) == [*shared, "attn=stsa", "train.ema=0.9"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sead": [0]}, "unknown key 'sead'; did you mean"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [0, 0]}, "seeds"),
+        ({"seeds": ["a"]}, "seeds"),
+        ({"clips": 0}, "clips"),
+        ({"settings": ["steps"]}, "no key=value"),
+        ({"settings": "sample.steps=1"}, "list of texts"),
+        ({"cells": {"a/b": {"label": "", "overrides": []}}}, "letters"),
+        ({"cells": {"none": {"label": "VD"}}}, "cells.none: lacks overrides"),
+        ({"tables": {"t": {"title": "T", "rows": ["non"]}}}, "no cell 'non'"),
+        ({"tables": {"t": {"title": "T", "rows": 3}}}, "rows"),
+        ({"tables": {"t": {"title": "T", "rows": [{"cel": "none"}]}}}, "unknown key 'cel'"),
+        ({"curves": {"cells": ["nome"]}}, "no cell 'nome'"),
+        ({"curves": {"training": [2.0]}}, "curves.training"),
+        ({"grids": {"t": {"title": "T"}}}, "grids.t"),
+        ({"base": "gone"}, "gone.yaml"),
+    ],
+)
+def test_what_a_file_may_not_say(changes, said, tmp_path):
+    with pytest.raises(UserError) as error:
+        read(tmp_path, **changes)
+    assert (said in str(error.value) and "small.yaml" in str(error.value)) or "gone" in said
+
+
+def test_chosen_settings_of_no_cell_are_refused(tmp_path):
+    with pytest.raises(UserError, match="nane"):
+        read(tmp_path, chosen={"nane": {"train.ema": 0.9}})
+
+
+def test_the_searchs_score_is_that_of_clips_with_both_values():
+    scores = {"warp_error_1": {"clips": [0.1, None, 0.2]}, "l1_body": {"clips": [0.5, 0.5, 0.0]}}
+    assert clip_scores(scores) == [math.log(0.1) + math.log(0.5), None, None]
+
+
+def test_shown_is_the_first_clip_of_each_scenario():
+    source = open_embedded(frames=2, size=32, clips=6)
+    clips = [source.test[i] for i in range(6)]
+    assert list(first_of_each(clips)) == [0, 1, 2, 3]
+
+
+def test_a_box_holds_the_sign_and_its_end_is_exclusive():
+    logo = torch.zeros(1, 8, 8)
+    assert _box(logo) is None
+    logo[0, 2:4, 5] = 1
+    assert _box(logo) == [5, 2, 6, 4]
