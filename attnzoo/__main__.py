@@ -20,6 +20,7 @@ COMMANDS = {
     "distort": "what each metric sees of which damage, and what it is blind to",
     "coverage": "how often the intervals hold the truth, by simulation",
     "align": "what aligning by motion flow does to real clips",
+    "report": "tables, plots and one HTML page from the results of attnzoo.tables",
     "bench": "what variants cost: time, memory, FLOPs, side by side",
 }
 """Each is a module of the package, or a folder's `__main__`, with `command(arguments)`."""

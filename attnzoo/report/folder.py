@@ -1,0 +1,244 @@
+"""A results folder, read once: protocol, records, failed cells, costs, curves and clips.
+
+Nothing here needs torch. Records are plain JSON values as `attnzoo.results` gives them; whoever
+wants numbers over all of them takes its data frame, whoever wants one cell's parts takes this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from attnzoo.errors import UserError
+
+PROTOCOL = "protocol.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting that was run with every seed."""
+
+    id: str
+    label: str
+    attn: str
+    overrides: tuple[str, ...] = ()
+
+    def setting(self, key: str, default: str) -> str:
+        """The value of an override, by the last part of its name (`camera` of `data.camera`)."""
+        found = default
+        for override in self.overrides:
+            name, _, value = override.partition("=")
+            if name.lstrip("+").split(".")[-1] == key:
+                found = value
+        return found
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table; `group` gathers rows under one heading."""
+
+    label: str
+    cell: str
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """A table's title and rows, without its numbers."""
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no record of a cell and seed."""
+
+    cell: str
+    seed: int
+    error: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class ShownClip:
+    """A clip of which the videos are kept. boxes: the logo's place per frame, in pixels of `size`.
+
+    A box is left, top, right, bottom; None where the logo is not seen.
+    """
+
+    name: str
+    scenario: str
+    fps: float
+    frames: int
+    size: int
+    boxes: tuple[tuple[float, float, float, float] | None, ...]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The whole folder; videos and pictures stay on the disk.
+
+    records: by cell, then by seed; curves: by cell, as in their files.
+    """
+
+    path: Path
+    name: str
+    seeds: tuple[int, ...]
+    cells: Mapping[str, Cell]
+    tables: Mapping[str, TableRows]
+    records: Mapping[str, Mapping[int, Mapping[str, Any]]]
+    failures: tuple[Failure, ...] = ()
+    costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    clips: tuple[ShownClip, ...] = ()
+
+    @property
+    def quick(self) -> bool:
+        """Whether the run was too short to judge by."""
+        return self.name == "quick"
+
+    def cells_of(self, *tables: str) -> list[Cell]:
+        """The distinct cells of some tables, in the order in which they first stand there."""
+        rows = [row for name in tables if name in self.tables for row in self.tables[name].rows]
+        return [self.cells[cell] for cell in dict.fromkeys(row.cell for row in rows)]
+
+    def records_of(self, cell: str) -> Mapping[int, Mapping[str, Any]]:
+        """A cell's records by seed; empty where all failed."""
+        return self.records.get(cell, {})
+
+    def record_path(self, cell: str, seed: int) -> Path:
+        """Where a record lies, relative to the folder."""
+        return Path("records", cell, f"seed{seed}.json")
+
+    def video(self, kind: str, clip: str) -> Path | None:
+        """The video of a clip by a cell, or of the data (`real`, `pose`); None if there is none."""
+        path = self.path / "clips" / kind / f"{clip}.mp4"
+        return path if path.is_file() else None
+
+    def reference(self, clip: str) -> Path | None:
+        """The picture of a clip's person and background; None if there is none."""
+        path = self.path / "clips" / "reference" / f"{clip}.png"
+        return path if path.is_file() else None
+
+
+def read_folder(path: Path) -> Folder:
+    """Reads a results folder.
+
+    Raises:
+        UserError: there is no protocol, or a file is not what it should be; it is named.
+    """
+    protocol = _object(
+        path / PROTOCOL, "; a results folder is what `python -m attnzoo.tables` made"
+    )
+    try:
+        cells = {
+            name: Cell(name, cell["label"], cell["attn"], tuple(cell["overrides"]))
+            for name, cell in protocol["cells"].items()
+        }
+        tables = {
+            name: TableRows(
+                name,
+                table["title"],
+                tuple(Row(r["label"], r["cell"], r.get("group")) for r in table["rows"]),
+            )
+            for name, table in protocol["tables"].items()
+        }
+        name, seeds = protocol["name"], tuple(protocol["seeds"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _wrong(path / PROTOCOL, error) from error
+    for table in tables.values():
+        for row in table.rows:
+            if row.cell not in cells:
+                raise UserError(f"{path / PROTOCOL}: {table.name} has an unknown cell {row.cell!r}")
+    records, failures = _records(path, cells)
+    return Folder(
+        path=path,
+        name=name,
+        seeds=seeds,
+        cells=cells,
+        tables=tables,
+        records=records,
+        failures=failures,
+        costs=_each(path / "costs", cells),
+        curves=_each(path / "curves", cells),
+        clips=_clips(path / "clips" / "index.json"),
+    )
+
+
+def _records(
+    path: Path, cells: Mapping[str, Cell]
+) -> tuple[dict[str, dict[int, Mapping[str, Any]]], tuple[Failure, ...]]:
+    records: dict[str, dict[int, Mapping[str, Any]]] = {}
+    failures: list[Failure] = []
+    for cell in cells:
+        for file in sorted((path / "records" / cell).glob("seed*.json")):
+            number, _, rest = file.name.removeprefix("seed").partition(".")
+            content = _object(file)
+            if rest == "error.json":
+                try:
+                    error, kind = str(content["error"]), str(content["kind"])
+                except KeyError as missing:
+                    raise _wrong(file, missing) from missing
+                failures.append(Failure(cell, int(number), error, kind))
+            elif rest == "json" and number.isdigit():
+                if "scores" not in content:
+                    raise UserError(f"{file}: not a record: it has no scores")
+                records.setdefault(cell, {})[int(number)] = content
+    return records, tuple(failures)
+
+
+def _each(folder: Path, cells: Mapping[str, Cell]) -> dict[str, Mapping[str, Any]]:
+    """The files of a folder that has one a cell, by cell."""
+    files = {cell: folder / f"{cell}.json" for cell in cells}
+    return {cell: _object(file) for cell, file in files.items() if file.is_file()}
+
+
+def _clips(index: Path) -> tuple[ShownClip, ...]:
+    if not index.is_file():
+        return ()
+    try:
+        return tuple(
+            ShownClip(
+                name=clip["name"],
+                scenario=clip["scenario"],
+                fps=float(clip["fps"]),
+                frames=int(clip["frames"]),
+                size=int(clip["size"]),
+                boxes=tuple(_box(box) for box in clip["boxes"]),
+            )
+            for clip in _json(index)
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _wrong(index, error) from error
+
+
+def _box(values: Any) -> tuple[float, float, float, float] | None:
+    if values is None:
+        return None
+    left, top, right, bottom = (float(value) for value in values)
+    return left, top, right, bottom
+
+
+def _object(path: Path, hint: str = "") -> Mapping[str, Any]:
+    content = _json(path, hint)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: an object is expected, not {type(content).__name__}")
+    return content
+
+
+def _json(path: Path, hint: str = "") -> Any:
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}{hint}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from error
+
+
+def _wrong(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: not as it should be ({type(error).__name__}: {error})")
