@@ -69,7 +69,7 @@ def protocol_facts(protocol: Mapping[str, Any], folder: Folder) -> tuple[Fact, .
         ("hash", str(protocol.get("hash", "not said"))),
         ("seeds", plain(list(folder.seeds))),
         ("clips a seed", plain(protocol.get("clips", "not said"))),
-        ("records", f"{_records(folder)} of {len(folder.cells)} cells"),
+        ("records", f"{_records(folder)}, of {len(folder.cells)} cells"),
     )
 
 
@@ -130,7 +130,7 @@ def machines(folder: Folder) -> tuple[Machine, ...]:
             tuple(_flat(environment)),
             "Here ran: "
             + ", ".join(
-                f"{kinds.count(kind)} {kind}{'s' * (kinds.count(kind) != 1)}"
+                f"{kinds.count(kind)} × {kind}"
                 for kind in dict.fromkeys(kinds)
             ),
         )
@@ -142,10 +142,10 @@ def _environments(folder: Folder) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for seeds in folder.records.values():
         for record in seeds.values():
             if isinstance(record.get("environment"), Mapping):
-                yield "record", record["environment"]
+                yield "run", record["environment"]
     for cost in folder.costs.values():
         if isinstance(cost.get("environment"), Mapping):
-            kind = "reused measurement of cost" if cost.get("reused") else "measurement of cost"
+            kind = "measurement of cost" if not cost.get("reused") else "measurement of cost of a reused cell"
             yield kind, cost["environment"]
 
 

@@ -32,10 +32,12 @@
     const found = wanted && files[name].scores ? files[name].scores[wanted] : null;
     if (!found) return;
     for (const [what, value] of Object.entries(found)) {
+      if (Array.isArray(value) && !value.length) continue;
       const term = document.createElement("dt");
       const said = document.createElement("dd");
       term.textContent = what === "value" ? wanted : what;
-      said.textContent = Array.isArray(value) ? value.map((v) => (typeof v === "number" ? v.toPrecision(4) : v)).join(", ") : String(value);
+      const short = (v) => (typeof v === "number" ? v.toPrecision(4) : String(v));
+      said.textContent = Array.isArray(value) ? value.map(short).join(", ") : String(value);
       score.append(term, said);
     }
   };
