@@ -22,6 +22,7 @@ COMMANDS = {
     "align": "what aligning by motion flow does to real clips",
     "flow": "the sources of motion flow, against the exact one and on real clips",
     "tables": "the paper's tables, run again: records, costs, clips, curves",
+    "report": "tables, plots and one HTML page from the results of attnzoo.tables",
     "bench": "what variants cost: time, memory, FLOPs, side by side",
 }
 """Each is a module of the package, or a folder's `__main__`, with `command(arguments)`."""

@@ -1,0 +1,252 @@
+"""The report is one file that is whole, asks nobody for anything and lets no text become code."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import pytest
+from command import environment
+from made_page import SVG, page, small_results
+
+from attnzoo import commands
+from attnzoo.errors import UserError
+from attnzoo.report import make
+from attnzoo.report.__main__ import command
+from attnzoo.report.page.packed import script_json, svg_address
+
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+
+
+class Elements(HTMLParser):
+    """Tags with their attributes, scripts' contents by id, and the text outside of scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: dict[str, str] = {}
+        self.text = ""
+        self._inside = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self._inside = (dict(attributes).get("id") or "") if tag == "script" else ""
+        if tag == "script":
+            self.scripts[self._inside] = ""
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1][0] == "script" and self._inside in self.scripts:
+            self.scripts[self._inside] += data
+        else:
+            self.text += data
+
+    def values(self, name: str) -> list[str]:
+        return [found[name] or "" for _, found in self.tags if name in found]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return small_results(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def written(results, tmp_path_factory):
+    text, remarks = page(results, tmp_path_factory.mktemp("page") / "report.html")
+    assert remarks == ()
+    return text
+
+
+@pytest.fixture(scope="module")
+def elements(written):
+    return Elements(written)
+
+
+def unpacked(elements: Elements) -> dict[str, dict[str, dict]]:
+    packed = json.loads(elements.scripts["records"])
+    return {
+        cell: json.loads(gzip.decompress(base64.b64decode(text))) for cell, text in packed.items()
+    }
+
+
+def test_nothing_is_fetched_from_anywhere(written, elements):
+    addresses = elements.values("src") + elements.values("href")
+    assert len(addresses) > 50
+    assert {a[:5] for a in addresses if not a.startswith("#")} == {"data:"}
+    style = written[written.index("<style>") : written.index("</style>")]
+    assert "url(" not in style and "@import" not in style
+    policy = next(found["content"] for _, found in elements.tags if "http-equiv" in found)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "http:" not in policy and "*" not in policy
+
+
+def test_a_text_of_a_record_is_never_code(results, tmp_path, elements):
+    folder = shutil.copytree(results, tmp_path / "results")
+    protocol = json.loads((folder / "protocol.json").read_text())
+    cell = protocol["tables"]["table1"]["rows"][2]["cell"]
+    protocol["command"] = protocol["tables"]["table5"]["title"] = EVIL
+    protocol["tables"]["table1"]["rows"][2]["label"] = EVIL
+    protocol["tables"]["table5"]["rows"][0]["group"] = EVIL
+    protocol["settings"] = {EVIL: EVIL}
+    protocol["cells"][cell].update(label=EVIL, overrides=[EVIL])
+    (folder / "protocol.json").write_text(json.dumps(protocol))
+    for file in (folder / "records").glob("*/*.error.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "error": EVIL, "kind": EVIL}))
+    index = json.loads((folder / "clips" / "index.json").read_text())
+    index[0]["scenario"] = EVIL
+    (folder / "clips" / "index.json").write_text(json.dumps(index))
+    found = Elements(page(folder, tmp_path / "report.html")[0])
+    assert found.text.count(EVIL) > 8
+    assert list(found.scripts) == list(elements.scripts)
+    assert not [name for _, given in found.tags for name in given if name.startswith("on")]
+    assert len([tag for tag, _ in found.tags if tag == "img"]) == 2
+    assert json.loads(found.scripts["videos-data"])["clips"][0]["scenario"] == EVIL
+
+
+def test_every_number_opens_the_records_that_it_comes_from(results, elements):
+    records = unpacked(elements)
+    for cell, files in records.items():
+        for name, content in files.items():
+            assert json.loads((results / name).read_text()) == content, cell
+    links = [unquote(a).split("/") for a in elements.values("href") if a.startswith("#record/")]
+    assert len(links) > 200
+    for _, cell, score in links:
+        names = list(records[cell])
+        assert names[0].startswith(f"records/{cell}/seed0.")
+        if score == "cost":
+            assert f"costs/{cell}.json" in names
+        elif score:
+            assert score in records[cell][names[0]]["scores"]
+
+
+def test_each_number_of_a_table_is_a_link_or_says_why_it_is_none(written):
+    for table in re.findall(r"<table class=\"sortable\">.*?</table>", written, re.DOTALL):
+        for cell in re.findall(r"<td class=\"s\d.*?</td>", table, re.DOTALL):
+            assert 'href="#record/' in cell or ">–</span>" in cell
+
+
+def test_tables_can_be_taken_along(results, elements):
+    files = {
+        found["download"]: base64.b64decode(found["href"].split(",")[1])
+        for _, found in elements.tags
+        if "download" in found
+    }
+    for name in ("table1.md", "table1.csv", "table1.tex", "table5.tex", "claims.md", "power.csv"):
+        assert files[name] == (results / "tables" / name).read_bytes()
+
+
+def test_every_picture_has_a_text_for_who_cannot_see_it(elements):
+    pictures = [found for tag, found in elements.tags if tag == "img"]
+    assert [found["alt"] for found in pictures] == ["A bar of 200.", "Grey noise."]
+    assert (pictures[0]["width"], pictures[0]["height"]) == ("320", "120")
+    assert unquote(pictures[0]["src"]).split(",", 1)[1] == SVG
+    assert pictures[1]["src"].startswith("data:image/png;base64,")
+
+
+def test_the_same_folder_gives_the_same_bytes(results, written, tmp_path):
+    assert page(results, tmp_path / "again.html")[0] == written
+
+
+def test_what_does_not_fit_is_left_out_and_said(results, tmp_path, elements):
+    limit = 600_000
+    whole = json.loads(elements.scripts["videos-data"])
+    text, remarks = page(results, tmp_path / "small.html", limit)
+    assert len(text.encode()) <= limit
+    data = json.loads(Elements(text).scripts["videos-data"])
+    left = len(whole["sources"]) - len(data["sources"])
+    assert left > 0 and remarks[0].startswith(f"{left} of {len(whole['sources'])} videos are not")
+    assert remarks[0] in text
+    # Everybody's first clip comes before anybody's second.
+    order = [tuple(map(int, key.split("/"))) for key in whole["sources"]]
+    assert order == sorted(order)
+    assert list(data["sources"]) == list(whole["sources"])[: len(data["sources"])]
+    missing = [said for variant in data["variants"] for said in variant["missing"] if said]
+    assert len(missing) == left and all("left out" in said for said in missing)
+
+
+def test_records_go_last_and_their_paths_stay(results, tmp_path):
+    text, remarks = page(results, tmp_path / "tiny.html", 10_000)
+    assert [
+        word for remark in remarks for word in ("records", "videos", "more than") if word in remark
+    ]
+    assert len(remarks) == 3 and "records/" in remarks[0]
+    found = Elements(text)
+    assert json.loads(found.scripts["records"]) == {}
+    assert not [a for a in found.values("href") if a.startswith("#record/")]
+
+
+def test_failed_cells_and_a_run_too_short_are_marked(tmp_path):
+    def change(protocol):
+        protocol["name"] = "quick"
+
+    folder = small_results(tmp_path / "r", "table5", videos=False, change=change)
+    text = page(folder, tmp_path / "p.html")[0]
+    found = Elements(text)
+    assert "too short to judge" in found.text
+    assert "There are no videos" in found.text and "videos-data" not in found.scripts
+    assert text.count('<tr class="failed">') == 2  # in its table and among the cells
+    assert "records/stsa_flow-cycles/seed1.error.json" in found.text
+    assert "a made-up failure" in json.dumps(unpacked(found)["stsa_flow-cycles"])
+
+
+def test_costs_curves_and_the_search_may_be_missing(results, tmp_path):
+    folder = shutil.copytree(results, tmp_path / "r")
+    for name in ("costs", "curves", "search", "figures", "clips"):
+        shutil.rmtree(folder / name)
+    assert "the cost was not measured" in Elements(page(folder, tmp_path / "p.html")[0]).text
+
+
+def test_a_folder_with_nothing_to_report_is_refused_by_name(tmp_path, capsys):
+    with pytest.raises(UserError, match=r"protocol\.json"):
+        make(tmp_path)
+    folder = small_results(tmp_path / "r", videos=False)
+    shutil.rmtree(folder / "records")
+    with pytest.raises(UserError, match="records"):
+        make(folder)
+    with pytest.raises(SystemExit) as exit_:
+        commands.execute(
+            command, ["--results", str(folder), "--out", str(tmp_path / "no" / "p.html")]
+        )
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_command_makes_all_of_it_and_needs_no_torch(tmp_path):
+    folder = small_results(tmp_path / "r", "table3")
+    code = (
+        "import sys\nfrom attnzoo.report.__main__ import command\n"
+        f"command(['--results', {str(folder)!r}])\n"
+        "assert not {'torch', 'diffusers', 'hydra'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "report.html" in done.stdout
+    found = Elements((folder / "report.html").read_text())
+    assert (folder / "tables" / "table3.md").is_file()
+    assert len([tag for tag, _ in found.tags if tag == "img"]) >= 3
+
+
+def test_a_script_element_cannot_be_ended_from_within():
+    for text in ("</script>", "<!--<script>", "a&amp;b", "\u2028"):
+        packed = script_json({text: [text]})
+        assert "<" not in packed and "&" not in packed
+        assert json.loads(packed) == {text: [text]}
+
+
+def test_an_svg_address_ends_no_attribute():
+    text = "<svg a=\"1\" b='2'># 50 % & é\n</svg>"
+    address = svg_address(text)
+    assert not set(address) & set("\"'<>&#\n")
+    assert unquote(address.removeprefix("data:image/svg+xml,")) == text
