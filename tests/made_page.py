@@ -60,8 +60,12 @@ def made_plots(folder: Path) -> list[Plot]:
 
 
 def page(folder: Path, out: Path, limit: int = LIMIT) -> tuple[str, tuple[str, ...]]:
-    """The page of a folder with two plots, and what was left out of it."""
-    write_tables(folder)
+    """The page of a folder with two plots, and what was left out of it.
+
+    Tables' files are those that a copied folder brings: what is read of them is the same.
+    """
+    if not (folder / "tables").is_dir():
+        write_tables(folder)
     pictures = tuple(map(picture, made_plots(folder)))
     found = findings(folder)
     remarks = write_page(Content(found, pictures, (("c", "nothing to draw"),)), out, limit=limit)

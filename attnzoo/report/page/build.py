@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from attnzoo.files import replacing
@@ -158,7 +158,7 @@ def _render(
     )
 
 
-def _template() -> Any:
+def _template() -> Template:
     # Whatever is not said to be safe is escaped, in texts and in attributes.
     environment = Environment(
         loader=FileSystemLoader(_HERE),

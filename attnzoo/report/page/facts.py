@@ -129,10 +129,7 @@ def machines(folder: Folder) -> tuple[Machine, ...]:
             f"Machine {number}" if len(found) > 1 else "One machine for everything",
             tuple(_flat(environment)),
             "Here ran: "
-            + ", ".join(
-                f"{kinds.count(kind)} × {kind}"
-                for kind in dict.fromkeys(kinds)
-            ),
+            + ", ".join(f"{kinds.count(kind)} × {kind}" for kind in dict.fromkeys(kinds)),
         )
         for number, (environment, kinds) in enumerate(found.values(), 1)
     )
@@ -145,8 +142,8 @@ def _environments(folder: Folder) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 yield "run", record["environment"]
     for cost in folder.costs.values():
         if isinstance(cost.get("environment"), Mapping):
-            kind = "measurement of cost" if not cost.get("reused") else "measurement of cost of a reused cell"
-            yield kind, cost["environment"]
+            cell = "a reused cell" if cost.get("reused") else "a cell"
+            yield f"cost of {cell}", cost["environment"]
 
 
 def _flat(environment: Mapping[str, Any]) -> Iterator[Fact]:

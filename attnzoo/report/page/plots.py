@@ -53,7 +53,8 @@ def picture(plot: Plot) -> Picture:
     try:
         if file.suffix == ".svg":
             text = file.read_text(encoding="utf-8")
-            address, (width, height) = svg_address(text), _svg_size(text, file)
+            address: str = svg_address(text)
+            width, height = _svg_size(text, file)
         else:
             address = data_address(file.read_bytes(), file.suffix)
             width, height = _png_size(file)
