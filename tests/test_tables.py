@@ -362,6 +362,9 @@ def test_parts_share_the_runs(made):
         (["protocol=tiny.yaml", "add=['temporal reach=3']"], "reach"),
         (["six=true", "only=table1"], "six"),
         (["--quick"], "--quick"),
+        (["-m", "quick=true"], "parts=N"),
+        (["-m", "parts=2", "part=0/2"], "part="),
+        (["-m", "parts=2", "only=table9"], "only=table9"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(arguments, said, tmp_path, monkeypatch, capsys):
