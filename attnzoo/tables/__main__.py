@@ -48,6 +48,7 @@ def command(arguments: Sequence[str]) -> None:
     if any(text in ("-h", "--help", "help") for text in arguments):
         print(HELP)
         return
+    # `-m` is no setting; what it needs of Hydra is imported for it alone.
     sweeps = [text for text in arguments if text not in ("-m", "--multirun")]
     if len(sweeps) < len(arguments):
         from attnzoo.tables.spreading import spread

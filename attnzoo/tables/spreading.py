@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attnzoo import application, grammar
-from attnzoo.bench.settings import path, positive
+from attnzoo.bench.settings import positive
 from attnzoo.errors import UserError
 from attnzoo.files import remove
-from attnzoo.tables.settings import OUTPUTS
+from attnzoo.tables.settings import settings_of
 
 FOLDER = ".launch"
 """Inside the results, for what the launcher writes; it goes when all is done."""
@@ -42,8 +42,10 @@ def spread(arguments: Sequence[str]) -> None:
     parts = positive(given, "parts", None)
     if parts is None:
         raise UserError("-m: parts=N is needed, the number of jobs; see --help")
+    given.pop("parts")
+    wanted = settings_of(given, application.plugins_of(others), "")  # so that bad input is one line
     kept = [text for text in others if not text.startswith("parts=")]
-    folder = (path(given, "out") or OUTPUTS).absolute() / FOLDER
+    folder = wanted.out.absolute() / FOLDER
     application.spread(
         _share,
         Share,
