@@ -50,7 +50,9 @@ def can_split(x: Tensor, module: nn.Module) -> bool:
 
 def in_parts(windows: Tensor) -> tuple[Tensor, ...]:
     """`[windows, tokens, c]`, so many windows at a time as fit into the cache."""
-    return windows.split(max(1, _TOKENS * torch.get_num_threads() // windows.shape[1]))
+    step = max(1, _TOKENS * torch.get_num_threads() // windows.shape[1])
+    parts: tuple[Tensor, ...] = windows.split(step)
+    return parts
 
 
 def _eager_on_cpu(x: Tensor) -> bool:

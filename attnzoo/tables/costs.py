@@ -18,7 +18,8 @@ from attnzoo.tables.progress import Progress
 from attnzoo.tables.protocol import Protocol
 from attnzoo.tables.work import profile_cell
 from attnzoo.tables.workers import Outcome, Task, Workers
-from attnzoo.train.settings import Experiment, plain
+from attnzoo.train.plain import plain
+from attnzoo.train.settings import Experiment
 
 WITHOUT_COST = ("seed", "noise", "training", "sampling", "tracker", "workers")
 """What of an experiment changes nothing of what its model costs."""

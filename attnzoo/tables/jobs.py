@@ -16,7 +16,8 @@ from attnzoo.data.source import Source
 from attnzoo.errors import UserError
 from attnzoo.tables.protocol import Curves, Protocol
 from attnzoo.train import experiment as training
-from attnzoo.train.settings import Experiment, plain
+from attnzoo.train.plain import plain
+from attnzoo.train.settings import Experiment
 
 PACKAGE = Path(__file__).parents[1]
 DECIDING = ("attention", "data", "metrics", "models", "train", "weights", "motion.py")
