@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -161,6 +162,12 @@ def test_costs_clips_curves_and_figure(made):
     assert not (out / "curves/none.json").exists()
     with Image.open(out / "figures/align.png") as figure:
         assert min(figure.size) > 100
+
+
+def test_what_a_token_sees_is_kept_for_the_report(made):
+    with np.load(made[1] / "figures" / "figure3.npz") as stored:
+        assert set(stored.files) == {"query", "VD", "SA"}
+        assert stored["SA"].sum() == 2 * 4 * 4  # size=[2,4,4]
 
 
 def test_the_protocol_stands_with_the_results(made):

@@ -8,9 +8,12 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from attnzoo import registry
 from attnzoo.errors import UserError
 from attnzoo.files import remove, replacing
+from attnzoo.models.methods import Method
 from attnzoo.tables.clips import write_data
 from attnzoo.tables.costs import measure_costs
 from attnzoo.tables.folder import (
@@ -119,9 +122,11 @@ def _run_jobs(settings: Settings, jobs: Sequence[Job], said: Progress) -> list[O
 
 
 def _pictures(settings: Settings) -> None:
-    """The clips of the data, and the figure of what alignment does to them."""
+    """The clips of the data, what alignment does to them, and what a token sees."""
     from attnzoo.testing.alignment import aligned_clips, draw
 
+    (settings.out / "figures").mkdir(exist_ok=True)
+    _fields(settings)
     protocol = settings.protocol
     composed = compose("settings", protocol.settings)
     first = protocol.seeds[0] * protocol.clips
@@ -131,9 +136,26 @@ def _pictures(settings: Settings) -> None:
         grid = min(GRID, composed.source.size // 2)
         aligned = [aligned_clips(clip.name, [clip], grid=grid, group=GROUP) for clip in clips[:4]]
         path = settings.out / "figures" / "align.png"
-        path.parent.mkdir(exist_ok=True)
         with replacing(path) as beside:
             draw(aligned, beside)
+
+
+def _fields(settings: Settings) -> None:
+    """What a token sees by the first cell of each built-in variant, to be drawn without torch."""
+    from attnzoo.testing.receptive_field import save
+
+    seen: dict[str, tuple[str, dict[str, Any]]] = {}
+    known: set[str] = set()
+    for name in settings.cells:
+        overrides = settings.protocol.overrides(name, settings.protocol.seeds[0])
+        experiment = compose(name, overrides).experiment
+        entry = registry.get(experiment.variant)
+        if entry.built_in and entry.name not in known and experiment.method is Method.video:
+            known.add(entry.name)
+            label = settings.protocol.cells[name].label
+            seen[label] = (entry.name, experiment.options)
+    if seen:
+        save(settings.out / "figures" / "figure3.npz", seen)
 
 
 def _report(folder: Path, said: Progress) -> None:

@@ -81,8 +81,9 @@ class Workers:
     ) -> None:
         """Ends all; those at work get time for their checkpoints."""
         for worker in self._all:
-            worker.line.close()
-            worker.process.terminate()
+            worker.line.close()  # which ends one that waits for a task
+            if worker.task is not None:
+                worker.process.terminate()
         until = time.monotonic() + PATIENCE_S
         for worker in self._all:
             worker.process.join(max(0.0, until - time.monotonic()))
