@@ -20,7 +20,7 @@ from attnzoo import application, commands, config, registry
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
 from attnzoo.summary import summary
-from attnzoo.train.settings import Precision
+from attnzoo.train.settings import Precision, plain
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ def _check(cfg: DictConfig, folder: Path) -> None:
         )
     from attnzoo.train.device import check_machine
 
+    experiment.model.check()
     check_machine(experiment)
     source = config.source_of(cfg)
     from attnzoo.train import experiment as job
@@ -90,6 +91,7 @@ def _run(cfg: DictConfig) -> None:
             "hardware": hardware(device),
             "versions": versions(),
             "code": _code(experiment.variant),
+            "model": plain(experiment.model),
         },
     )
     _LOG.info("%s", summary(record, _shown(folder)))

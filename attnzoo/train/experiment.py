@@ -19,7 +19,6 @@ from attnzoo.errors import UserError
 from attnzoo.files import PARTIAL, sweep
 from attnzoo.metrics.score import score
 from attnzoo.models.dance import DanceModel
-from attnzoo.models.embedded import load_embedded
 from attnzoo.models.sampling import sample
 from attnzoo.train.batches import Purpose, generator
 from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot, write_weights
@@ -53,7 +52,7 @@ def run(
     folder: Path,
     *,
     resume: bool = False,
-    build: Callable[[], DanceModel] = load_embedded,
+    build: Callable[[], DanceModel] | None = None,
     scores: Scores = score,
     profile: Profile | None = None,
     environment: Mapping[str, Any] | None = None,
@@ -70,7 +69,7 @@ def run(
         source: the opened data.
         folder: made if need be.
         resume: see above.
-        build: makes the image-level model.
+        build: makes the image-level model; that of `experiment.model` if not given.
         scores: of real and generated clips `[n, f, 3, H, W]` and the clips themselves.
         profile: measures the trained model on one batch, for the record.
         environment: hardware and versions, for the record.
@@ -87,7 +86,7 @@ def run(
         return read_record(folder)
     check(experiment, source)
     _prepare(folder)
-    model = _inflated(experiment, build)
+    model = _inflated(experiment, build or experiment.model.build)
     accelerator = make_accelerator(experiment, folder)
     checkpoints = Checkpoints(folder, every=experiment.training.checkpoint_seconds)
     identity = experiment.identity(source.split_hash)
@@ -149,10 +148,11 @@ def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
 def check(experiment: Experiment, source: Source) -> None:
     """UserError for what cannot run, before anything expensive is made.
 
-    Settings out of range, an unknown variant or option, a missing device or tracker, data without
-    the flow or the frames that the variant needs.
+    Settings out of range, a model whose files are missing, an unknown variant or option, a missing
+    device or tracker, data without the flow or the frames that the variant needs.
     """
     experiment.check()
+    experiment.model.check()
     check_machine(experiment)
     entry = registry.get(experiment.variant)
     with torch.device("meta"):  # for what only the constructor can say, without memory
@@ -182,6 +182,8 @@ def _prepare(folder: Path) -> None:
 
 def _inflated(experiment: Experiment, build: Callable[[], DanceModel]) -> DanceModel:
     model = build()
+    if experiment.training.gradient_checkpointing:
+        model.checkpoint_gradients()
     trained = int(model.scheduler_config["num_train_timesteps"])
     steps = experiment.sampling.steps
     if steps > trained:

@@ -121,8 +121,8 @@ class Record:
     options: all of the variant's own, with defaults filled in; scores: by name, each as
     `attnzoo.metrics.score.Score` (a value, or null with its reason); profile: what
     `attnzoo.bench.profile` measured, null if nothing was asked for; environment: hardware,
-    versions and `code`, the variant's file and its SHA-256; seconds: from start to end of the
-    (last) process; files: what lies beside.
+    versions, `code`, the variant's file and its SHA-256, and `model`, what the variant was put
+    into; seconds: from start to end of the (last) process; files: what lies beside.
     """
 
     schema: int

@@ -11,6 +11,7 @@ from typing import Any
 
 from attnzoo import registry
 from attnzoo.errors import UserError
+from attnzoo.models.choice import Embedded, Model
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
 
@@ -56,7 +57,9 @@ class Training:
     null_tokens: how often a clip is trained without its person, for guidance; high_noise: the share
     of clips that are drawn from the noisiest 30 % of times alone, where the picture's layout is
     decided; positions_rate: the frame positions' learning rate as a multiple of the stage's;
-    checkpoint_seconds: longest time between two checkpoints.
+    gradient_checkpointing: whether blocks make their activations again for the backward pass, which
+    costs a second forward pass and saves most of the memory; checkpoint_seconds: longest time
+    between two checkpoints.
     """
 
     stage1: Stage = field(default_factory=Stage)
@@ -70,6 +73,7 @@ class Training:
     null_tokens: float = 0.1
     high_noise: float = 0.0
     positions_rate: float = 1.0
+    gradient_checkpointing: bool = False
     checkpoint_seconds: float = 15.0
 
     def stage(self, number: int) -> Stage:
@@ -93,7 +97,8 @@ class Experiment:
     """One run.
 
     options: the variant's own; device: auto, cpu or cuda; workers: threads that make clips ahead;
-    data: the settings from which the source was opened, for the record.
+    data: the settings from which the source was opened, for the record; model: what the variant is
+    put into.
     """
 
     variant: str
@@ -109,6 +114,7 @@ class Experiment:
     tracker: Tracker = Tracker.none
     workers: int = 0
     data: dict[str, Any] = field(default_factory=dict)
+    model: Model = field(default_factory=Embedded)
 
     @property
     def sampling_noise(self) -> Noise:
@@ -163,6 +169,7 @@ class Experiment:
         for name in ("device", "tracker", "workers", "sampling"):
             del decides[name]
         del decides["training"]["checkpoint_seconds"]
+        decides["model"].pop("download", None)
         text = json.dumps([decides, split_hash], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
