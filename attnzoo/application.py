@@ -92,6 +92,19 @@ def launch(
         raise failures[0]
 
 
+def composed(arguments: Sequence[str]) -> DictConfig:
+    """The configuration of the one run that `arguments` describe; nothing is run or made.
+
+    Raises:
+        UserError: bad input.
+    """
+    hydra.version.setbase(VERSION_BASE)
+    with _complaints():
+        overrides = _plugged(list(arguments))
+        config.register()
+        return _composed(_normalised(overrides, sweep=False), None)
+
+
 def parsed(overrides: Sequence[str]) -> list[Override]:
     """Overrides by Hydra's grammar."""
     return list(OverridesParser.create().parse_overrides(list(overrides)))

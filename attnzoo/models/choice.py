@@ -47,6 +47,12 @@ class Embedded:
 
         return load_embedded(Path(self.weights).expanduser() if self.weights else None)
 
+    def shape(self) -> DanceModel:
+        """The model as initialised; reads no file, and does on the meta device."""
+        from attnzoo.models.embedded import build_embedded
+
+        return build_embedded()
+
 
 class Weights(Enum):
     """Where weights come from; random ones serve for trials of memory and time alone."""
@@ -109,8 +115,8 @@ class StableDiffusion:
         if absent and self.path is None:
             named = ", ".join(f"{part}/" for part in absent)
             missing.append(
-                f"needs model.path=FOLDER with {named} in it, or model.{absent[0]}=FOLDER and so on "
-                "(of Stable Diffusion 1.5 or image variations; a folder or a hub id)"
+                f"needs model.path=FOLDER with {named} in it, or model.{absent[0]}=FOLDER and so "
+                "on (of Stable Diffusion 1.5 or image variations; a folder or a hub id)"
             )
         else:
             missing += [self._missing(part) for part in PARTS]
@@ -162,6 +168,12 @@ class StableDiffusion:
         from attnzoo.models.stable_diffusion import build_stable_diffusion
 
         return build_stable_diffusion(self)
+
+    def shape(self) -> DanceModel:
+        """The model with random weights of the published shape; reads no file."""
+        from attnzoo.models.stable_diffusion import random_stable_diffusion
+
+        return random_stable_diffusion(self)
 
 
 Model = Embedded | StableDiffusion

@@ -57,7 +57,7 @@ def build_stable_diffusion(settings: StableDiffusion) -> DanceModel:
     """
     settings.check()
     if settings.weights is Weights.random:
-        return _random(settings)
+        return random_stable_diffusion(settings)
     unet = load_part(UNet2DConditionModel, settings.place("unet"))
     vae = load_part(AutoencoderKL, settings.place("vae"))
     clip = load_part(_vision_class(), settings.place("image_encoder"), FULL_CLIP)
@@ -133,7 +133,7 @@ def _check_fit(unet: Any, vae: Any, projection: nn.Linear) -> None:
             )
 
 
-def _random(settings: StableDiffusion) -> DanceModel:
+def random_stable_diffusion(settings: StableDiffusion) -> DanceModel:
     """Random weights of the published shapes, or of narrower ones, always the same."""
     scale = settings.scale
     context = _width(CONTEXT * scale, 32)

@@ -86,7 +86,7 @@ def run(
         return read_record(folder)
     check(experiment, source)
     _prepare(folder)
-    model = _inflated(experiment, build or experiment.model.build)
+    model = inflated(experiment, build or experiment.model.build)
     accelerator = make_accelerator(experiment, folder)
     checkpoints = Checkpoints(folder, every=experiment.training.checkpoint_seconds)
     identity = experiment.identity(source.split_hash)
@@ -180,7 +180,12 @@ def _prepare(folder: Path) -> None:
         raise UserError(f"{folder} cannot be written: {error.strerror}") from error
 
 
-def _inflated(experiment: Experiment, build: Callable[[], DanceModel]) -> DanceModel:
+def inflated(experiment: Experiment, build: Callable[[], DanceModel]) -> DanceModel:
+    """What `build` makes with the experiment's variant in it, ready for a stage.
+
+    Raises:
+        UserError: more steps of sampling than the model was trained with; what `inflate` says.
+    """
     model = build()
     if experiment.training.gradient_checkpointing:
         model.checkpoint_gradients()
