@@ -53,7 +53,7 @@ def command(arguments: Sequence[str]) -> None:
     cfg = application.composed(given.setting)
     from attnzoo.planning.gpus import gpu
 
-    gpus = {name: gpu(name) for name in given.gpu or ["H200"]}
+    gpus = [gpu(name) for name in given.gpu or ["H200"]]
     _without_data(cfg)
     experiment = config.experiment_of(cfg)
     experiment.check()

@@ -22,7 +22,7 @@ def image_variations(folder: Path) -> Path:
 
 
 def stable_diffusion(folder: Path) -> Path:
-    """unet/, vae/ and scheduler/, as of Stable Diffusion 1.5 (whose text encoder nobody asks for)."""
+    """unet/, vae/ and scheduler/, as of Stable Diffusion 1.5, without its text encoder."""
     torch.manual_seed(1)
     unet().save_pretrained(folder / "unet")
     vae().save_pretrained(folder / "vae")

@@ -9,10 +9,12 @@ from attnzoo.errors import UserError
 
 @dataclass(frozen=True)
 class GPU:
-    """One GPU. memory: GiB; half, full: dense peaks of bf16 or fp16 (on tensor cores, summed in
-    fp32) and of fp32 in 10^12 operations/s; bf16: whether it has that format; source: where from.
+    """One GPU by its `name`. memory: GiB; half, full: dense peaks of bf16 or fp16 (on tensor cores,
+    summed in fp32) and of fp32 in 10^12 operations/s; bf16: whether it has that format; source:
+    where from.
     """
 
+    name: str
     memory: float
     half: float
     full: float
@@ -20,15 +22,16 @@ class GPU:
     source: str
 
 
-GPUS = {
-    "V100": GPU(32, 125, 15.7, False, "NVIDIA V100 datasheet (SXM2, 32 GB)"),
-    "A100-40": GPU(40, 312, 19.5, True, "NVIDIA A100 datasheet (SXM, 40 GB)"),
-    "A100": GPU(80, 312, 19.5, True, "NVIDIA A100 datasheet (SXM, 80 GB)"),
-    "H100": GPU(80, 989, 67, True, "NVIDIA H100 datasheet (SXM; half of the figure with sparsity)"),
-    "H200": GPU(141, 989, 67, True, "NVIDIA H200 datasheet (SXM; half of that with sparsity)"),
-    "L40S": GPU(48, 362, 91.6, True, "NVIDIA L40S datasheet (half of that with sparsity)"),
-    "RTX4090": GPU(24, 165, 82.6, True, "NVIDIA Ada architecture whitepaper"),
-}
+_ALL = (
+    GPU("V100", 32, 125, 15.7, False, "NVIDIA V100 datasheet, SXM2"),
+    GPU("A100-40", 40, 312, 19.5, True, "NVIDIA A100 datasheet, SXM"),
+    GPU("A100", 80, 312, 19.5, True, "NVIDIA A100 datasheet, SXM"),
+    GPU("H100", 80, 989, 67, True, "NVIDIA H100 datasheet, SXM, half of the one with sparsity"),
+    GPU("H200", 141, 989, 67, True, "NVIDIA H200 datasheet, SXM, half of the one with sparsity"),
+    GPU("L40S", 48, 362, 91.6, True, "NVIDIA L40S datasheet, half of the one with sparsity"),
+    GPU("RTX4090", 24, 165, 82.6, True, "NVIDIA Ada architecture whitepaper"),
+)
+GPUS = {one.name: one for one in _ALL}
 
 USABLE = 0.93
 """Share of the memory that tensors may fill: the context and fragmentation take the rest."""

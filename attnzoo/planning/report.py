@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from attnzoo.planning.gpus import GPU
 from attnzoo.planning.plan import DAY_S, GIB, Plan, advice, fits, peak, seconds
@@ -21,10 +21,10 @@ _ROWS = (
 )
 
 
-def report(made: Plan, gpus: Mapping[str, GPU], utilisation: float) -> str:
+def report(made: Plan, gpus: Sequence[GPU], utilisation: float) -> str:
     """Everything that `python -m attnzoo.plan` prints."""
     parts = [_head(made), _parameters(made), _memory(made)]
-    parts += [_gpu(made, name, gpu, utilisation) for name, gpu in gpus.items()]
+    parts += [_gpu(made, gpu, utilisation) for gpu in gpus]
     return "\n\n".join(parts)
 
 
@@ -70,13 +70,13 @@ def _memory(made: Plan) -> str:
     return "\n".join(lines)
 
 
-def _gpu(made: Plan, name: str, gpu: GPU, utilisation: float) -> str:
+def _gpu(made: Plan, gpu: GPU, utilisation: float) -> str:
     precision = made.experiment.precision
     rate = peak(gpu, precision)
     if rate is None:
-        return f"{name}: has no bf16; take precision=fp16"
+        return f"{gpu.name}: has no bf16; take precision=fp16"
     lines = [
-        f"{name}, {gpu.memory:g} GiB, {precision.name} peak {rate / 1e12:g} TFLOP/s, "
+        f"{gpu.name}, {gpu.memory:g} GiB, {precision.name} peak {rate / 1e12:g} TFLOP/s, "
         f"at {utilisation:.0%} of it ({gpu.source})"
     ]
     days = 0.0
