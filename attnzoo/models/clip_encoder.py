@@ -28,9 +28,9 @@ class ClipEncoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, vision: nn.Module, size: int) -> None:
+    def __init__(self, vision: Any, size: int) -> None:
         super().__init__()
-        self.vision: Any = vision
+        self.vision = vision
         self.size = size
         self.width = int(self.vision.config.hidden_size)
         for name, values in (("mean", MEAN), ("std", STD)):
