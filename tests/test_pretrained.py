@@ -11,6 +11,7 @@ import shutil
 
 import pytest
 import torch
+from command import TINY, command
 from diffusers import AutoencoderKL, ControlNetModel
 from published_folders import (
     CONTEXT,
@@ -375,3 +376,18 @@ def test_a_unet_of_another_layout_is_no_surprise(own, tmp_path):
     unet(context=CONTEXT + 4).save_pretrained(tmp_path / "unet")
     with pytest.raises(UserError, match="cross-attention has 20"):
         StableDiffusion(path=str(own), unet=str(tmp_path / "unet")).build()
+
+
+def test_a_whole_run_of_a_folders_model(folder, tmp_path):
+    given = [*TINY, "train.stage1.steps=2", "train.gradient_checkpointing=true"]
+    done = command(
+        "run", "attn=stsa", "model=stable_diffusion", f"model.path={folder}", "hydra.run.dir=out",
+        "sample.guidance=1.5", *given, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out" / "record.json").read_text())
+    assert record["environment"]["model"]["path"] == str(folder)
+    assert record["environment"]["model"]["background"] == "latents"
+    assert record["training"]["stage1"]["steps"] == 2
+    kept = load_file(tmp_path / "out" / "weights.safetensors")
+    assert "image_projection.weight" in kept and not any("controlnet" in key for key in kept)
