@@ -117,7 +117,7 @@ def spread(task: Task, schema: type, overrides: Sequence[str]) -> None:
 
 
 def composed(overrides: Sequence[str]) -> DictConfig:
-    """The configuration of one run that these overrides describe, as `launch` would compose it.
+    """The configuration of the one run that these overrides describe; nothing is run or made.
 
     Raises:
         UserError: bad input.
@@ -297,7 +297,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
         unknown = re.match(r"Could not override '([^']+)'", str(error))
         if unknown is None:
             raise
-        groups = [text for text in overrides if text.startswith(("attn=", "data="))]
+        groups = [text for text in overrides if text.startswith(("attn=", "model=", "data="))]
         known = hydra.compose(config.NAME, groups, return_hydra_config=True)
         raise UserError(_unknown(unknown[1], known)) from error
     for key in _foreign(cfg, config.Run):

@@ -30,6 +30,7 @@ from attnzoo import registry
 from attnzoo.data.flow_settings import Estimation, FlowSource
 from attnzoo.data.source import Source
 from attnzoo.errors import UserError
+from attnzoo.models.choice import Embedded, Model, StableDiffusion
 from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
@@ -47,6 +48,9 @@ DATA = {
 
 PROTOCOLS = "tables"
 """Beside the groups of settings in `experiments()`: the protocols of `attnzoo.tables`."""
+
+MODELS: dict[str, Any] = {"embedded": Embedded, "stable_diffusion": StableDiffusion}
+"""What a variant is put into: dataclasses of the settings `model.*`, which build it."""
 
 OTHER_PICTURES: dict[str, Any] = {
     "schedule": Schedule.cosine,
@@ -116,20 +120,26 @@ class Run:
     """Everything that one run is made from.
 
     plugins: files and modules of mechanisms that are loaded first, files with their whole paths.
-    method: of the paper's first table; disco and dreampose make each frame by itself. seed: of
-    initialisation, data order and noise. noise: what the frames of a clip share, in training and
-    sampling; null is the method's, shared for video and independent for the others. flow: where the
-    motion comes from that variants follow; motion: how it is estimated. slots: where modules sit.
-    stack: what the modules of a slot are. device: auto, cpu or cuda. workers: threads that load
-    data. resume: the folder of a run to go on with.
+    model: what the variant is put into. method: of the paper's first table; disco and dreampose
+    make each frame by itself. seed: of initialisation, data order and noise. noise: what the frames
+    of a clip share, in training and sampling; null is the method's, shared for video and
+    independent for the others. flow: where the motion comes from that variants follow; motion: how
+    it is estimated. slots: where modules sit. stack: what the modules of a slot are. device: auto,
+    cpu or cuda. workers: threads that load data. resume: the folder of a run to go on with.
     """
 
     defaults: list[Any] = field(
-        default_factory=lambda: ["_self_", {"attn": "stsa"}, {"data": "embedded"}]
+        default_factory=lambda: [
+            "_self_",
+            {"attn": "stsa"},
+            {"model": "embedded"},
+            {"data": "embedded"},
+        ]
     )
     hydra: Any = field(default_factory=_hydra)
     plugins: list[str] = field(default_factory=list)
     attn: Any = MISSING
+    model: Any = MISSING
     data: Any = MISSING
     method: Method = Method.video
     seed: int = 0
@@ -146,6 +156,9 @@ class Run:
     tracker: Tracker = Tracker.none
     resume: str | None = None
 
+
+OPTIONAL = {"model": "embedded"}
+"""Groups that older stored configurations do not name, and what they were then."""
 
 UNREADABLE = "the stored configuration names no variant and data"
 
@@ -174,6 +187,8 @@ def register() -> None:
     store.store(NAME, Run)
     for name in registry.list_variants():
         store.store(name, registry.schema(name), group="attn")
+    for name, model in MODELS.items():
+        store.store(name, model, group="model")
     for name in DATA:
         train = {} if name == "embedded" else OTHER_PICTURES
         node = {"data": data_schema(name), "train": train}
@@ -199,14 +214,20 @@ def experiment_of(cfg: DictConfig) -> Experiment:
     """The plain experiment that a composed configuration describes.
 
     Raises:
-        UserError: a setting is missing.
+        UserError: settings are missing; all are named.
     """
+    _check_present(cfg)
     values = {key: _plain(cfg[key]) for key in settings() if key not in UNDESCRIBED}
     values["training"] = values.pop("train")
     values["sampling"] = values.pop("sample")
     return Experiment(
         variant=cfg.attn.name, options=options_of(cfg), data=_jsonable(_plain_data(cfg)), **values
     )
+
+
+def model_of(cfg: DictConfig) -> Model:
+    """What the variant is put into, as its settings, which check and build it."""
+    return typing.cast(Model, OmegaConf.to_object(cfg.model))
 
 
 def options_of(cfg: DictConfig) -> dict[str, Any]:
@@ -245,14 +266,16 @@ def restored(cfg: DictConfig, text: str, changed: Mapping[str, Any]) -> DictConf
 
 
 def groups_of(text: str) -> list[str]:
-    """The overrides that choose the variant and the data of a stored configuration.
+    """The overrides that choose variant, model and data of a stored configuration.
 
     Raises:
         UserError: it names none.
     """
     try:
         kept = OmegaConf.create(text)
-        return [f"attn={kept.attn.name}", f"data={kept.data.name}"]
+        chosen = {group: kept[group].name for group in OPTIONAL if group in kept}
+        named = {"attn": kept.attn.name, **OPTIONAL, **chosen, "data": kept.data.name}
+        return [f"{group}={name}" for group, name in named.items()]
     except (AttributeError, OmegaConfBaseException, YAMLError) as error:
         raise UserError(f"{UNREADABLE}: {error}") from error
 
@@ -289,10 +312,32 @@ def _opener(name: str) -> Callable[..., Any]:
 
 
 def _plain_data(cfg: DictConfig) -> dict[str, Any]:
-    for key in cfg.data:
-        if OmegaConf.is_missing(cfg.data, key):
-            raise UserError(f"data={cfg.data.name} needs data.{key}, as in data.{key}=VALUE")
+    _check_present(cfg)
     return _plain_mapping(cfg.data)
+
+
+def _check_present(cfg: DictConfig) -> None:
+    """UserError that names all that data and model need and was not given."""
+    absent = {
+        group: [key for key in map(str, cfg[group]) if OmegaConf.is_missing(cfg[group], key)]
+        for group in ("data", "model")
+    }
+    told = [
+        f"{group}={cfg[group].name} needs "
+        + ", ".join(f"{group}.{key}, as in {group}.{key}=VALUE" for key in keys)
+        for group, keys in absent.items()
+        if keys
+    ]
+    if not told:
+        return
+    # What else the model lacks is worth knowing at once.
+    rest = cfg.model.copy()
+    rest.update(dict.fromkeys(absent["model"]))
+    try:
+        typing.cast(Model, OmegaConf.to_object(rest)).check()
+    except UserError as error:
+        told.append(str(error))
+    raise UserError("; ".join(told))
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from attnzoo import registry
+from attnzoo.train.plain import plain
 from attnzoo.train.settings import Experiment, Precision
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _AUTOCAST = {Precision.fp32: None, Precision.bf16: torch.bfloat16, Precision.fp1
 
 
 def environment_of(experiment: Experiment) -> dict[str, Any]:
-    """Hardware, versions, and the variant's code, as they stand in a record.
+    """Hardware, versions, the variant's code and its model, as they stand in a record.
 
     Raises:
         UserError: this machine lacks what the experiment asks for.
@@ -31,6 +32,7 @@ def environment_of(experiment: Experiment) -> dict[str, Any]:
         "hardware": hardware(check_machine(experiment)),
         "versions": versions(),
         "code": code_of(experiment.variant),
+        "model": plain(experiment.model),
     }
 
 

@@ -52,6 +52,7 @@ def _check(cfg: DictConfig, folder: Path) -> None:
         )
     from attnzoo.train.device import check_machine
 
+    experiment.model.check()
     check_machine(experiment)
     source = config.source_of(cfg)
     from attnzoo.train import experiment as training

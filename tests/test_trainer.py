@@ -362,3 +362,13 @@ def test_generators_do_not_touch_the_global_state() -> None:
     before = torch.get_rng_state()
     torch.rand(3, generator=generator(0, Purpose.noise, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_gradient_checkpointing_changes_no_weight(tmp_path):
+    weights = []
+    for name, on in (("plain", False), ("checkpointed", True)):
+        experiment = tiny_experiment("stsa", options={"size": (2, 2, 2)})
+        experiment.training.gradient_checkpointing = on
+        weights.append(tiny_run(tmp_path / name, experiment)[1])
+    plain, checkpointed = weights
+    assert all(torch.equal(checkpointed[key], tensor) for key, tensor in plain.items())

@@ -11,6 +11,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from attnzoo.data.clip import Batch
+from attnzoo.models.controlnets import takes_latents
 from attnzoo.models.inflate import Inflation, Slots, Stack, inflate
 from attnzoo.motion import Motion
 
@@ -21,7 +22,8 @@ class DanceModel(nn.Module):
     Args:
         unet: a stock U-Net; frames travel in its batch axis.
         pose_controlnet: conditioned by each frame's pose image.
-        background_controlnet: conditioned by the one background picture.
+        background_controlnet: conditioned by the one background picture, or by its latents where
+            its condition embedding takes those (`attnzoo.models.controlnets`).
         image_encoder: foreground `[b, 3, H, W]`, mask, pose -> tokens; has `null_tokens` and
             `width`, the channels of a token.
         image_projection: tokens to the U-Net's cross-attention.
@@ -103,6 +105,15 @@ class DanceModel(nn.Module):
         shared = [*self.unet.parameters(), *self.image_projection.parameters()]
         return list(dict.fromkeys([*shared, *self.added_parameters()]))
 
+    def checkpoint_gradients(self) -> None:
+        """Keeps no activations inside blocks, which makes them again for the backward pass.
+
+        To be called before `inflate`: slots do as the blocks that they are put into. Of use in the
+        ControlNets too: in stage 2 the image projection's gradients come through them.
+        """
+        for part in (self.unet, self.pose_controlnet, self.background_controlnet):
+            part.enable_gradient_checkpointing()
+
     def tokens(self, batch: Batch) -> Tensor:
         """The image encoder's tokens `[b, n, d]`: what stays fixed while the U-Net trains."""
         encoded: Tensor = self.image_encoder(batch.foreground, batch.mask, batch.reference_pose)
@@ -142,6 +153,8 @@ class DanceModel(nn.Module):
         times = repeat(t, "b -> (b f)", f=f)
         context = repeat(self.image_projection(tokens), "b n d -> (b f) n d", f=f)
         poses = self.pose_features(rearrange(pose, "b f c h w -> (b f) c h w"))
+        if takes_latents(self.background_controlnet):
+            background = self.codec.encode(background)
         places = repeat(background, "b c h w -> (b f) c h w", f=f)
         down, mid = self._residuals(images, times, context, poses, places)
         out = self.unet(

@@ -53,10 +53,19 @@ class ImageEncoder(nn.Module):
         cells = self.layers(inputs).flatten(2).transpose(1, 2)
         return self._gather(cells, covered_cells(mask))
 
+    def token_shape(self, mask: Tensor) -> tuple[int, int]:
+        """Number and width of the tokens of pictures with these masks `[b, 1, H, W]`."""
+        covered = covered_cells(mask)
+        return self._longest(covered), self.width
+
+    @staticmethod
+    def _longest(covered: Tensor) -> int:
+        longest = -(-max(int(covered.sum(1).max()), 1) // CHUNK) * CHUNK
+        return min(longest, covered.shape[1])
+
     def _gather(self, cells: Tensor, covered: Tensor) -> Tensor:
         counts = covered.sum(1)
-        longest = -(-max(int(counts.max()), 1) // CHUNK) * CHUNK
-        longest = min(longest, cells.shape[1])
+        longest = self._longest(covered)
         order = torch.argsort((~covered).to(torch.uint8), dim=1, stable=True)[:, :longest]
         tokens = cells.gather(1, order[..., None].expand(-1, -1, self.width))
         real = torch.arange(longest, device=counts.device) < counts[:, None]

@@ -9,7 +9,6 @@ from typing import Any
 from attnzoo import application, config
 from attnzoo.data.clip import collate
 from attnzoo.job import environment_of, profiler
-from attnzoo.models.embedded import load_embedded
 from attnzoo.tables.folder import publish, working
 from attnzoo.tables.jobs import Job
 from attnzoo.tables.watching import Keeper
@@ -49,7 +48,7 @@ def profile_cell(overrides: Sequence[str], rounds: int) -> dict[str, Any]:
     cfg = application.composed(overrides)
     experiment, source = config.experiment_of(cfg), config.source_of(cfg)
     device = choose_device(experiment.device)
-    model = training.inflated(experiment, load_embedded).to(device)
+    model = training.inflated(experiment, experiment.model.build).to(device)
     batch = collate([source.test[0]]).to(device)
     return {
         "profile": profiler(experiment, rounds=rounds)(model, batch),

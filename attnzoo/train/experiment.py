@@ -20,7 +20,6 @@ from attnzoo.files import PARTIAL, sweep
 from attnzoo.metrics.score import score
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.dreampose import DreamPoseModel
-from attnzoo.models.embedded import load_embedded
 from attnzoo.models.methods import Method
 from attnzoo.models.sampling import sample
 from attnzoo.models.slots import Stack
@@ -60,7 +59,7 @@ def run(
     folder: Path,
     *,
     resume: bool = False,
-    build: Callable[[], DanceModel] = load_embedded,
+    build: Callable[[], DanceModel] | None = None,
     scores: Scores = score,
     profile: Profile | None = None,
     environment: Mapping[str, Any] | None = None,
@@ -79,7 +78,7 @@ def run(
         source: the opened data.
         folder: made if need be.
         resume: see above.
-        build: makes the image-level model.
+        build: makes the image-level model; that of `experiment.model` if not given.
         scores: of real and generated clips `[n, f, 3, H, W]` and the clips themselves.
         profile: measures the trained model on one batch, for the record.
         environment: hardware and versions, for the record.
@@ -98,7 +97,7 @@ def run(
         return read_record(folder)
     check(experiment, source)
     _prepare(folder)
-    model = inflated(experiment, build)
+    model = inflated(experiment, build or experiment.model.build)
     accelerator = make_accelerator(experiment, folder)
     checkpoints = Checkpoints(folder, every=experiment.training.checkpoint_seconds)
     identity = experiment.identity(source.split_hash)
@@ -169,10 +168,12 @@ def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
 def check(experiment: Experiment, source: Source) -> None:
     """UserError for what cannot run, before anything expensive is made.
 
-    Settings out of range, a variant or noise that the method does not take, an unknown variant or
-    option, a missing device or tracker, data without the flow or the frames that the variant needs.
+    Settings out of range, a variant or noise that the method does not take, a model whose files are
+    missing, an unknown variant or option, a missing device or tracker, data without the flow or the
+    frames that the variant needs.
     """
     experiment.check()
+    experiment.model.check()
     check_machine(experiment)
     entry = registry.get(experiment.variant)
     modules = entry.modules if experiment.stack is Stack.declared else entry.modules[:1]
@@ -215,12 +216,14 @@ def _prepare(folder: Path) -> None:
 
 
 def inflated(experiment: Experiment, build: Callable[[], DanceModel]) -> DanceModel:
-    """The model of an experiment before its training.
+    """What `build` makes with the experiment's method and variant in it, ready for a stage.
 
     Raises:
-        UserError: more sampling steps than the model was trained with.
+        UserError: more steps of sampling than the model was trained with; what `inflate` says.
     """
     model = build()
+    if experiment.training.gradient_checkpointing:
+        model.checkpoint_gradients()
     if experiment.method is Method.dreampose:
         model = DreamPoseModel.of(model, seed=experiment.seed)
     trained = int(model.scheduler_config["num_train_timesteps"])

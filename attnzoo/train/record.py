@@ -127,8 +127,9 @@ class Record:
     own, with defaults filled in; flow: what the motion is taken from that variants follow, null
     where the data have none; scores: by name, each as `attnzoo.metrics.score.Score` (a value, or
     null with its reason); profile: what `attnzoo.bench.profile` measured, null if nothing was asked
-    for; environment: hardware, versions and `code`, the variant's file and its SHA-256; seconds:
-    from start to end of the (last) process; files: what lies beside.
+    for; environment: hardware, versions, `code`, the variant's file and its SHA-256, and `model`,
+    what the variant was put into; seconds: from start to end of the (last) process; files: what
+    lies beside.
     """
 
     schema: int

@@ -11,6 +11,7 @@ from typing import Any
 from attnzoo import registry
 from attnzoo.data.flow_settings import Estimation, FlowSource
 from attnzoo.errors import UserError
+from attnzoo.models.choice import Embedded, Model
 from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
@@ -58,7 +59,9 @@ class Training:
     null_tokens: how often a clip is trained without its person, for guidance; high_noise: the share
     of clips that are drawn from the noisiest 30 % of times alone, where the picture's layout is
     decided; positions_rate: the frame positions' learning rate as a multiple of the stage's;
-    checkpoint_seconds: longest time between two checkpoints.
+    gradient_checkpointing: whether blocks make their activations again for the backward pass, which
+    costs a second forward pass and saves most of the memory; checkpoint_seconds: longest time
+    between two checkpoints.
     """
 
     stage1: Stage = field(default_factory=Stage)
@@ -72,6 +75,7 @@ class Training:
     null_tokens: float = 0.1
     high_noise: float = 0.0
     positions_rate: float = 1.0
+    gradient_checkpointing: bool = False
     checkpoint_seconds: float = 15.0
 
     def stage(self, number: int) -> Stage:
@@ -103,7 +107,7 @@ class Experiment:
     independent noise alone; options: the variant's own; noise: None for that of the method; flow,
     motion: where the motion that it follows was taken from when the source was opened; device:
     auto, cpu or cuda; workers: threads that make clips ahead; data: the settings from which the
-    source was opened, for the record.
+    source was opened, for the record; model: what the variant is put into.
     """
 
     variant: str
@@ -122,6 +126,7 @@ class Experiment:
     tracker: Tracker = Tracker.none
     workers: int = 0
     data: dict[str, Any] = field(default_factory=dict)
+    model: Model = field(default_factory=Embedded)
 
     @property
     def training_noise(self) -> Noise:
@@ -198,5 +203,6 @@ class Experiment:
         for name in ("device", "tracker", "workers", "sampling"):
             del decides[name]
         del decides["training"]["checkpoint_seconds"]
+        decides["model"].pop("download", None)
         text = json.dumps([decides, split_hash], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,103 @@
+"""`python -m attnzoo.plan +preset=paper attn=stsa`: what a run needs, without running it.
+
+On the meta device, without weights or data: parameters, memory by kind with and without gradient
+checkpointing, operations, and for named GPUs what fits, how long it takes and what to change.
+`--measure` runs a step here, on random weights, and compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from attnzoo import application, commands, config
+from attnzoo.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from attnzoo.planning.trace import Sizes
+
+MEASURED = ("stage1", "stage2", "sample")
+
+
+def command(arguments: Sequence[str]) -> None:
+    """Prints the plan; with `--measure` what a step here needs, beside it."""
+    parser = commands.Parser("attnzoo.plan", description="Work out what a run needs.")
+    parser.add_argument(
+        "setting", nargs="*", help="settings as of attnzoo.run: +preset=paper attn=stsa"
+    )
+    parser.add_argument(
+        "--gpu", action="append", metavar="NAME", help="a GPU of the table; may be given again"
+    )
+    parser.add_argument(
+        "--utilisation",
+        type=float,
+        default=0.35,
+        metavar="SHARE",
+        help="of a GPU's peak that is assumed to be reached (0.35)",
+    )
+    parser.add_argument(
+        "--measure",
+        action="append",
+        choices=MEASURED,
+        default=[],
+        help="run one such step on this machine, on random weights, instead of printing the plan; "
+        "may be given again",
+    )
+    given = parser.parse_intermixed_args(list(arguments))
+    if not 0 < given.utilisation <= 1:
+        raise UserError(f"--utilisation {given.utilisation}: must be above 0 and at most 1")
+    cfg = application.composed(given.setting)
+    from attnzoo.planning.gpus import gpu
+
+    gpus = [gpu(name) for name in given.gpu or ["H200"]]
+    _without_data(cfg)
+    experiment = config.experiment_of(cfg)
+    experiment.check()
+    sizes = _sizes(cfg, experiment.training.batch)
+    if given.measure:
+        from attnzoo.planning.measured import measured
+
+        for what in given.measure:
+            print(measured(experiment, sizes, what), flush=True)
+        return
+    from attnzoo.planning.plan import plan
+    from attnzoo.planning.report import report
+
+    print(report(plan(experiment, sizes), gpus, given.utilisation))
+
+
+def _without_data(cfg: DictConfig) -> None:
+    """Sizes are all that counts of the data: where they lie may be left out."""
+    for key in cfg.data:
+        if OmegaConf.is_missing(cfg.data, key):
+            cfg.data[key] = "(not given)"
+
+
+def _sizes(cfg: DictConfig, batch: int) -> Sizes:
+    from attnzoo.planning.trace import Sizes
+
+    return Sizes(batch, cfg.data.frames, cfg.data.size, _mask(cfg, batch))
+
+
+def _mask(cfg: DictConfig, batch: int) -> Tensor:
+    """Where the persons are: the embedded dancers' first one; elsewhere it may be everywhere."""
+    import torch
+
+    if cfg.data.name == "embedded":
+        mask = config.source_of(cfg).train[0].mask[None]
+    else:
+        mask = torch.ones(1, 1, cfg.data.size, cfg.data.size)
+    return mask.repeat(batch, 1, 1, 1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command, with its exit status."""
+    commands.execute(command, arguments)
+
+
+if __name__ == "__main__":
+    main()
