@@ -61,6 +61,14 @@ def test_products_are_counted_by_module() -> None:
     assert counted["Global"] == counted["Sequential"] == 2 * 5 * (8 * 16 + 16 * 4)
 
 
+def test_products_added_in_place_are_counted() -> None:
+    a, b = torch.ones(3, 5), torch.ones(5, 7)
+    assert flops(lambda: torch.zeros(3, 7).addmm_(a, b))["Global"] == 2 * 3 * 5 * 7
+    assert flops(lambda: torch.zeros(2, 3, 7).baddbmm_(a.expand(2, 3, 5), b.expand(2, 5, 7)))[
+        "Global"
+    ] == 2 * (2 * 3 * 5 * 7)
+
+
 def test_what_has_no_product_costs_none() -> None:
     x = torch.randn(5, 8)
     assert flops(lambda: x * 2)["Global"] == 0

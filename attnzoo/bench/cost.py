@@ -11,6 +11,8 @@ import torch
 from torch.autograd.profiler import profile as autograd_profile
 from torch.utils.flop_counter import (
     FlopCounterMode,
+    addmm_flop,
+    baddbmm_flop,
     sdpa_backward_flop_count,
     sdpa_flop_count,
 )
@@ -42,12 +44,15 @@ def count(run: Run) -> Counts:
 
     A multiply-add counts 2; only products are counted (matrix products, convolutions, attention),
     masked attention as if it were dense. PyTorch counts nothing for its fused attention on a CPU
-    (pytorch#195460), so that is added here, by PyTorch's own formulas: backward is 2.5 forwards,
-    with the scores that the kernel computes again, as on CUDA.
+    (pytorch#195460), nor for products that are added in place, so those are added here, by PyTorch's
+    own formulas: backward is 2.5 forwards, with the scores that the kernel computes again, as on
+    CUDA.
     """
     counter = FlopCounterMode(
         display=False,
         custom_mapping={
+            aten.addmm_: addmm_flop,
+            aten.baddbmm_: baddbmm_flop,
             aten._scaled_dot_product_flash_attention_for_cpu: _attention,
             aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
         },
@@ -66,7 +71,7 @@ def count(run: Run) -> Counts:
 
 def _is_attention(op: Any) -> bool:
     """Fused kernels, and products of batches of matrices: a layer's weight is one matrix."""
-    return "attention" in str(op) or op in (aten.bmm, aten.baddbmm)
+    return "attention" in str(op) or op in (aten.bmm, aten.baddbmm, aten.baddbmm_)
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
