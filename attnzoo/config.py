@@ -272,7 +272,7 @@ def groups_of(text: str) -> list[str]:
         UserError: it names none.
     """
     try:
-        kept = OmegaConf.create(text)
+        kept: Any = OmegaConf.create(text)
         chosen = {group: kept[group].name for group in OPTIONAL if group in kept}
         named = {"attn": kept.attn.name, **OPTIONAL, **chosen, "data": kept.data.name}
         return [f"{group}={name}" for group, name in named.items()]

@@ -44,9 +44,8 @@ def count(run: Run) -> Counts:
 
     A multiply-add counts 2; only products are counted (matrix products, convolutions, attention),
     masked attention as if it were dense. PyTorch counts nothing for its fused attention on a CPU
-    (pytorch#195460), nor for products that are added in place, so those are added here, by PyTorch's
-    own formulas: backward is 2.5 forwards, with the scores that the kernel computes again, as on
-    CUDA.
+    (pytorch#195460), nor for products added in place, so those are counted here, by PyTorch's own
+    formulas: backward is 2.5 forwards, with the scores that the kernel computes again, as on CUDA.
     """
     counter = FlopCounterMode(
         display=False,

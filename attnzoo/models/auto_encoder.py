@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 SLICE = 4
@@ -24,12 +23,13 @@ class KLCodec(nn.Module):
         vae: the auto-encoder; its configuration holds the latents' scale.
     """
 
-    def __init__(self, vae: AutoencoderKL) -> None:
+    def __init__(self, vae: Any) -> None:
         super().__init__()
         self.vae: Any = vae
-        self.factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        self.channels = int(self.vae.config.latent_channels)
-        self.scale = float(self.vae.config.scaling_factor)
+        config: Any = dict(vae.config)
+        self.factor = 2 ** (len(config["block_out_channels"]) - 1)
+        self.channels = int(config["latent_channels"])
+        self.scale = float(config["scaling_factor"])
 
     def encode(self, images: Tensor) -> Tensor:
         """Images `[..., 3, H, W]` in [0, 1] -> latents `[..., c, H/factor, W/factor]`."""

@@ -53,14 +53,17 @@ def picture_controlnet(unet: UNet2DConditionModel, levels: int) -> ControlNetMod
 
 def latent_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
     """A ControlNet with the U-Net's weights, conditioned by latents."""
-    made = ControlNetModel.from_unet(unet)
-    take_latents(made)
-    source: Any = unet
-    made.controlnet_cond_embedding.conv_in.load_state_dict(source.conv_in.state_dict())
+    made: ControlNetModel = ControlNetModel.from_unet(unet)
+    _start_as(made, unet)
     return made
 
 
-def take_latents(controlnet: ControlNetModel) -> None:
+def _start_as(controlnet: Any, unet: Any) -> None:
+    take_latents(controlnet)
+    controlnet.controlnet_cond_embedding.conv_in.load_state_dict(unet.conv_in.state_dict())
+
+
+def take_latents(controlnet: Any) -> None:
     """Exchanges the condition embedding for one of latents, newly initialised."""
     config = controlnet.config
     controlnet.controlnet_cond_embedding = LatentEmbedding(
