@@ -143,8 +143,10 @@ def tables_of(folder: Path) -> list[Table]:
     return findings(folder).tables
 
 
-def write_tables(folder: Path) -> list[Path]:
-    """Writes `tables/` of a results folder and returns the files.
+def write_tables(folder: Path, found: Findings | None = None) -> list[Path]:
+    """Writes `tables/` of a results folder, from what was found in it already, if given.
+
+    Returns the files.
 
     `table1..6.{md,csv,tex}`, `claims.md`, `power.{md,csv}`. Files of tables that the protocol does
     not have stay as they are.
@@ -152,7 +154,7 @@ def write_tables(folder: Path) -> list[Path]:
     Raises:
         UserError: as `findings`.
     """
-    found, out = findings(folder), folder / "tables"
+    found, out = found or findings(folder), folder / "tables"
     out.mkdir(exist_ok=True)
     texts: dict[str, str] = {}
     for table in found.tables:

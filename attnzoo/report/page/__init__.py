@@ -25,7 +25,7 @@ def make_page(results: Path, out: Path | None = None) -> Path:
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out}: there is no folder {out.parent}")
     found = findings(results)
-    write_tables(results)
+    write_tables(results, found)
     pictures = tuple(picture(plot) for plot in write_plots(results))
     missing = tuple((one.name, one.reason) for one in left_out(results))
     for remark in write_page(Content(found, pictures, missing), out):
