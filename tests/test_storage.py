@@ -62,7 +62,8 @@ def test_options_are_named_and_come_back(tmp_path: Path) -> None:
     sized = {"size": (2, 2, 3), "align": "permute", "backend": "math"}
     saved(tmp_path, "stsa_flow", **sized, slots="attention", stack="flat")
     found = json.loads((tmp_path / DESCRIPTION).read_text())
-    assert found["options"] == {"size": [2, 2, 3], "bias": "none", "align": "permute"}
+    options = {"size": [2, 2, 3], "bias": "none", "align": "permute", "aligned": "all"}
+    assert found["options"] == options
     assert (found["frames"], found["slots"], found["stack"]) == (4, "attention", "flat")
     assert found["base"]["class"] == "UNet2DConditionModel"
     assert found["base"]["config"]["block_out_channels"] == [16, 24]

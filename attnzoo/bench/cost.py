@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,8 +12,6 @@ import torch
 from torch.autograd.profiler import profile as autograd_profile
 from torch.utils.flop_counter import (
     FlopCounterMode,
-    addmm_flop,
-    baddbmm_flop,
     sdpa_backward_flop_count,
     sdpa_flop_count,
 )
@@ -50,8 +49,8 @@ def count(run: Run) -> Counts:
     counter = FlopCounterMode(
         display=False,
         custom_mapping={
-            aten.addmm_: addmm_flop,
-            aten.baddbmm_: baddbmm_flop,
+            aten.addmm_: _added,
+            aten.baddbmm_: _added,
             aten._scaled_dot_product_flash_attention_for_cpu: _attention,
             aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
         },
@@ -71,6 +70,10 @@ def count(run: Run) -> Counts:
 def _is_attention(op: Any) -> bool:
     """Fused kernels, and products of batches of matrices: a layer's weight is one matrix."""
     return "attention" in str(op) or op in (aten.bmm, aten.baddbmm, aten.baddbmm_)
+
+
+def _added(_: Any, first: Any, second: Any, *__: Any, **___: Any) -> int:
+    return 2 * math.prod(first) * int(second[-1])
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
