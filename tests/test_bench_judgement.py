@@ -21,7 +21,7 @@ from attnzoo.bench.grid import axes_of, cells
 from attnzoo.bench.growth import fit, foreseeable, predict
 from attnzoo.bench.measure import Spread, interval, measure
 from attnzoo.bench.noise import noise
-from attnzoo.bench.preparation import Preparation, Ready, Refused
+from attnzoo.bench.preparation import Preparation, Ready, Refused, larger
 from attnzoo.bench.roofline import Roofline
 from attnzoo.bench.row import Facts, Row, Status, read_rows, write_rows
 from attnzoo.bench.scaling import growth_table, growths
@@ -366,3 +366,9 @@ def test_masked_work_is_counted_and_not_useful(tmp_path: Path) -> None:
     facts, tokens = found.facts, 12 * 4 * 4
     assert facts.flops == 8 * tokens * 16**2 + 4 * tokens * 12 * 16
     assert facts.flops_useful == 8 * tokens * 16**2 + 4 * tokens * 3 * 16
+
+
+def test_ever_larger_cells_lead_to_a_large_one():
+    cell = Cell(What.module, "temporal", 40, 16, 8, channels=64, heads=8)
+    sizes = [(c.frames, c.height, c.width) for c in larger(cell)]
+    assert sizes == [(8, 8, 8), (16, 8, 8), (32, 8, 8)]

@@ -73,7 +73,7 @@ def _is_attention(op: Any) -> bool:
 
 
 def _added(_: Any, first: Any, second: Any, *__: Any, **___: Any) -> int:
-    return 2 * math.prod(first) * int(second[-1])
+    return int(2 * math.prod(first) * second[-1])
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:

@@ -29,6 +29,9 @@ _HARMLESS = 1 << 19
 _MARGIN = 1.25
 """Predictions of memory are taken so many times."""
 
+_TELLING = 0.05
+"""Seconds of a run from which its growth can be told."""
+
 _RISKY = 0.5
 """Of the memory that may be used; a cell that is to take more is tried elsewhere first."""
 
@@ -112,6 +115,10 @@ class Preparation:
         if not foreseeable([point for point, _ in self._seconds.get(series, ())], sizes):
             for probe in probes(cell):
                 self._made(probe, None, counted=False)
+        for probe in larger(cell):
+            if self._is_told(series, _sizes(probe)):
+                break
+            self._made(probe, None, counted=False)
         seconds = predict(self._seconds[series], sizes)
         needed = round(predict(self._bytes[series], sizes))
         budget = self._budget()
@@ -126,6 +133,16 @@ class Preparation:
             tried = self._elsewhere(cell)
             return tried if isinstance(tried, Refused) else None
         return None
+
+    def _is_told(self, series: str, sizes: Mapping[str, float]) -> bool:
+        """Whether what was measured tells of growth, or a cell of these sizes may be too much.
+
+        What takes next to no time takes as long whatever its size.
+        """
+        return (
+            max(taken for _, taken in self._seconds[series]) > _TELLING
+            or _MARGIN * predict(self._bytes[series], sizes) > _RISKY * self._budget()
+        )
 
     def _budget(self) -> int:
         free = guard.available(self._device)
@@ -159,6 +176,16 @@ def probes(cell: Cell) -> Sequence[Cell]:
     longer = small.at(frames=min(2 * frames, cell.frames))
     wider = small.at(height=min(2 * h, cell.height), width=min(2 * w, cell.width))
     return list({probe.digest: probe for probe in (small, longer, wider)}.values())
+
+
+def larger(cell: Cell) -> Iterator[Cell]:
+    """Cells on the way from the small ones to a large one, each of twice the tokens."""
+    smallest = probes(cell)[0]
+    sides = {axis: getattr(smallest, axis) for axis in ("frames", "height", "width")}
+    for axis in sides:
+        while 2 * sides[axis] < getattr(cell, axis):
+            sides[axis] *= 2
+            yield cell.at(**sides, batch=1)
 
 
 def _sizes(cell: Cell) -> Mapping[str, float]:
