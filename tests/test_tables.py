@@ -52,6 +52,8 @@ TINY = {
     },
 }  # fmt: skip
 PLUGIN = '''
+import torch
+
 from attnzoo import Kind, register
 from attnzoo.attention import Mechanism
 
@@ -66,7 +68,7 @@ class Mine(Mechanism):
 
     def sees(self, query, shape):
         """Nothing."""
-        raise NotImplementedError
+        return torch.zeros(shape, dtype=torch.bool)
 '''
 
 

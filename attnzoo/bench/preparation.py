@@ -118,7 +118,8 @@ class Preparation:
         for probe in larger(cell):
             if self._is_told(series, _sizes(probe)):
                 break
-            self._made(probe, None, counted=False)
+            if _sizes(probe) not in [point for point, _ in self._seconds[series]]:
+                self._made(probe, None, counted=False)
         seconds = predict(self._seconds[series], sizes)
         needed = round(predict(self._bytes[series], sizes))
         budget = self._budget()

@@ -124,19 +124,7 @@ _HEAD = (
 
 def growth_table(found: Sequence[Growth]) -> str:
     """Exponents with their 95 % intervals; what disagrees with the formula is marked."""
-    head = (
-        "variant",
-        "what",
-        "smallest",
-        "manner",
-        "axis",
-        "latency",
-        "R2",
-        "peak memory",
-        "formula",
-        "",
-    )
-    lines = [head]
+    lines: list[tuple[str, ...]] = [_HEAD]
     for one in found:
         symbol = _SYMBOLS[one.axis]
         declared = "" if one.declared is None else f"{symbol}^{one.declared:.2f}"
