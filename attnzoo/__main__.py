@@ -12,6 +12,7 @@ from attnzoo.errors import UserError
 
 COMMANDS = {
     "run": "train, sample, score and profile one variant (or a sweep, with -m)",
+    "sample": "any person, place and dance from a trained run, in a clip of any length",
     "plan": "memory, operations and days that a run needs, without running it",
     "list": "the variants there are",
     "show": "what a variant is and takes",

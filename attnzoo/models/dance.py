@@ -32,6 +32,9 @@ class DanceModel(nn.Module):
         pose_features: from pose images to what the pose ControlNet is conditioned by.
     """
 
+    pose_reach = 0
+    """How many frames before and after it a frame's poses are taken from."""
+
     def __init__(
         self,
         unet: UNet2DConditionModel,

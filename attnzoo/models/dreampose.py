@@ -148,6 +148,8 @@ class DreamPoseModel(DanceModel):
     Args: those of `DanceModel`, whose U-Net it widens in place, and `adapter`.
     """
 
+    pose_reach = POSES // 2
+
     def __init__(self, *parts: Any, adapter: ImageAdapter, **named: Any) -> None:
         super().__init__(*parts, **named)
         widen(self.unet, POSES * POSE_CHANNELS)

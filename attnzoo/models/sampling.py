@@ -12,10 +12,12 @@ from torch import Tensor
 
 from attnzoo.errors import UserError
 from attnzoo.models.noise import Noise, clip_noise
+from attnzoo.models.stretches import Stretches, motion_of
 
 if TYPE_CHECKING:
     from attnzoo.data.clip import Batch
     from attnzoo.models.dance import DanceModel
+    from attnzoo.motion import Motion
 
 _SCHEDULER: Any = DDIMScheduler  # diffusers' constructors are untyped
 
@@ -32,6 +34,7 @@ def sample(
     noise: Noise,
     generator: torch.Generator,
     progress: Progress | None = None,
+    parts: Stretches | None = None,
 ) -> Tensor:
     """A clip for each of the batch, `[b, f, 3, H, W]`, float32 in [0, 1], on the batch's device.
 
@@ -40,12 +43,20 @@ def sample(
     Guidance `g` is `null + g * (conditioned - null)`, both halves in one doubled batch, null
     first; 1 means the condition alone, without that batch.
 
+    With `parts` of more than one window the clip is denoised window by window, and no more frames
+    than one has pass the model at once: memory grows with the clip by its latents and conditions
+    alone. Noise is drawn for the whole clip.
+
     Gradients are off (not inference mode: maps that motion caches here may serve training), the
     model is in evaluation mode and gets its modes back.
 
     Raises:
         UserError: if `steps` is not from 1 to the number of steps the model was trained with.
+        ValueError: `parts` are of a clip of another length.
     """
+    frames = batch.pose.shape[1]
+    if parts is not None and parts.frames != frames:
+        raise ValueError(f"parts of a clip of {parts.frames} frames, and this one has {frames}")
     scheduler = _SCHEDULER.from_config(dict(model.scheduler_config))
     trained = int(scheduler.config.num_train_timesteps)
     if not 1 <= steps <= trained:
@@ -54,7 +65,7 @@ def sample(
     codec: Any = model.codec
     scheduler.set_timesteps(steps, device=device)
     with torch.no_grad(), _evaluating(model):
-        denoise = _denoiser(model, batch, guidance)
+        denoise = _denoiser(model, batch, guidance, parts)
         latents = _initial(model, batch, noise, generator) * scheduler.init_noise_sigma
         for done, t in enumerate(scheduler.timesteps, start=1):
             prediction = denoise(scheduler.scale_model_input(latents, t), t)
@@ -62,7 +73,8 @@ def sample(
             if progress is not None:
                 progress(done, len(scheduler.timesteps))
         # Clip by clip: an auto-encoder's decoder needs more memory than the U-Net.
-        clips = [codec.decode(clip) for clip in latents]
+        at_once = parts.longest if parts is not None else frames
+        clips = [_decoded(codec, clip, at_once) for clip in latents]
     return torch.stack(clips).float().clamp(0, 1)
 
 
@@ -73,8 +85,13 @@ def _initial(model: DanceModel, batch: Batch, noise: Noise, generator: torch.Gen
     return clip_noise((b, f, c, h, w), noise, generator).to(batch.pose.device)
 
 
+def _decoded(codec: Any, clip: Tensor, at_once: int) -> Tensor:
+    """The pictures of latents `[f, c, h, w]`, so many frames at once."""
+    return torch.cat([codec.decode(part) for part in clip.split(at_once)])
+
+
 def _denoiser(
-    model: DanceModel, batch: Batch, guidance: float
+    model: DanceModel, batch: Batch, guidance: float, parts: Stretches | None
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """(latents, t) -> guided prediction, float32; the conditions are made once for all steps."""
     tokens = model.tokens(batch)
@@ -84,16 +101,31 @@ def _denoiser(
         tokens = torch.cat([model.null_tokens(tokens), tokens])
         pose, background = torch.cat([pose, pose]), torch.cat([background, background])
 
-    def denoise(latents: Tensor, t: Tensor) -> Tensor:
+    def denoise(latents: Tensor, t: Tensor, pose: Tensor, motion: Motion | None) -> Tensor:
         noisy = torch.cat([latents, latents]) if guided else latents
         times = t.expand(noisy.shape[0])
-        prediction: Tensor = model(noisy, times, tokens, pose, background, batch.motion).float()
+        prediction: Tensor = model(noisy, times, tokens, pose, background, motion).float()
         if not guided:
             return prediction
         null, conditioned = prediction.chunk(2)
         return null + guidance * (conditioned - null)
 
-    return denoise
+    if parts is None or len(parts.windows) == 1:
+        return lambda latents, t: denoise(latents, t, pose, batch.motion)
+    # Each window keeps its motion, and with it the maps that mechanisms cache there.
+    whole = batch.motion
+    motions = [None if whole is None else motion_of(whole, window) for window in parts.windows]
+    weights = parts.weights.to(pose.device)
+
+    def fused(latents: Tensor, t: Tensor) -> Tensor:
+        total = torch.zeros_like(latents, dtype=torch.float32)
+        for window, motion, weight in zip(parts.windows, motions, weights, strict=True):
+            at = slice(window.start, window.stop)
+            one = denoise(latents[:, at], t, pose[:, at], motion)
+            total[:, at] += weight[at].view(1, -1, 1, 1, 1) * one
+        return total
+
+    return fused
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Clips from a trained model: any person in any place in any dance, of any length."""

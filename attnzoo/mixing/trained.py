@@ -1,0 +1,125 @@
+"""The model that a run left: its averaged weights, or those of its newest checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from attnzoo.data.frames import fingerprint
+from attnzoo.errors import UserError
+from attnzoo.models.dance import DanceModel
+from attnzoo.models.pretrained import compare, readable
+from attnzoo.train.checkpoint import Checkpoints
+from attnzoo.train.experiment import WEIGHTS, inflated
+from attnzoo.train.record import NAME, read_record
+from attnzoo.train.settings import Experiment
+from attnzoo.train.stages import STAGES, trained_parameters
+
+AVERAGES, PROGRESS = "averages.safetensors", "progress.json"
+"""Of a checkpoint's folder."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of averaged weights, and how far its run was.
+
+    stage: the one that was at work, whose parameters these are, `steps` of it done; None and None
+    for what a finished run left. code: SHA-256 of the variant's file as the record has it.
+    """
+
+    file: Path
+    stage: int | None = None
+    steps: int | None = None
+    code: str | None = None
+
+    @property
+    def said(self) -> str:
+        """In words."""
+        if self.stage is None:
+            return "a finished run"
+        return f"an unfinished run, averages after {self.steps} steps of stage {self.stage}"
+
+
+def run_of(folder: Path) -> Path:
+    """The run's folder that `folder` is, or, for a checkpoint's folder, lies in."""
+    return folder.parent.parent if (folder / PROGRESS).is_file() else folder
+
+
+def weights_of(folder: Path) -> Weights:
+    """The averaged weights that lie in a run's folder, or in that of one checkpoint.
+
+    Raises:
+        UserError: there are none, or those of a finished run are gone.
+    """
+    if (folder / PROGRESS).is_file():
+        return _of_checkpoint(folder)
+    file = folder / WEIGHTS
+    if (folder / NAME).is_file():
+        if not file.is_file():
+            raise UserError(f"--run {folder}: the run is finished and its {WEIGHTS} is gone")
+        code = read_record(folder)["environment"].get("code") or {}
+        return Weights(file, code=code.get("sha256"))
+    reasons = []
+    for checkpoint in Checkpoints(folder, every=0).newest_first():
+        try:
+            return _of_checkpoint(checkpoint)
+        except UserError as error:
+            # A disk that failed may leave anything; the one before is whole.
+            reasons.append(str(error))
+    why = "; ".join(reasons) or f"neither {NAME} nor a whole checkpoint"
+    raise UserError(f"--run {folder}: nothing trained lies there ({why}); give a finished run")
+
+
+def _of_checkpoint(folder: Path) -> Weights:
+    try:
+        kept = json.loads((folder / PROGRESS).read_text())
+        found = Weights(folder / AVERAGES, int(kept["stage"]), int(kept["steps"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder}: not a checkpoint that can be read ({error})") from error
+    with readable(found.file), safe_open(found.file, "pt"):
+        return found
+
+
+def load(experiment: Experiment, found: Weights) -> tuple[DanceModel, str]:
+    """The experiment's model with these weights, in evaluation mode, and SHA-256 of their file.
+
+    Raises:
+        UserError: the model cannot be built, or the file holds not exactly what was trained, or
+            has gone since (a run that goes on deletes its older checkpoints).
+    """
+    tensors, about, sha256 = _read(found.file)
+    for key, ours in (("variant", experiment.variant), ("method", experiment.method.name)):
+        if about.get(key, ours) != ours:
+            raise UserError(f"{found.file}: weights of {key}={about[key]}, the run's is {ours}")
+    model = inflated(experiment, experiment.model.build)
+    stage = STAGES[-1] if found.stage is None else found.stage
+    if stage not in STAGES:
+        raise UserError(f"{found.file}: of stage {stage}; there are {STAGES[0]} and {STAGES[-1]}")
+    parameters = trained_parameters(model, stage)
+    wrong = {
+        name
+        for name in parameters.keys() & tensors.keys()
+        if parameters[name].shape != tensors[name].shape
+    }
+    missing, left = parameters.keys() - tensors.keys(), tensors.keys() - parameters.keys()
+    compare(str(found.file), missing, left, wrong)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])
+    return model.requires_grad_(False).eval(), sha256
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    with readable(file):
+        sha256 = fingerprint(file)
+        with safe_open(file, "pt") as opened:
+            # safetensors' names are not known to type checkers.
+            names: Any = opened.keys()
+            tensors = {name: opened.get_tensor(name) for name in names}
+            return tensors, dict(opened.metadata() or {}), sha256
