@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_run import tiny_model
 from torch import Tensor, nn
 
-from attnzoo.data.clip import Batch
+from attnzoo.data.cast import Casting
+from attnzoo.data.clip import Batch, collate
+from attnzoo.data.embedded import make_clip
 from attnzoo.errors import UserError
+from attnzoo.models.dreampose import DreamPoseModel
 from attnzoo.models.noise import Noise, clip_noise
 from attnzoo.models.sampling import sample
+from attnzoo.models.stretches import stretches
 
 CONFIG = {
     "num_train_timesteps": 100,
@@ -183,3 +188,81 @@ def test_steps_out_of_range(steps: int) -> None:
 def test_one_step_of_epsilon_is_finite() -> None:
     video = run(FakeDance("epsilon"), steps=1)
     assert math.isfinite(float(video.sum()))
+
+
+def long_run(model: FakeDance, data: Batch, **changes: Any) -> Tensor:
+    settings: dict[str, Any] = {"steps": 3, "guidance": 2.0, "noise": Noise.half}
+    generator = torch.Generator().manual_seed(3)
+    return sample(model, data, generator=generator, **{**settings, **changes})
+
+
+def test_one_window_is_the_sampling_without_windows_bit_for_bit() -> None:
+    data = batch()
+    whole = long_run(FakeDance("v_prediction"), data)
+    assert torch.equal(whole, long_run(FakeDance("v_prediction"), data, parts=stretches(3, 3, 1)))
+    assert torch.equal(whole, long_run(FakeDance("v_prediction"), data, parts=stretches(3, 9, 1)))
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_overlapping_windows_are_averaged_in_every_step(guidance: float) -> None:
+    model, data, parts = FakeDance("epsilon"), batch(1, 8), stretches(8, 4, 2)
+    video = long_run(model, data, parts=parts, guidance=guidance)
+    calls = model.calls
+    assert len(calls) == 3 * 3 and {call["noisy"].shape[1] for call in calls} == {4}
+    # By hand: one step from the same noise, each frame by its windows' shares.
+    x = clip_noise((1, 8, 3, 4, 4), Noise.half, torch.Generator().manual_seed(3))
+    for call, window in zip(calls, parts.windows, strict=False):
+        assert torch.equal(call["noisy"][:1], x[:, window.start : window.stop])
+        assert torch.equal(call["pose"][:1], data.pose[:, window.start : window.stop])
+    alphas = (1 - torch.linspace(1e-4, 0.02, 100, dtype=torch.float64)).cumprod(0)
+    tokens, x = model.tokens(data), x.double()
+    times = [round(100 - i * 100 / 3) - 1 for i in range(3)]
+    for t in times:
+        total = torch.zeros_like(x)
+        for window, share in zip(parts.windows, parts.weights.double(), strict=True):
+            at = slice(window.start, window.stop)
+            null, full = (
+                model(
+                    x[:, at].float(), torch.tensor([t]), some, data.pose[:, at], data.background, 0
+                )
+                for some in (torch.zeros_like(tokens), tokens)
+            )
+            out = (null + guidance * (full - null)).detach().double()
+            total[:, at] += share[at].view(1, -1, 1, 1, 1) * out
+        after = t - 100 // 3
+        a, a_next = alphas[t], alphas[after] if after >= 0 else torch.tensor(1.0)
+        clean = (x - (1 - a).sqrt() * total) / a.sqrt()
+        x = a_next.sqrt() * clean + (1 - a_next).sqrt() * total
+    expected = model.codec.decode(x).clamp(0, 1)
+    torch.testing.assert_close(video.double(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("noise", Noise)
+def test_noise_is_drawn_for_the_whole_clip(noise: Noise) -> None:
+    model = FakeDance("epsilon")
+    long_run(model, batch(1, 8), parts=stretches(8, 4, 2), noise=noise, guidance=1.0)
+    first, second, third = (call["noisy"] for call in model.calls[:3])
+    assert torch.equal(first[:, 2:], second[:, :2]) and torch.equal(second[:, 2:], third[:, :2])
+    assert torch.equal(first[:, 0], third[:, 3]) == (noise is Noise.shared)
+
+
+def test_parts_of_another_clip_are_refused() -> None:
+    with pytest.raises(ValueError, match="4 frames, and this one has 3"):
+        long_run(FakeDance("epsilon"), batch(), parts=stretches(4, 3, 1))
+
+
+def test_frames_that_are_made_apart_do_not_depend_on_windows() -> None:
+    model = DreamPoseModel.of(tiny_model())
+    model.inflate("none", positions=False)
+    with torch.no_grad():
+        model.unet.conv_in.added.normal_(generator=torch.Generator().manual_seed(1))
+    data = collate([make_clip(Casting(3, 7), frames=13, size=16)])
+    parts = stretches(13, 8, 2 * model.pose_reach, fading=False)
+    assert len(parts.windows) == 3
+    whole = long_run(model, data, noise=Noise.independent, steps=2)
+    apart = long_run(model, data, noise=Noise.independent, steps=2, parts=parts)
+    torch.testing.assert_close(apart, whole, atol=1e-4, rtol=1e-4)
+    other = stretches(13, 8, 0, fading=False)
+    assert (
+        long_run(model, data, noise=Noise.independent, steps=2, parts=other) - whole
+    ).abs().max() > 1e-3

@@ -101,7 +101,7 @@ def prepare(experiment: Experiment, wanted: Wanted, *, window: int, size: int) -
     follows = entry.needs_flow
     source = danced(dance, source, experiment.flow, experiment.motion, follows=follows)
     clip = mixed(
-        f"{wanted.foreground} in {wanted.background}, dances as {wanted.pose}",
+        f"{who.short} in {where.short}, dances as {dance.short}",
         person(who, size, mask=wanted.mask, pose=wanted.foreground_pose),
         place(where, size),
         source.test[0],

@@ -58,6 +58,13 @@ class Origin:
     path: Path | None = None
     name: str | None = None
 
+    @property
+    def short(self) -> str:
+        """Without the folders around it."""
+        if self.path is None:
+            return f"{self.kind.name}:{self.name}"
+        return self.path.name if self.name is None else f"{self.path.name}:{self.name}"
+
     def about(self) -> dict[str, Any]:
         """What a record says of it; sha256: of the file, or of a folder's pictures.
 
@@ -75,6 +82,7 @@ class Origin:
         """An error of a data set's reader in the words of the command."""
         said = str(error)
         for theirs, ours in (
+            (f"data.sequence={self.name}: not in data.path={self.path}", "no such dance"),
             (f"data.path={self.path}", f"{self.flag} {self.text}"),
             (f"data.pose={self.path}", f"{self.flag} {self.text}"),
             ("data.short=loop", "--loop"),
