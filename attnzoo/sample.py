@@ -211,17 +211,17 @@ def _make(
 ) -> None:  # fmt: skip
     """Samples, writes and prints."""
     from attnzoo.bench.hardware import hardware, versions
-    from attnzoo.mixing import made, making, seams
+    from attnzoo.mixing import made, making, seams, trained
     from attnzoo.train.device import choose_device
     from attnzoo.train.trainer import progress_bar
 
     for notice in (*_notices(experiment, weights), *ready.notices):
         print(f"note: {notice}", file=sys.stderr)
+    model, sha256 = trained.load(experiment, weights)
     with progress_bar("sampling", experiment.sampling.steps, 0) as bar:
-        done, rows, about = making.make(
-            experiment, ready, weights, lambda done, steps: bar.update()
-        )
+        done, rows, about = making.make(model, experiment, ready, lambda done, steps: bar.update())
     about |= {
+        "run": making.of_run(experiment, weights, sha256),
         "command": shlex.join(["python", "-m", "attnzoo.sample", *arguments]),
         "hardware": hardware(choose_device(experiment.device)),
         "versions": versions(),
@@ -229,7 +229,7 @@ def _make(
     made.write(out, done, about, fps=experiment.sampling.fps, single=given.png)
     windows = ready.parts.windows
     print(
-        f"{weights.said}: {len(done.video)} frames in {about['seconds']['sampling']:.1f} s, "
+        f"{weights.said}: {len(done.video)} frames in {about['seconds']:.1f} s, "
         f"{about['frames_per_second']:.1f} frames/s, "
         + (f"{len(windows)} windows of {len(windows[0])}" if len(windows) > 1 else "one window")
     )

@@ -19,7 +19,7 @@ from attnzoo.mixing.mix import danced, mixed
 from attnzoo.mixing.people import person, place
 from attnzoo.mixing.seams import Compared, compared
 from attnzoo.mixing.sources import Kind, Origin, clips, origin
-from attnzoo.mixing.trained import Weights, load
+from attnzoo.mixing.trained import Weights
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.dreampose import DreamPoseModel
 from attnzoo.models.methods import Method
@@ -163,21 +163,22 @@ def _unseen(clip: Clip, dance: Origin) -> Sequence[str]:
 
 
 def make(
+    model: DanceModel,
     experiment: Experiment,
     ready: Ready,
-    weights: Weights,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Made, list[Compared], dict[str, Any]]:
-    """Loads the model and samples; also what neighbouring frames say of the seams, and a record.
+    """Samples; also what neighbouring frames say of the seams, and what a record says of all that.
 
-    Raises:
-        UserError: the model or its weights cannot be loaded; more steps than it was trained with.
+    Args:
+        model: the run's, as `attnzoo.mixing.trained.load` gives it; goes to the device.
+        experiment: the run's, with the sampling that is wanted.
+        ready: what is to be made.
+        progress: called after each denoising step with the steps done and those there are.
     """
-    started = time.perf_counter()
     device = choose_device(experiment.device)
-    model, sha256 = load(experiment, weights)
     model.to(device)
-    loaded = time.perf_counter()
+    started = time.perf_counter()
     dtype = _AUTOCAST.get(experiment.precision)
     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
         video = sample(
@@ -191,25 +192,24 @@ def make(
             progress=progress,
             parts=ready.parts,
         )[0].cpu()
-    sampled = time.perf_counter()
+    seconds = time.perf_counter() - started
     rows = compared(video, ready.clip, ready.parts)
-    seconds = {"loading": loaded - started, "sampling": sampled - loaded}
     about = {
         "schema": SCHEMA,
         "device": str(device),
-        "run": _run(experiment, weights, sha256),
         "sources": ready.sources,
         "settings": _settings(experiment, ready),
         "windows": [[window.start, window.stop] for window in ready.parts.windows],
         "notices": list(ready.notices),
         "seams": [asdict(row) for row in rows],
         "seconds": seconds,
-        "frames_per_second": len(video) / seconds["sampling"],
+        "frames_per_second": len(video) / seconds,
     }
     return Made(ready.clip, video, ready.parts), rows, about
 
 
-def _run(experiment: Experiment, weights: Weights, sha256: str) -> dict[str, Any]:
+def of_run(experiment: Experiment, weights: Weights, sha256: str) -> dict[str, Any]:
+    """What a record says of the model; sha256: of the file of its weights."""
     return {
         "weights": str(weights.file),
         "sha256": sha256,

@@ -1,0 +1,321 @@
+"""`attnzoo.sample`: from a run's folder and three sources to a clip, or to a line saying why not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from command import TINY
+from published_folders import image_variations
+from safetensors.torch import load_file, save_file
+from test_mixing_sources import noise, poses, save
+from test_plugins import MINE
+from torch import Tensor
+
+from attnzoo import application, commands, config, job, registry, sample
+from attnzoo.mixing import making, trained
+from attnzoo.models.methods import Method
+from attnzoo.train import experiment as training
+from attnzoo.train.outputs import Picture
+from attnzoo.train.settings import Experiment
+
+WINDOW = 4
+SAID = ["--foreground", "embedded:test:0", "--background", "embedded:test:0",
+        "--pose", "embedded:test:0"]  # fmt: skip
+SHORT = (
+    "train.stage1.steps=1", "train.stage1.warmup=0", "train.stage1.learning_rate=0.01",
+    "train.stage2.steps=1", "train.stage2.warmup=0", "train.stage2.learning_rate=0.001",
+    "sample.steps=1", "sample.clips=1",
+)  # fmt: skip
+
+
+def run(folder: Path, *overrides: str) -> Tensor:
+    """Trains next to nothing into `folder`; what the run itself made of its first test clip."""
+    made: list[Tensor] = []
+
+    def keep(real: Tensor, generated: Tensor, clips: object) -> dict[str, object]:
+        made.append(generated[0])
+        return {}
+
+    cfg = application.composed([*TINY, *SHORT, *overrides])
+    experiment = config.experiment_of(cfg)
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(config.stored(cfg))
+    training.run(
+        experiment, config.source_of(cfg), folder, scores=keep, pictures=False,
+        environment={"code": job.code_of(experiment.variant)},
+    )  # fmt: skip
+    return made[0]
+
+
+@pytest.fixture(scope="module")
+def flowing(tmp_path_factory) -> tuple[Path, Tensor]:
+    """A finished run of a variant that follows motion, and its clip."""
+    folder = tmp_path_factory.mktemp("runs") / "stsa_flow"
+    return folder, run(folder, "attn=stsa_flow", "size=[2,2,2]", "seed=3")
+
+
+@pytest.fixture
+def kept(monkeypatch) -> list[Tensor]:
+    """The clips that the command makes, not yet pictures."""
+    made: list[Tensor] = []
+    real = making.sample
+
+    def keep(*arguments, **named):
+        made.append(real(*arguments, **named)[0])
+        return made[-1][None]
+
+    monkeypatch.setattr(making, "sample", keep)
+    return made
+
+
+def status(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        commands.execute(sample.command, [*map(str, arguments)])
+    return int(exit_.value.code or 0)
+
+
+def record(folder: Path) -> dict:
+    return json.loads((folder / "sample.json").read_text())
+
+
+def frames_of(path: Path) -> list[Picture]:
+    with av.open(str(path)) as file:
+        return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+
+
+def test_from_the_runs_own_sources_it_is_the_runs_own_clip(flowing, kept, tmp_path, capfd):
+    folder, own = flowing
+    out = tmp_path / "out"
+    assert status("--run", folder, *SAID, "--out", out) == 0
+    assert torch.equal(kept[0], own)
+    said = capfd.readouterr()
+    assert "note:" not in said.err and "one window" in said.out and "at seams" not in said.out
+    assert sorted(p.name for p in out.iterdir()) == ["sample.json", "sample.mp4", "strip.png"]
+    found = record(out)
+    assert found["seams"] == [] and found["windows"] == [[0, WINDOW]]
+    assert found["run"]["state"] == "a finished run" and found["settings"]["seed"] == 3
+
+
+def test_three_sources_and_a_long_clip(flowing, kept, tmp_path, capfd):
+    out = tmp_path / "out"
+    given = ("--foreground", "embedded:test:1", "--background", save(tmp_path / "place.png",
+             noise(40, 50, 3)), "--pose", "embedded:test:2", "--frames", 11, "--overlap", 2,
+             "--fps", 5, "--png", "--out", out)  # fmt: skip
+    assert status("--run", flowing[0], *given) == 0
+    assert kept[0].shape == (11, 3, 32, 32) and kept[0].std((1, 2, 3)).min() > 0.01
+    assert [p.name for p in sorted((out / "frames").iterdir())][-1] == "000010.png"
+    assert len(frames_of(out / "sample.mp4")) == 11
+    said = capfd.readouterr().out
+    assert "11 frames" in said and "5 windows of 4" in said
+    assert [line.split("  ")[0] for line in said.splitlines()[2:6]] == [
+        "warp error", "warp error on the body", "change", "tremor"
+    ]  # fmt: skip
+    found = record(out)
+    assert found["windows"] == [[0, 4], [1, 5], [3, 7], [5, 9], [7, 11]]
+    assert {row["measure"] for row in found["seams"]} >= {"warp error", "tremor"}
+    assert found["settings"]["flow"] == "exact" and found["settings"]["overlap"] == 2
+    sources = found["sources"]
+    assert sources["background"]["kind"] == "picture" and len(sources["background"]["sha256"]) == 64
+    assert len({source["tensors_sha256"] for source in sources.values()}) == 3
+
+
+def test_what_is_asked_for_counts_and_the_same_comes_again(flowing, kept, tmp_path):
+    changes = ([], [], ["--seed", 5], ["--steps", 2], ["--noise", "independent"],
+               ["--guidance", 2.5], ["--overlap", 3], ["--frames", 3])  # fmt: skip
+    for number, more in enumerate(changes):
+        arguments = ["--frames", 6, *more, "--out", tmp_path / str(number)]
+        assert status("--run", flowing[0], *SAID, *arguments) == 0
+    assert torch.equal(kept[0], kept[1])
+    assert len(kept[7]) == 3
+    for made in kept[2:7]:
+        assert not torch.equal(made, kept[0])
+
+
+def test_poses_of_another_kind_are_followed_by_their_pictures(flowing, kept, tmp_path, capfd):
+    walk = poses(tmp_path / "walk", 6)
+    arguments = ["--run", flowing[0], *SAID[:4], "--pose", walk, "--frames", 6]
+    assert status(*arguments, "--out", tmp_path / "a") == 0
+    err = capfd.readouterr().err
+    assert "trained on data=embedded" in err and "nobody knows" not in err
+    assert record(tmp_path / "a")["settings"]["flow"] == "classical"
+    assert record(tmp_path / "a")["notices"]
+    assert status(*arguments, "flow=skeleton", "--out", tmp_path / "b") == commands.BAD_INPUT
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1 and f"--pose {walk}: flow=skeleton" in err
+    bare = poses(tmp_path / "bare", 6, even=False)
+    assert status(*arguments[:-3], bare, "--out", tmp_path / "c") == 0
+    assert "nobody knows where the dancer is" in capfd.readouterr().err
+    assert not torch.equal(kept[0][:4], kept[1])
+
+
+def test_an_unfinished_run_by_its_newest_averages(flowing, kept, tmp_path, capfd):
+    folder = tmp_path / "run"
+    checkpoints = folder / "checkpoints"
+    shutil.copytree(flowing[0], folder, ignore=shutil.ignore_patterns("record.json", "weights*"))
+    weights = load_file(flowing[0] / "weights.safetensors")
+    first = {n: t for n, t in weights.items() if ".slot." in n or "frame_positions" in n}
+    assert 0 < len(first) < len(weights)
+    for name, tensors in (("stage1-000001", first), ("stage2-000001", weights)):
+        (checkpoints / name).mkdir(parents=True)
+        save_file(tensors, checkpoints / name / "averages.safetensors")
+        stage = {"stage": int(name[5]), "steps": 1}
+        (checkpoints / name / "progress.json").write_text(json.dumps(stage))
+    assert status("--run", folder, *SAID, "--out", tmp_path / "a") == 0
+    assert "averages after 1 steps of stage 2" in capfd.readouterr().err
+    assert torch.equal(kept[0], flowing[1])
+    assert status("--run", checkpoints / "stage1-000001", *SAID, "--out", tmp_path / "b") == 0
+    (checkpoints / "stage2-000001/averages.safetensors").write_bytes(b"torn")
+    assert status("--run", folder, *SAID, "--out", tmp_path / "c") == 0
+    assert "averages after 1 steps of stage 1" in capfd.readouterr().err
+    assert torch.equal(kept[1], kept[2]) and not torch.equal(kept[0], kept[1])
+    (checkpoints / "stage1-000001/progress.json").unlink()
+    assert status("--run", folder, *SAID, "--out", tmp_path / "d") == commands.BAD_INPUT
+    assert "nothing trained lies there" in capfd.readouterr().err
+
+
+WRONG = [
+    (["--frames", "1"], "--frames 1: attn=stsa_flow needs at least 2"),
+    (["--overlap", "4", "--frames", "9"], "--overlap 4: must be from 0 to 3"),
+    (["--steps", "0"], "--steps 0: must be at least 1"),
+    (["--steps", "1001"], "--steps 1001: a whole number from 1 to 1000"),
+    (["--guidance", "nan"], "--guidance nan"),
+    (["--guidance", "-1"], "--guidance -1.0: must be at least 0"),
+    (["--seed", "-1"], "--seed -1: must be at least 0"),
+    (["--fps", "0"], "--fps 0: must be at least 1"),
+    (["--stride", "0"], "--stride 0: must be at least 1"),
+    (["--noise", "some"], "shared"),
+    (["--device", "tpu"], "--device tpu: choose one of auto, cpu, cuda"),
+    (["--device", "cpu", "--precision", "fp16"], "--precision fp16: needs a CUDA device"),
+    (["--mask", "gone.png"], "--mask gone.png: --foreground embedded:test:0 brings its own"),
+    (["--out", "full"], "--out full: holds something already"),
+    (["--out", "full/file/below"], "--out full/file/below: cannot be written"),
+    (["attn=none"], "attn=none: the run's settings stand; only model."),
+    (["size=[4,4,4]"], "the run's settings stand"),
+    (["model.weights=gone"], "model.weights=gone: no such file"),
+    (["model.weight=gone"], "did you mean 'weights'"),
+    (["model.path"], "model.path: cannot be read as key=value"),
+    (["+plugins=[gone.py]"], "gone.py"),
+    (["flow=raft"], "motion.weights"),
+    (["--pose", "gone.mp4"], "--pose gone.mp4: no such file"),
+    (["--background", "full"], "--background full: no pictures in this folder"),
+    (["--fast"], "--fast"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "said"), WRONG, ids=[" ".join(row[0]) for row in WRONG])
+def test_bad_input_is_one_line_before_the_model(more, said, flowing, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    if more[:2] != ["--steps", "1001"]:  # what a model was trained with, only the model knows
+        monkeypatch.setattr(trained, "load", lambda *_: pytest.fail("the model was built"))
+    before = sorted(tmp_path.rglob("*"))
+    with registry.preserved():
+        assert status("--run", flowing[0], *SAID, *more) == commands.BAD_INPUT
+    err = capfd.readouterr().err
+    assert said in err and err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before, "bad input leaves nothing behind"
+
+
+def test_folders_that_are_no_runs_and_weights_that_do_not_fit(flowing, tmp_path, capfd):
+    def refused(folder: Path, said: str) -> None:
+        assert status("--run", folder, *SAID, "--out", tmp_path / "out") == commands.BAD_INPUT
+        err = capfd.readouterr().err
+        assert said in err and err.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+
+    refused(tmp_path / "gone", "no config.yaml can be read there")
+    for text in ("attn: [", "seed: 1", "attn: {name: none}\ndata: {name: embedded}\nfoo: 1"):
+        (tmp_path / "wrong").mkdir(exist_ok=True)
+        (tmp_path / "wrong/config.yaml").write_text(text)
+        refused(tmp_path / "wrong", "config")
+    folder = shutil.copytree(flowing[0], tmp_path / "run")
+    weights = load_file(folder / "weights.safetensors")
+    name = next(iter(weights))
+    save_file({k: t for k, t in weights.items() if k != name}, folder / "weights.safetensors")
+    refused(folder, f"missing: 1 ({name})")
+    other = {**weights, name: torch.zeros(3)}
+    save_file(other, folder / "weights.safetensors")
+    refused(folder, f"of another shape: 1 ({name})")
+    save_file(weights, folder / "weights.safetensors", {"variant": "temporal"})
+    refused(folder, "weights of variant=temporal, the run's is stsa_flow")
+    (folder / "weights.safetensors").write_bytes(b"torn")
+    refused(folder, "weights.safetensors: cannot be read")
+    (folder / "weights.safetensors").unlink()
+    refused(folder, "its weights.safetensors is gone")
+
+
+def test_a_disk_that_is_full_leaves_no_folder(flowing, tmp_path, monkeypatch, capfd):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("attnzoo.mixing.made.encode", full)
+    assert status("--run", flowing[0], *SAID, "--out", tmp_path / "out") == commands.BAD_INPUT
+    assert "No space left" in capfd.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_method_that_goes_frame_by_frame(kept, tmp_path, capfd):
+    own = run(tmp_path / "run", "method=dreampose", "attn=none")
+    arguments = ["--run", tmp_path / "run", *SAID]
+    assert status(*arguments, "--out", tmp_path / "a") == 0
+    assert torch.equal(kept[0], own)
+    assert status(*arguments, "--frames", 12, "--out", tmp_path / "b") == 0
+    assert record(tmp_path / "b")["windows"] == [[0, 8], [4, 12]], "neighbours lend their poses"
+    capfd.readouterr()
+    for more in (["--overlap", 2], ["--noise", "shared"]):
+        assert status(*arguments, *more) == commands.BAD_INPUT
+        said = f"{more[0]} {more[1]}: method=dreampose makes each frame by itself"
+        assert said in capfd.readouterr().err
+
+
+def test_frames_without_neighbours_need_no_overlap():
+    experiment = Experiment("none", method=Method.disco)
+    wanted = making.Wanted(*SAID[1::2], frames=12)
+    parts = making.prepare(experiment, wanted, window=4, size=32).parts
+    assert [(one.start, one.stop) for one in parts.windows] == [(0, 4), (4, 8), (8, 12)]
+
+
+def test_a_variant_of_ones_own_and_its_file_elsewhere(kept, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MINE.replace("NAME", "mine"))
+    with registry.preserved():
+        own = run(tmp_path / "run", "+plugins=[mine.py]", "attn=mine")
+    (tmp_path / "mine.py").rename(tmp_path / "moved.py")
+    arguments = ["--run", tmp_path / "run", *SAID]
+    with registry.preserved():
+        assert status(*arguments) == commands.BAD_INPUT
+        assert "mine.py" in capfd.readouterr().err
+    with registry.preserved():
+        assert status(*arguments, "+plugins=[moved.py]", "--out", "a") == 0
+    assert torch.equal(kept[0], own) and "note" not in capfd.readouterr().err
+    with (tmp_path / "moved.py").open("a") as file:
+        file.write("\n# edited\n")
+    with registry.preserved():
+        assert status(*arguments, "+plugins=[moved.py]", "--out", "b") == 0
+    assert "its file has changed since the run was trained" in capfd.readouterr().err
+
+
+def test_a_model_in_the_published_layout(kept, tmp_path, monkeypatch, capfd):
+    published = image_variations(tmp_path / "sd")
+    own = run(tmp_path / "run", "model=stable_diffusion", f"model.path={published}",
+              "attn=temporal")  # fmt: skip
+    moved = published.rename(tmp_path / "elsewhere")
+    arguments = ["--run", tmp_path / "run", *SAID]
+    assert status(*arguments) == commands.BAD_INPUT
+    assert "model.path" in capfd.readouterr().err
+    assert status(*arguments, f"model.path={moved}", "--out", tmp_path / "a") == 0
+    assert torch.equal(kept[0], own)
+    more = [f"model.path={moved}", "--frames", 7, "--out", tmp_path / "b"]
+    assert status(*arguments, *more) == 0
+    assert len(kept[1]) == 7 and record(tmp_path / "b")["run"]["model"]["path"] == str(moved)
+
+
+def test_a_run_that_was_not_trained_far_enough_says_what_it_is():
+    assert trained.Weights(Path("x"), 1, 20).said == (
+        "an unfinished run, averages after 20 steps of stage 1"
+    )
