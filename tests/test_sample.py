@@ -1,4 +1,4 @@
-"""`attnzoo.sample`: from a run's folder and three sources to a clip, or to a line saying why not."""
+"""`attnzoo.sample`: from a run and three sources to a clip, or to one line that says why not."""
 
 from __future__ import annotations
 
@@ -271,6 +271,17 @@ def test_a_method_that_goes_frame_by_frame(kept, tmp_path, capfd):
         assert status(*arguments, *more) == commands.BAD_INPUT
         said = f"{more[0]} {more[1]}: method=dreampose makes each frame by itself"
         assert said in capfd.readouterr().err
+
+
+def test_a_run_without_poses_gets_none(tmp_path):
+    walk = poses(tmp_path / "walk", 6)
+    wanted = making.Wanted(*SAID[1:4:2], walk, frames=5)
+    data = {"name": "video", "pose": None}
+    ready = making.prepare(Experiment("none", data=data), wanted, window=4, size=32)
+    assert not ready.clip.pose.any() and "trained without poses" in ready.notices[0]
+    data["pose"] = walk
+    ready = making.prepare(Experiment("none", data=data), wanted, window=4, size=32)
+    assert ready.clip.pose.any() and not ready.notices
 
 
 def test_frames_without_neighbours_need_no_overlap():

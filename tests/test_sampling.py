@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from attnzoo.models.dreampose import DreamPoseModel
 from attnzoo.models.noise import Noise, clip_noise
 from attnzoo.models.sampling import sample
 from attnzoo.models.stretches import stretches
+from attnzoo.motion import Motion
 
 CONFIG = {
     "num_train_timesteps": 100,
@@ -244,6 +246,16 @@ def test_noise_is_drawn_for_the_whole_clip(noise: Noise) -> None:
     first, second, third = (call["noisy"] for call in model.calls[:3])
     assert torch.equal(first[:, 2:], second[:, :2]) and torch.equal(second[:, 2:], third[:, :2])
     assert torch.equal(first[:, 0], third[:, 3]) == (noise is Noise.shared)
+
+
+def test_each_window_follows_its_own_motion() -> None:
+    model, data = FakeDance("epsilon"), batch(1, 8)
+    moving = Motion(lambda k, r: torch.full((1, 2, 8, 8), 10.0 * k + r), batch=1, frames=8)
+    long_run(model, replace(data, motion=moving), parts=stretches(8, 4, 2))
+    motions = [call["motion"] for call in model.calls]
+    assert [motion.frames for motion in motions] == [4] * 9
+    assert [float(motion.pair(1, 3)[0, 0, 0, 0]) for motion in motions[:3]] == [13, 35, 57]
+    assert motions[:3] == motions[3:6], "maps that it keeps serve all steps"
 
 
 def test_parts_of_another_clip_are_refused() -> None:

@@ -29,7 +29,7 @@ from attnzoo.train.outputs import (
 )
 
 VIDEO, STRIP, RECORD, FRAMES = "sample.mp4", "strip.png", "sample.json", "frames"
-COLUMNS, SHOWN = 10, 40
+COLUMNS, SHOWN = 10, 20
 """Frames in a line of the strip, and frames in all of it: of a longer clip some are left out."""
 
 _INK, _PAPER, _SEAM = (30, 30, 30), (255, 255, 255), (230, 120, 20)

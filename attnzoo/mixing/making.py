@@ -95,9 +95,11 @@ def prepare(experiment: Experiment, wanted: Wanted, *, window: int, size: int) -
     who = origin("--foreground", wanted.foreground)
     where = origin("--background", wanted.background)
     dance = origin("--pose", wanted.pose)
+    blank = _without_poses(experiment)
     source = clips(
-        dance, size=size, frames=wanted.frames, loop=wanted.loop, stride=wanted.stride, pose=True
-    )
+        dance, size=size, frames=wanted.frames, loop=wanted.loop, stride=wanted.stride,
+        pose=not blank,
+    )  # fmt: skip
     follows = entry.needs_flow
     source = danced(dance, source, experiment.flow, experiment.motion, follows=follows)
     clip = mixed(
@@ -141,9 +143,19 @@ def _parts(experiment: Experiment, wanted: Wanted, window: int) -> Stretches:
     return stretches(wanted.frames, max(window, 4 * reach), 2 * reach, fading=False)
 
 
+def _without_poses(experiment: Experiment) -> bool:
+    """Whether the model was trained on a video without pose pictures."""
+    return experiment.data.get("name") == "video" and experiment.data.get("pose") is None
+
+
 def _strange(experiment: Experiment, name: str) -> Sequence[str]:
     """That poses are of another kind than those the model was trained on."""
     trained = experiment.data.get("name")
+    if _without_poses(experiment):
+        return (
+            "the run was trained without poses and moves as its own video did"
+            + ("; pose pictures stay blank" if name == "video" else ", whatever they show"),
+        )
     if trained == name or not isinstance(trained, str):
         return ()
     return (
@@ -153,7 +165,7 @@ def _strange(experiment: Experiment, name: str) -> Sequence[str]:
 
 
 def _unseen(clip: Clip, dance: Origin) -> Sequence[str]:
-    if clip.body.any():
+    if clip.body.any() or not clip.pose.any():
         return ()
     told = "its pictures have no border of one colour" if dance.kind is Kind.video else "no mask"
     return (

@@ -103,15 +103,18 @@ def origin(flag: str, text: str) -> Origin:
         _casting(flag, text, name)
         return Origin(flag, text, Kind.embedded, None, name)
     path, inside = Path(text).expanduser(), None
-    if not path.exists() and ":" in text:
-        head, _, inside = text.rpartition(":")
-        path = Path(head).expanduser()
-    if not path.exists():
+    try:
+        if not path.exists() and ":" in text:
+            head, _, inside = text.rpartition(":")
+            path = Path(head).expanduser()
+        kind = _kind(path) if path.exists() else None
+    except OSError as error:
+        raise UserError(f"{flag} {text}: cannot be read ({error.strerror or error})") from error
+    if kind is None:
         raise UserError(
             f"{flag} {text}: no such file or folder; give one, or embedded:test:0 (or another "
             "part and number) for an embedded dancer"
         )
-    kind = _kind(path)
     if inside is not None and kind is not Kind.tiktok:
         raise UserError(f"{flag} {text}: {path} is a {kind.value} and holds no named dances")
     return Origin(flag, text, kind, path, inside)
