@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import av
 import pytest
 import torch
 from command import TINY
+from omegaconf import DictConfig
 from published_folders import image_variations
 from safetensors.torch import load_file, save_file
 from test_mixing_sources import noise, poses, save
@@ -17,7 +19,9 @@ from test_plugins import MINE
 from torch import Tensor
 
 from attnzoo import application, commands, config, job, registry, sample
+from attnzoo.errors import UserError
 from attnzoo.mixing import making, trained
+from attnzoo.models.dance import DanceModel
 from attnzoo.models.methods import Method
 from attnzoo.train import experiment as training
 from attnzoo.train.outputs import Picture
@@ -57,6 +61,29 @@ def flowing(tmp_path_factory) -> tuple[Path, Tensor]:
     """A finished run of a variant that follows motion, and its clip."""
     folder = tmp_path_factory.mktemp("runs") / "stsa_flow"
     return folder, run(folder, "attn=stsa_flow", "size=[2,2,2]", "seed=3")
+
+
+@pytest.fixture(scope="module")
+def read(flowing) -> tuple[DictConfig, tuple[DanceModel, str]]:
+    """The finished run's configuration and model, read once."""
+    cfg = sample._configuration(flowing[0], [])
+    return cfg, trained.load(config.experiment_of(cfg), trained.weights_of(flowing[0]))
+
+
+@pytest.fixture
+def quick(read, monkeypatch) -> None:
+    """The command reads what is always the same no second time, and writes its record alone."""
+
+    def write(folder: Path, made: object, about: dict[str, object], **_: object) -> None:
+        folder.mkdir()
+        (folder / "sample.json").write_text(json.dumps(about))
+
+    composed = sample._configuration
+    monkeypatch.setattr(
+        sample, "_configuration", lambda run, given: composed(run, given) if given else read[0]
+    )
+    monkeypatch.setattr(trained, "load", lambda *_: read[1])
+    monkeypatch.setattr("attnzoo.mixing.made.write", write)
 
 
 @pytest.fixture
@@ -112,8 +139,8 @@ def test_three_sources_and_a_long_clip(flowing, kept, tmp_path, capfd):
     assert len(frames_of(out / "sample.mp4")) == 11
     said = capfd.readouterr().out
     assert "11 frames" in said and "5 windows of 4" in said
-    assert [line.split("  ")[0] for line in said.splitlines()[2:6]] == [
-        "warp error", "warp error on the body", "change", "tremor"
+    assert [line.split("  ")[0] for line in said.splitlines()[2:7]] == [
+        "warp error", "warp error on the body", "change", "change off the dancer", "tremor"
     ]  # fmt: skip
     found = record(out)
     assert found["windows"] == [[0, 4], [1, 5], [3, 7], [5, 9], [7, 11]]
@@ -124,7 +151,7 @@ def test_three_sources_and_a_long_clip(flowing, kept, tmp_path, capfd):
     assert len({source["tensors_sha256"] for source in sources.values()}) == 3
 
 
-def test_what_is_asked_for_counts_and_the_same_comes_again(flowing, kept, tmp_path):
+def test_what_is_asked_for_counts_and_the_same_comes_again(flowing, quick, kept, tmp_path):
     changes = ([], [], ["--seed", 5], ["--steps", 2], ["--noise", "independent"],
                ["--guidance", 2.5], ["--overlap", 3], ["--frames", 3])  # fmt: skip
     for number, more in enumerate(changes):
@@ -136,29 +163,31 @@ def test_what_is_asked_for_counts_and_the_same_comes_again(flowing, kept, tmp_pa
         assert not torch.equal(made, kept[0])
 
 
-def test_poses_of_another_kind_are_followed_by_their_pictures(flowing, kept, tmp_path, capfd):
+def test_poses_of_another_kind_are_followed_by_their_pictures(
+    flowing, quick, kept, tmp_path, capfd
+):
     walk = poses(tmp_path / "walk", 6)
-    arguments = ["--run", flowing[0], *SAID[:4], "--pose", walk, "--frames", 6]
-    assert status(*arguments, "--out", tmp_path / "a") == 0
+    arguments = ["--run", flowing[0], *SAID[:4], "--frames", 6, "--pose"]
+    assert status(*arguments, walk, "--out", tmp_path / "a") == 0
     err = capfd.readouterr().err
     assert "trained on data=embedded" in err and "nobody knows" not in err
     assert record(tmp_path / "a")["settings"]["flow"] == "classical"
     assert record(tmp_path / "a")["notices"]
-    assert status(*arguments, "flow=skeleton", "--out", tmp_path / "b") == commands.BAD_INPUT
+    assert status(*arguments, walk, "flow=skeleton") == commands.BAD_INPUT
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and f"--pose {walk}: flow=skeleton" in err
     bare = poses(tmp_path / "bare", 6, even=False)
-    assert status(*arguments[:-3], bare, "--out", tmp_path / "c") == 0
+    assert status(*arguments, bare, "--out", tmp_path / "c") == 0
     assert "nobody knows where the dancer is" in capfd.readouterr().err
-    assert not torch.equal(kept[0][:4], kept[1])
+    assert not torch.equal(kept[0], kept[1])
 
 
-def test_an_unfinished_run_by_its_newest_averages(flowing, kept, tmp_path, capfd):
+def test_an_unfinished_run_by_its_newest_averages(flowing, read, kept, tmp_path, capfd):
     folder = tmp_path / "run"
     checkpoints = folder / "checkpoints"
     shutil.copytree(flowing[0], folder, ignore=shutil.ignore_patterns("record.json", "weights*"))
     weights = load_file(flowing[0] / "weights.safetensors")
-    first = {n: t for n, t in weights.items() if ".slot." in n or "frame_positions" in n}
+    first = {n: 2 * t for n, t in weights.items() if ".slot." in n or "frame_positions" in n}
     assert 0 < len(first) < len(weights)
     for name, tensors in (("stage1-000001", first), ("stage2-000001", weights)):
         (checkpoints / name).mkdir(parents=True)
@@ -168,21 +197,25 @@ def test_an_unfinished_run_by_its_newest_averages(flowing, kept, tmp_path, capfd
     assert status("--run", folder, *SAID, "--out", tmp_path / "a") == 0
     assert "averages after 1 steps of stage 2" in capfd.readouterr().err
     assert torch.equal(kept[0], flowing[1])
-    assert status("--run", checkpoints / "stage1-000001", *SAID, "--out", tmp_path / "b") == 0
     (checkpoints / "stage2-000001/averages.safetensors").write_bytes(b"torn")
-    assert status("--run", folder, *SAID, "--out", tmp_path / "c") == 0
-    assert "averages after 1 steps of stage 1" in capfd.readouterr().err
-    assert torch.equal(kept[1], kept[2]) and not torch.equal(kept[0], kept[1])
+    found = trained.weights_of(folder)
+    assert found == trained.weights_of(checkpoints / "stage1-000001")
+    assert found.said == "an unfinished run, averages after 1 steps of stage 1"
+    assert trained.run_of(checkpoints / "stage1-000001") == folder
+    experiment = config.experiment_of(read[0])
+    state = trained.load(experiment, found)[0].state_dict()
+    base = experiment.model.build().state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in first.items())
+    assert all(torch.equal(state[name], tensor) for name, tensor in base.items())
     (checkpoints / "stage1-000001/progress.json").unlink()
-    assert status("--run", folder, *SAID, "--out", tmp_path / "d") == commands.BAD_INPUT
-    assert "nothing trained lies there" in capfd.readouterr().err
+    with pytest.raises(UserError, match="nothing trained lies there"):
+        trained.weights_of(folder)
 
 
 WRONG = [
     (["--frames", "1"], "--frames 1: attn=stsa_flow needs at least 2"),
     (["--overlap", "4", "--frames", "9"], "--overlap 4: must be from 0 to 3"),
     (["--steps", "0"], "--steps 0: must be at least 1"),
-    (["--steps", "1001"], "--steps 1001: a whole number from 1 to 1000"),
     (["--guidance", "nan"], "--guidance nan"),
     (["--guidance", "-1"], "--guidance -1.0: must be at least 0"),
     (["--seed", "-1"], "--seed -1: must be at least 0"),
@@ -208,12 +241,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("more", "said"), WRONG, ids=[" ".join(row[0]) for row in WRONG])
-def test_bad_input_is_one_line_before_the_model(more, said, flowing, tmp_path, monkeypatch, capfd):
+def test_bad_input_is_one_line_before_the_model(
+    more, said, flowing, quick, tmp_path, monkeypatch, capfd
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
-    if more[:2] != ["--steps", "1001"]:  # what a model was trained with, only the model knows
-        monkeypatch.setattr(trained, "load", lambda *_: pytest.fail("the model was built"))
+    monkeypatch.setattr(trained, "load", lambda *_: pytest.fail("the model was built"))
     before = sorted(tmp_path.rglob("*"))
     with registry.preserved():
         assert status("--run", flowing[0], *SAID, *more) == commands.BAD_INPUT
@@ -222,32 +256,41 @@ def test_bad_input_is_one_line_before_the_model(more, said, flowing, tmp_path, m
     assert sorted(tmp_path.rglob("*")) == before, "bad input leaves nothing behind"
 
 
-def test_folders_that_are_no_runs_and_weights_that_do_not_fit(flowing, tmp_path, capfd):
-    def refused(folder: Path, said: str) -> None:
-        assert status("--run", folder, *SAID, "--out", tmp_path / "out") == commands.BAD_INPUT
+def test_folders_that_are_no_runs(tmp_path, capfd):
+    texts = (None, "attn: [", "seed: 1", "attn: {name: none}\ndata: {name: embedded}\nfoo: 1")
+    for text in texts:
+        if text is not None:
+            (tmp_path / "config.yaml").write_text(text)
+        assert status("--run", tmp_path, *SAID) == commands.BAD_INPUT
         err = capfd.readouterr().err
-        assert said in err and err.count("\n") == 1
-        assert not (tmp_path / "out").exists()
+        assert "config" in err and err.count("\n") == 1
 
-    refused(tmp_path / "gone", "no config.yaml can be read there")
-    for text in ("attn: [", "seed: 1", "attn: {name: none}\ndata: {name: embedded}\nfoo: 1"):
-        (tmp_path / "wrong").mkdir(exist_ok=True)
-        (tmp_path / "wrong/config.yaml").write_text(text)
-        refused(tmp_path / "wrong", "config")
+
+def test_more_steps_than_the_model_knows(flowing, tmp_path, capfd):
+    assert status("--run", flowing[0], *SAID, "--steps", 1001) == commands.BAD_INPUT
+    assert capfd.readouterr().err == "--steps 1001: a whole number from 1 to 1000 is needed\n"
+
+
+def test_weights_that_do_not_fit(flowing, read, tmp_path):
     folder = shutil.copytree(flowing[0], tmp_path / "run")
-    weights = load_file(folder / "weights.safetensors")
+    file, experiment = folder / "weights.safetensors", config.experiment_of(read[0])
+    weights = load_file(file)
     name = next(iter(weights))
-    save_file({k: t for k, t in weights.items() if k != name}, folder / "weights.safetensors")
-    refused(folder, f"missing: 1 ({name})")
-    other = {**weights, name: torch.zeros(3)}
-    save_file(other, folder / "weights.safetensors")
-    refused(folder, f"of another shape: 1 ({name})")
-    save_file(weights, folder / "weights.safetensors", {"variant": "temporal"})
-    refused(folder, "weights of variant=temporal, the run's is stsa_flow")
-    (folder / "weights.safetensors").write_bytes(b"torn")
-    refused(folder, "weights.safetensors: cannot be read")
-    (folder / "weights.safetensors").unlink()
-    refused(folder, "its weights.safetensors is gone")
+
+    def refused(said: str) -> None:
+        with pytest.raises(UserError, match=re.escape(said)):
+            trained.load(experiment, trained.weights_of(folder))
+
+    save_file({k: t for k, t in weights.items() if k != name}, file)
+    refused(f"missing: 1 ({name})")
+    save_file({**weights, name: torch.zeros(3)}, file)
+    refused(f"of another shape: 1 ({name})")
+    save_file(weights, file, {"variant": "temporal"})
+    refused("weights of variant=temporal, the run's is stsa_flow")
+    file.write_bytes(b"torn")
+    refused("weights.safetensors: cannot be read")
+    file.unlink()
+    refused("its weights.safetensors is gone")
 
 
 def test_a_disk_that_is_full_leaves_no_folder(flowing, tmp_path, monkeypatch, capfd):
@@ -264,8 +307,6 @@ def test_a_method_that_goes_frame_by_frame(kept, tmp_path, capfd):
     arguments = ["--run", tmp_path / "run", *SAID]
     assert status(*arguments, "--out", tmp_path / "a") == 0
     assert torch.equal(kept[0], own)
-    assert status(*arguments, "--frames", 12, "--out", tmp_path / "b") == 0
-    assert record(tmp_path / "b")["windows"] == [[0, 8], [4, 12]], "neighbours lend their poses"
     capfd.readouterr()
     for more in (["--overlap", 2], ["--noise", "shared"]):
         assert status(*arguments, *more) == commands.BAD_INPUT
@@ -284,11 +325,15 @@ def test_a_run_without_poses_gets_none(tmp_path):
     assert ready.clip.pose.any() and not ready.notices
 
 
-def test_frames_without_neighbours_need_no_overlap():
-    experiment = Experiment("none", method=Method.disco)
+@pytest.mark.parametrize(
+    ("method", "windows"),
+    [(Method.disco, [(0, 4), (4, 8), (8, 12)]), (Method.dreampose, [(0, 8), (4, 12)])],
+)
+def test_frames_that_are_made_apart_overlap_to_lend_poses_alone(method, windows):
     wanted = making.Wanted(*SAID[1::2], frames=12)
-    parts = making.prepare(experiment, wanted, window=4, size=32).parts
-    assert [(one.start, one.stop) for one in parts.windows] == [(0, 4), (4, 8), (8, 12)]
+    parts = making.prepare(Experiment("none", method=method), wanted, window=4, size=32).parts
+    assert [(one.start, one.stop) for one in parts.windows] == windows
+    assert set(parts.weights.unique().tolist()) == {0, 1}
 
 
 def test_a_variant_of_ones_own_and_its_file_elsewhere(kept, tmp_path, monkeypatch, capfd):
@@ -297,21 +342,19 @@ def test_a_variant_of_ones_own_and_its_file_elsewhere(kept, tmp_path, monkeypatc
     with registry.preserved():
         own = run(tmp_path / "run", "+plugins=[mine.py]", "attn=mine")
     (tmp_path / "mine.py").rename(tmp_path / "moved.py")
+    with (tmp_path / "moved.py").open("a") as file:
+        file.write("\n# edited\n")
     arguments = ["--run", tmp_path / "run", *SAID]
     with registry.preserved():
         assert status(*arguments) == commands.BAD_INPUT
         assert "mine.py" in capfd.readouterr().err
     with registry.preserved():
         assert status(*arguments, "+plugins=[moved.py]", "--out", "a") == 0
-    assert torch.equal(kept[0], own) and "note" not in capfd.readouterr().err
-    with (tmp_path / "moved.py").open("a") as file:
-        file.write("\n# edited\n")
-    with registry.preserved():
-        assert status(*arguments, "+plugins=[moved.py]", "--out", "b") == 0
+    assert torch.equal(kept[0], own)
     assert "its file has changed since the run was trained" in capfd.readouterr().err
 
 
-def test_a_model_in_the_published_layout(kept, tmp_path, monkeypatch, capfd):
+def test_a_model_in_the_published_layout(kept, tmp_path, capfd):
     published = image_variations(tmp_path / "sd")
     own = run(tmp_path / "run", "model=stable_diffusion", f"model.path={published}",
               "attn=temporal")  # fmt: skip
@@ -321,12 +364,4 @@ def test_a_model_in_the_published_layout(kept, tmp_path, monkeypatch, capfd):
     assert "model.path" in capfd.readouterr().err
     assert status(*arguments, f"model.path={moved}", "--out", tmp_path / "a") == 0
     assert torch.equal(kept[0], own)
-    more = [f"model.path={moved}", "--frames", 7, "--out", tmp_path / "b"]
-    assert status(*arguments, *more) == 0
-    assert len(kept[1]) == 7 and record(tmp_path / "b")["run"]["model"]["path"] == str(moved)
-
-
-def test_a_run_that_was_not_trained_far_enough_says_what_it_is():
-    assert trained.Weights(Path("x"), 1, 20).said == (
-        "an unfinished run, averages after 20 steps of stage 1"
-    )
+    assert record(tmp_path / "a")["run"]["model"]["path"] == str(moved)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -13,7 +14,7 @@ from torch import Tensor
 from attnzoo.data.clip import Clip
 from attnzoo.metrics.flicker import tremor
 from attnzoo.metrics.statistics.mean import student
-from attnzoo.metrics.warp_error import correspondence, warp_error
+from attnzoo.metrics.warp_error import Correspondence, correspondence, warp_error
 from attnzoo.models.stretches import Stretches
 
 LEVEL = 0.95
@@ -75,34 +76,33 @@ def _measures(clip: Clip) -> dict[str, Values]:
     found: dict[str, Values] = {}
     if clip.flow is not None:
         along = correspondence(clip.flow, len(clip.video), 1)
-        body = clip.body if clip.body.any() else None
-
-        def warped(where: Tensor | None) -> Values:
-            def values(video: Tensor) -> list[float]:
-                return [
-                    warp_error(
-                        video[k : k + 2],
-                        replace(
-                            along, grid=along.grid[k : k + 1], visible=along.visible[k : k + 1]
-                        ),
-                        None if where is None else where[k : k + 2],
-                    )
-                    for k in range(len(video) - 1)
-                ]
-
-            return values
-
-        found["warp error"] = warped(None)
-        if body is not None:
-            found["warp error on the body"] = warped(body)
+        found["warp error"] = partial(_warped, along=along)
+        if clip.body.any():
+            found["warp error on the body"] = partial(_warped, along=along, where=clip.body)
     found["change"] = _changes
+    if clip.body.any():
+        found["change off the dancer"] = partial(_changes, off=clip.body)
     found["tremor"] = _tremors
     return found
 
 
-def _changes(video: Tensor) -> list[float]:
-    """Mean absolute difference of neighbours."""
-    return [float(d) for d in (video[1:] - video[:-1]).abs().double().mean((1, 2, 3))]
+def _warped(video: Tensor, along: Correspondence, where: Tensor | None = None) -> list[float]:
+    """Warp error of each pair, on `where` alone if that is given."""
+    pairs = range(len(video) - 1)
+    each = [
+        replace(along, grid=along.grid[k : k + 1], visible=along.visible[k : k + 1]) for k in pairs
+    ]
+    masks = [None if where is None else where[k : k + 2] for k in pairs]
+    return [warp_error(video[k : k + 2], each[k], masks[k]) for k in pairs]
+
+
+def _changes(video: Tensor, off: Tensor | None = None) -> list[float]:
+    """Mean absolute difference of neighbours; `off` a body, where it is in neither frame."""
+    change = (video[1:] - video[:-1]).abs().double().mean(1)
+    if off is None:
+        return [float(pair.mean()) for pair in change]
+    place = (off[1:, 0] < 0.5) & (off[:-1, 0] < 0.5)
+    return [float(pair[where].mean()) for pair, where in zip(change, place, strict=True)]
 
 
 def _tremors(video: Tensor) -> list[float]:
