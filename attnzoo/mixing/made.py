@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from attnzoo.data.clip import Clip
 from attnzoo.errors import UserError
-from attnzoo.files import PARTIAL, replacing
+from attnzoo.files import PARTIAL, remove
 from attnzoo.models.stretches import Stretches
 from attnzoo.train.outputs import (
     CELL,
@@ -74,8 +76,7 @@ def write(folder: Path, made: Made, about: Mapping[str, Any], *, fps: int, singl
     names = [VIDEO, STRIP, *([FRAMES] if single else ())]
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with replacing(folder) as beside:
-            beside.mkdir()
+        with _new(folder) as beside:
             encode(beside / VIDEO, [_even(enlarged(frame, PANEL)) for frame in frames], fps)
             strip(made).save(beside / STRIP, optimize=True)
             if single:
@@ -86,6 +87,19 @@ def write(folder: Path, made: Made, about: Mapping[str, Any], *, fps: int, singl
             (beside / RECORD).write_text(text + "\n")
     except OSError as error:
         raise UserError(f"--out {folder}: cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
+def _new(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder`, which then takes its place, unless anything lies there by now."""
+    beside = folder.with_name(f"{PARTIAL}{os.getpid()}-{folder.name}")
+    try:
+        beside.mkdir()
+        yield beside
+        # Renaming takes the place of an empty folder and of no other.
+        beside.rename(folder)
+    finally:
+        remove(beside)
 
 
 def _even(frame: Picture) -> Picture:
