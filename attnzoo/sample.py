@@ -194,14 +194,13 @@ def _ready(experiment: Experiment, cfg: DictConfig, out: Path, given: Any) -> Re
 def _wanted(experiment: Experiment, cfg: DictConfig, given: Any) -> Wanted:
     from attnzoo.mixing.making import Wanted
 
-    stride = _or(given.stride, cfg.data.get("stride", 1))
     seed = _or(given.seed, experiment.seed)
-    for flag, value, least in (("--stride", stride, 1), ("--seed", seed, 0)):
-        if value < least:
+    for flag, value, least in (("--stride", given.stride, 1), ("--seed", seed, 0)):
+        if value is not None and value < least:
             raise UserError(f"{flag} {value}: must be at least {least}")
     return Wanted(
         given.foreground, given.background, given.pose, given.mask, given.foreground_pose,
-        _or(given.frames, cfg.data.frames), given.overlap, seed, given.loop, stride,
+        _or(given.frames, cfg.data.frames), given.overlap, seed, given.loop, given.stride,
     )  # fmt: skip
 
 

@@ -242,6 +242,7 @@ WRONG = [
     (["--seed", "-1"], "--seed -1: must be at least 0"),
     (["--fps", "0"], "--fps 0: must be at least 1"),
     (["--stride", "0"], "--stride 0: must be at least 1"),
+    (["--stride", "2"], "--stride 2: --pose embedded:test:0 is no video of poses"),
     (["--noise", "some"], "shared"),
     (["--device", "tpu"], "--device tpu: choose one of auto, cpu, cuda"),
     (["--device", "cpu", "--precision", "fp16"], "--precision fp16: needs a CUDA device"),
@@ -340,7 +341,10 @@ def test_a_run_without_poses_gets_none(tmp_path):
     data = {"name": "video", "pose": None}
     ready = making.prepare(Experiment("none", data=data), wanted, window=4, size=32)
     assert not ready.clip.pose.any() and "trained without poses" in ready.notices[0]
-    data["pose"] = walk
+    data |= {"pose": walk, "stride": 2}
+    with pytest.raises(UserError, match=r"6 frames, but a clip takes 5, 2 apart: give at least 9"):
+        making.prepare(Experiment("none", data=data), wanted, window=4, size=32)
+    data["stride"] = 1
     ready = making.prepare(Experiment("none", data=data), wanted, window=4, size=32)
     assert ready.clip.pose.any() and not ready.notices
 

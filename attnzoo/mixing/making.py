@@ -43,7 +43,8 @@ class Wanted:
     foreground, background, pose: see `attnzoo.mixing.sources`; mask, foreground_pose: of a
     person's picture; frames: of the clip; overlap: least number of frames that two windows have in
     common, None: a quarter of a window; seed: of the noise; loop: whether a dance that is too short
-    is played to and fro; stride: frames of a video of poses from one frame to the next.
+    is played to and fro; stride: frames of a video of poses from one frame to the next, None: as
+    the run's own video.
     """
 
     foreground: str
@@ -55,7 +56,7 @@ class Wanted:
     overlap: int | None = None
     seed: int = 0
     loop: bool = False
-    stride: int = 1
+    stride: int | None = None
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,11 @@ def prepare(experiment: Experiment, wanted: Wanted, *, window: int, size: int) -
     who = origin("--foreground", wanted.foreground)
     where = origin("--background", wanted.background)
     dance = origin("--pose", wanted.pose)
-    blank = _without_poses(experiment)
+    stride, follows = _stride(experiment, wanted, dance), entry.needs_flow
     source = clips(
-        dance, size=size, frames=wanted.frames, loop=wanted.loop, stride=wanted.stride,
-        pose=not blank,
+        dance, size=size, frames=wanted.frames, loop=wanted.loop, stride=stride,
+        pose=not _without_poses(experiment),
     )  # fmt: skip
-    follows = entry.needs_flow
     source = danced(dance, source, experiment.flow, experiment.motion, follows=follows)
     clip = mixed(
         f"{who.short} in {where.short}, dances as {dance.short}",
@@ -114,7 +114,7 @@ def prepare(experiment: Experiment, wanted: Wanted, *, window: int, size: int) -
     sources = {
         "foreground": _source(who, clip.foreground, clip.mask, clip.reference_pose),
         "background": _source(where, clip.background),
-        "pose": _source(dance, clip.pose),
+        "pose": {**_source(dance, clip.pose), "stride": stride},
     }
     return Ready(wanted, clip, parts, flow, sources, tuple(notices))
 
@@ -125,6 +125,16 @@ def _source(where: Origin, *given: Tensor) -> dict[str, Any]:
     for tensor in given:
         digest.update(tensor.contiguous().numpy().tobytes())
     return {**where.about(), "tensors_sha256": digest.hexdigest()}
+
+
+def _stride(experiment: Experiment, wanted: Wanted, dance: Origin) -> int:
+    """Frames of the dance from one frame of the clip to the next; 1 but for videos."""
+    if dance.kind is Kind.video:
+        own: int = experiment.data.get("stride", 1)
+        return own if wanted.stride is None else wanted.stride
+    if wanted.stride is not None:
+        raise UserError(f"--stride {wanted.stride}: {dance.flag} {dance.text} is no video of poses")
+    return 1
 
 
 def _parts(experiment: Experiment, wanted: Wanted, window: int) -> Stretches:
