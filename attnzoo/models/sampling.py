@@ -11,6 +11,7 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 from attnzoo.errors import UserError
+from attnzoo.models.finite import NotFinite, finite, first_not_finite
 from attnzoo.models.noise import Noise, clip_noise
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def sample(
 
     Raises:
         UserError: if `steps` is not from 1 to the number of steps the model was trained with.
+        NotFinite: a prediction or picture is not; the message names denoising step and layer.
     """
     scheduler = _SCHEDULER.from_config(dict(model.scheduler_config))
     trained = int(scheduler.config.num_train_timesteps)
@@ -57,12 +59,21 @@ def sample(
         denoise = _denoiser(model, batch, guidance)
         latents = _initial(model, batch, noise, generator) * scheduler.init_noise_sigma
         for done, t in enumerate(scheduler.timesteps, start=1):
-            prediction = denoise(scheduler.scale_model_input(latents, t), t)
+            noisy = scheduler.scale_model_input(latents, t)
+            prediction = denoise(noisy, t)
+            if not finite(prediction):
+                layer = first_not_finite(model, lambda: denoise(noisy, t))  # noqa: B023
+                raise NotFinite(
+                    f"denoising step {done} of {len(scheduler.timesteps)}: the prediction is not "
+                    f"finite, first in {layer or 'what the model was given'}"
+                )
             latents = scheduler.step(prediction, t, latents, eta=0.0).prev_sample
             if progress is not None:
                 progress(done, len(scheduler.timesteps))
         # Clip by clip: an auto-encoder's decoder needs more memory than the U-Net.
         clips = [codec.decode(clip) for clip in latents]
+        if not finite(*clips):
+            raise NotFinite("the decoded pictures are not finite, though their latents are")
     return torch.stack(clips).float().clamp(0, 1)
 
 

@@ -30,11 +30,17 @@ KEPT = 2
 
 @dataclass
 class History:
-    """One stage so far: each step's loss, seconds of training, and parameters trained."""
+    """One stage so far: each step's loss, seconds of training, and parameters trained.
+
+    skipped: steps, counted from 1, that changed nothing since loss or gradient was no number;
+    spikes: those whose loss was far above all shortly before.
+    """
 
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
     trained_parameters: int = 0
+    skipped: list[int] = field(default_factory=list)
+    spikes: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -108,6 +114,13 @@ class Checkpoints:
         found = [(m, p) for p in self.folder.glob("stage*-*") if (m := _NAME.fullmatch(p.name))]
         found.sort(key=lambda pair: tuple(map(int, pair[0].groups())), reverse=True)
         return [path for _, path in found]
+
+    @property
+    def last(self) -> str:
+        """The newest one in words."""
+        for path in self.newest_first():
+            return str(path)
+        return "none was written yet"
 
     def newest(self, identity: str) -> Snapshot | None:
         """The newest that can be read; None if there is none.

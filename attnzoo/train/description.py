@@ -106,6 +106,8 @@ def _stage(experiment: Experiment, progress: Progress, number: int, frames: int)
         seconds=history.seconds,
         frames_per_second=trained / history.seconds if history.seconds else None,
         loss=curve(history.losses, CURVE_POINTS),
+        skipped=history.skipped,
+        spikes=history.spikes,
     )
 
 
@@ -126,11 +128,19 @@ def describe_sampling(
 
 
 def curve(losses: Sequence[float], points: int) -> Curve:
-    """Losses of all steps as at most `points` means over stretches of nearly equal length."""
+    """Losses of all steps as at most `points` means over stretches of nearly equal length.
+
+    Those of skipped steps, which are no numbers, are left out; a stretch of them alone is none.
+    """
     count = min(points, len(losses))
     edges = [round(i * len(losses) / count) for i in range(count + 1)] if count else [0]
-    pairs = list(itertools.pairwise(edges))
-    return Curve([b for _, b in pairs], [math.fsum(losses[a:b]) / (b - a) for a, b in pairs])
+    steps, means = [], []
+    for a, b in itertools.pairwise(edges):
+        known = [loss for loss in losses[a:b] if math.isfinite(loss)]
+        if known:
+            steps.append(b)
+            means.append(math.fsum(known) / len(known))
+    return Curve(steps, means)
 
 
 def _count(module: nn.Module) -> int:
