@@ -154,9 +154,24 @@ class Checkpoints:
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes tensors and a few texts about them as safetensors, whole or not at all."""
+    """Writes tensors and a few texts about them as safetensors, whole or not at all.
+
+    Equal tensors and texts give equal bytes.
+    """
     with replacing(path) as beside:
         save_file(_contiguous(weights), beside, metadata)
+        _sort_metadata(beside)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Puts the texts of a safetensors file in order: the library leaves that to chance."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        file.seek(8)
+        file.write(text.ljust(length))  # spaces at its end belong to the format
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

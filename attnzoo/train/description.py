@@ -74,7 +74,9 @@ def describe_parameters(model: DanceModel) -> ParameterRecord:
     )
 
 
-def describe_training(experiment: Experiment, progress: Progress, frames: int) -> TrainingRecord:
+def describe_training(
+    experiment: Experiment, progress: Progress, frames: int, processes: int
+) -> TrainingRecord:
     """Both stages as they went; `frames` is that of a clip."""
     training = experiment.training
     return TrainingRecord(
@@ -90,6 +92,7 @@ def describe_training(experiment: Experiment, progress: Progress, frames: int) -
         resumed=progress.resumed,
         stage1=_stage(experiment, progress, 1, frames),
         stage2=_stage(experiment, progress, 2, frames),
+        processes=processes,
     )
 
 

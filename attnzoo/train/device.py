@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs
+from accelerate.utils import DataLoaderConfiguration
 
 from attnzoo.errors import UserError
 from attnzoo.train.settings import Experiment, Precision, Tracker
@@ -98,8 +98,6 @@ def make_accelerator(experiment: Experiment, folder: Path, accumulate: int) -> A
         project_dir=str(folder),
         # Processes share the clips of a step, so the schedule goes on by one for all of them.
         dataloader_config=DataLoaderConfiguration(split_batches=True),
-        # Slots keep nothing in buffers that training changes.
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
     # A checkpoint has the weights that train, once; the whole model would be saved beside them.
     accelerator.register_save_state_pre_hook(lambda models, weights, folder: weights.clear())

@@ -182,13 +182,15 @@ def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
         slots=experiment.slots.name,
         stack=experiment.stack.name,
         seed=experiment.seed,
-        device=str(state.accelerator.device),
+        device=state.accelerator.device.type,
         precision=experiment.precision.name,
         noise=describe_noise(experiment),
         flow=describe_flow(source, clips),
         data=describe_data(experiment, source),
         parameters=describe_parameters(state.model),
-        training=describe_training(experiment, state.progress, source.frames),
+        training=describe_training(
+            experiment, state.progress, source.frames, state.processes.count
+        ),
         sampling=describe_sampling(experiment, clips, source.frames, seconds),
         scores={},
         profile=None,
@@ -292,7 +294,8 @@ def _train(state: Run, snapshot: Snapshot | None) -> None:
                 snapshot = None
             trainer.train()
     finally:
-        accelerator.end_training()
+        for tracker in accelerator.trackers:  # `end_training` would part the processes, too
+            tracker.finish()
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:

@@ -7,6 +7,7 @@ goes over gloo, so it needs no GPU.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Sequence
@@ -107,14 +108,24 @@ class Processes:
 ALONE = Processes()
 
 
+_JOINED: list[Processes] = []
+
+
+def joined() -> Processes:
+    """This process among those that it has joined, alone if it has not."""
+    return _JOINED[0] if _JOINED else ALONE
+
+
 def join() -> Processes:
     """This process among those that a launcher has started, connected; alone without a launcher.
+
+    To be called once or more in a process's life.
 
     Raises:
         UserError: the launcher's variables are not whole, or the others cannot be reached.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return ALONE
+    if _JOINED or os.environ.get("WORLD_SIZE", "1") == "1":
+        return joined()
     from torch.distributed.rendezvous import rendezvous
 
     try:
@@ -129,4 +140,6 @@ def join() -> Processes:
             f"WORLD_SIZE={os.environ['WORLD_SIZE']}: the processes cannot connect ({error}); start "
             "them by accelerate launch or torchrun"
         ) from error
-    return Processes(index, count, store)
+    _JOINED.append(Processes(index, count, store))
+    atexit.register(_JOINED[0].leave)
+    return _JOINED[0]

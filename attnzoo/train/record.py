@@ -78,7 +78,10 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """Both stages and what they have in common; see `attnzoo.train.settings.Training`."""
+    """Both stages and what they have in common; see `attnzoo.train.settings.Training`.
+
+    processes: those of the (last) launch, which shared each step's clips.
+    """
 
     batch: int
     accumulate: int
@@ -92,6 +95,7 @@ class TrainingRecord:
     resumed: int
     stage1: StageRecord
     stage2: StageRecord
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ class StageTrainer:
         )
         parts = batches.starting(self.share.firsts(progress.steps, self.plan.steps))
         frames = self.share.step * run.source.frames
-        began = progress.history.seconds
+        began, before = progress.history.seconds, progress.steps
         with progress_bar(
             f"stage {self.stage}", self.plan.steps, progress.steps, run.processes.first
         ) as bar:
@@ -222,7 +222,7 @@ class StageTrainer:
                 started = time.perf_counter()
                 loss = self._step(parts)
                 progress.history.seconds += time.perf_counter() - started
-                speed = frames * (bar.n + 1 - bar.initial) / (progress.history.seconds - began)
+                speed = frames * (progress.steps - before) / (progress.history.seconds - began)
                 bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} frames/s", refresh=False)
                 bar.update()
                 self._log(loss, speed)
