@@ -43,7 +43,7 @@ class _Finished(Exception):
 
 
 def command(arguments: Sequence[str]) -> None:
-    """Runs one configuration or, with -m, a sweep; as one of several processes its part of a run."""
+    """Runs one configuration or, with -m, a sweep; one of several processes does its part of it."""
     processes = join()
     try:
         if processes.first:
@@ -121,7 +121,7 @@ def _run(cfg: DictConfig) -> None:
 
 @contextmanager
 def _saying_how_to_go_on(folder: Path, processes: Processes) -> Iterator[None]:
-    """If the run is interrupted or terminated, how far it is and the command that goes on with it."""
+    """If the run is interrupted or terminated: what is saved, and the command that goes on."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):

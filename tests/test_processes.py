@@ -23,6 +23,7 @@ from attnzoo import application
 from attnzoo.errors import UserError
 from attnzoo.train.batches import Share
 from attnzoo.train.checkpoint import Checkpoints
+from attnzoo.train.device import check_machine
 from attnzoo.train.processes import ALONE
 from attnzoo.train.record import read_record
 from attnzoo.train.stopping import Stopping
@@ -62,7 +63,11 @@ def test_shares_are_each_clip_of_a_step_once(
 def test_alone_there_is_nothing_to_agree_on() -> None:
     assert ALONE.first and ALONE.speaks()
     assert ALONE.agreed(0.25, True, False) == (0.25, (True, False))
-    assert (ALONE.gathered([1, 2]), ALONE.told("here"), ALONE.any_of(None)) == ([1, 2], "here", None)
+    assert (ALONE.gathered([1, 2]), ALONE.told("here"), ALONE.any_of(None)) == (
+        [1, 2],
+        "here",
+        None,
+    )
 
 
 def test_a_sweep_is_not_shared() -> None:
@@ -162,3 +167,22 @@ def test_what_a_launcher_passes_on_is_no_second_wish() -> None:
         assert stopping.wanted == signal.SIGINT
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("it went on")
+
+
+# --- configurations of accelerate's in the documentation
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/accelerate").glob("*.yaml")), ids=str)
+def test_configurations_are_read_by_accelerate(path: Path) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    found = load_config_from_file(str(path))
+    assert found.distributed_type.value == "MULTI_GPU" and found.num_processes > 1
+    assert found.mixed_precision == "no"
+
+
+@pytest.mark.parametrize("variable", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_a_model_in_pieces_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(UserError, match=f"{variable}: attnzoo does not train by"):
+        check_machine(shared(2, 1))

@@ -1,4 +1,4 @@
-"""Where in a model the first value appeared that is no finite number: found afterwards, at no cost before.
+"""Where in a model the first value appeared that is no finite number.
 
 A run looks only at its loss, or at the latents of a denoising step. If that is not finite the same
 forward pass is made once more under hooks.

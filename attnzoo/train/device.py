@@ -20,6 +20,10 @@ from attnzoo.train.settings import Experiment, Precision, Tracker
 DEVICES = ("auto", "cpu", "cuda")
 
 
+SHARDING = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}
+"""What `accelerate launch` sets where its configuration asks for a model in pieces."""
+
+
 def choose_device(name: str) -> torch.device:
     """The device of that name; auto is CUDA where there is any.
 
@@ -39,9 +43,17 @@ def check_machine(experiment: Experiment) -> torch.device:
     """The run's device, if this machine can do what the run asks for.
 
     Raises:
-        UserError: a missing device, an arithmetic that it lacks, a tracker not installed.
+        UserError: a missing device, an arithmetic that it lacks, a tracker not installed, a
+            launcher that wants a model in pieces.
     """
     device = choose_device(experiment.device)
+    for variable, name in SHARDING.items():
+        if os.environ.get(variable, "").lower() in ("1", "true", "yes"):
+            raise UserError(
+                f"{variable}: attnzoo does not train by {name}; every process holds the whole "
+                "model, so take distributed_type: MULTI_GPU (train.gradient_checkpointing=true "
+                "saves most of the memory)"
+            )
     if experiment.precision is Precision.fp16 and device.type == "cpu":
         raise UserError("precision=fp16: needs a CUDA device; on the CPU take bf16 or fp32")
     if (

@@ -50,7 +50,7 @@ class Processes:
         return told
 
     def agreed(self, value: float, *wishes: bool) -> tuple[float, tuple[bool, ...]]:
-        """The mean of all values, not finite if one is not, and what at least one process wishes."""
+        """The mean of all values, not finite if one is not, and what any process wishes."""
         if self.count == 1:
             return value, wishes
         shared = torch.tensor([value, *map(float, wishes)], dtype=torch.float64)
@@ -67,7 +67,7 @@ class Processes:
         return next((v for v in values if v is not None), None)
 
     def gathered(self, mine: Sequence[T]) -> list[T] | None:
-        """All of a list of which each process has every `count`-th, in order; None but for the first.
+        """All of a list, in order, for the first process; None for the others.
 
         Process `i` has those at `i`, `i + count`, and so on.
         """

@@ -1,4 +1,4 @@
-"""The first Ctrl-C or SIGTERM asks training to stop at its next step, a second one stops at once."""
+"""The first Ctrl-C or SIGTERM asks training to stop at its next step, a second stops at once."""
 
 from __future__ import annotations
 

@@ -322,9 +322,8 @@ class StageTrainer:
         run, step = self.run, self.run.progress.steps + 1
         skipped = run.progress.history.skipped
         where = run.processes.any_of(origin())
-        text = (
-            f"stage {self.stage}, step {step} of {self.plan.steps}: the {what} is {value}"
-            + (f", first in {where}" if where else "")
+        text = f"stage {self.stage}, step {step} of {self.plan.steps}: the {what} is {value}" + (
+            f", first in {where}" if where else ""
         )
         if self.settings.nonfinite is Nonfinite.skip:
             in_a_row = set(range(step - SKIPPED_AT_MOST, step)) <= set(skipped)
