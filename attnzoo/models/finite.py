@@ -54,6 +54,22 @@ def first_not_finite(model: nn.Module, forward: Callable[[], Any]) -> str | None
     return found[0] if found else None
 
 
+def layers_in_order(model: nn.Module, forward: Callable[[], Any]) -> list[str]:
+    """The layers that `forward` runs, in the order in which they end. Gradients are off."""
+    order: list[str] = []
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: order.append(name))
+        for name, module in model.named_modules()
+    ]
+    try:
+        with torch.no_grad():
+            forward()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return order
+
+
 def _finite(value: Any) -> bool:
     """Whether all floating-point numbers in tensors and sequences of them are finite."""
     if isinstance(value, Tensor):

@@ -22,10 +22,11 @@ from attnzoo.data.clip import Batch
 from attnzoo.data.source import Source
 from attnzoo.errors import UserError
 from attnzoo.models.dance import DanceModel
-from attnzoo.models.finite import NotFinite, finite, first_not_finite
+from attnzoo.models.finite import NotFinite
 from attnzoo.train.batches import Batches, Purpose, Share, key
 from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot
 from attnzoo.train.objective import Objective
+from attnzoo.train.passes import Loss, Pass
 from attnzoo.train.processes import ALONE, Processes
 from attnzoo.train.settings import Experiment, Nonfinite, Schedule
 from attnzoo.train.spikes import FACTOR, WINDOW, is_spike
@@ -108,7 +109,7 @@ class StageTrainer:
             high_noise=self.settings.high_noise,
         )
         self.share = run.share
-        self._loss: Callable[[Batch, int], Tensor] = self.objective
+        self._loss: Loss = self.objective
         if run.processes.count > 1:
             self._loss = run.accelerator.prepare(Denoising(self.objective))
         self._stopping = Stopping(launched=run.processes.count > 1)
@@ -253,19 +254,17 @@ class StageTrainer:
         for part in range(self.share.accumulate):
             first, batch = next(parts)
             batch = batch.to(accelerator.device)
+            this = Pass(self.objective, accelerator, batch, first, self._seed(part))
             with accelerator.accumulate(self._loss):
-                # Dropout, where a model has any, draws from the global state: seeded here, per
-                # part, and put back.
-                with _global_seed(self._seed(part), accelerator.device):
-                    with accelerator.autocast():
-                        loss = self._loss(batch, first)
+                with this.seeded():
+                    loss = this.loss(self._loss)
                     losses.append(self._agreed(float(loss.detach())))
                     if math.isfinite(losses[-1]):
                         accelerator.backward(loss)
                     else:
-                        self._bad("loss", losses[-1], lambda: self._origin(batch, first, part))  # noqa: B023
+                        self._bad("loss", losses[-1], this.origin)
                 if accelerator.sync_gradients:
-                    self._update()
+                    self._update(this)
         self._done(math.fsum(losses) / len(losses))
         self._changing = False
         return self.run.progress.history.losses[-1]
@@ -282,6 +281,8 @@ class StageTrainer:
         """Counts a step, and tells of a loss that is far above the others."""
         progress, history = self.run.progress, self.run.progress.history
         progress.steps += 1
+        if self._spoiled:
+            history.skipped.append(progress.steps)
         if is_spike(loss, history.losses, history.spikes):
             history.spikes.append(progress.steps)
             _LOG.warning(
@@ -296,13 +297,14 @@ class StageTrainer:
         others = [self.run.processes.index] if not self.run.processes.first else []
         return key(self.run.experiment.seed, Purpose.dropout, self.stage, number, *others)
 
-    def _update(self) -> None:
+    def _update(self, last: Pass) -> None:
+        """Changes the weights by the gradients, of which `last` made the last."""
         accelerator = self.run.accelerator
         if not self._spoiled:
             norm = float(accelerator.clip_grad_norm_(self.trainable, self.settings.clip_norm))
             # Loss scaling looks for its scale by overflowing.
             if accelerator.scaler is None and not math.isfinite(norm):
-                self._bad("gradient's norm", norm, self._gradients)
+                self._bad("gradient's norm", norm, lambda: last.gradients_origin(self.parameters))
         self._changing = True
         if self._spoiled:
             # Without gradients the optimiser changes nothing, but rate and averages go on: they
@@ -329,35 +331,15 @@ class StageTrainer:
             in_a_row = set(range(step - SKIPPED_AT_MOST, step)) <= set(skipped)
             if not in_a_row:
                 if not self._spoiled:
-                    skipped.append(step)
-                    _LOG.warning("%s; the step is skipped, %d so far", text, len(skipped))
+                    _LOG.warning("%s; the step is skipped, %d so far", text, len(skipped) + 1)
                 self._spoiled = True
                 return
             text += f", after {SKIPPED_AT_MOST} steps that were skipped"
         rate = f"train.stage{self.stage}.learning_rate"
         raise Diverged(
             f"{text}; the last good checkpoint: {run.checkpoints.last}; try a {rate} below "
-            f"{self.plan.learning_rate:g}, precision=fp32, or train.nonfinite=skip"
+            f"{self.plan.learning_rate:g}, precision=fp32, or to begin with train.nonfinite=skip"
         )
-
-    def _origin(self, batch: Batch, first: int, part: int) -> str | None:
-        """What first was not finite when this loss was made: something of the clips, or a layer."""
-        for name, value in vars(batch).items():
-            if isinstance(value, Tensor) and not finite(value):
-                bad = [n for n, v in zip(batch.names, value, strict=True) if not finite(v)]
-                return f"{name} of the clip {', '.join(bad)}"
-
-        def again() -> None:
-            device = self.run.accelerator.device
-            with _global_seed(self._seed(part), device), self.run.accelerator.autocast():
-                self.objective(batch, first)
-
-        return first_not_finite(self.run.model, again)
-
-    def _gradients(self) -> str | None:
-        """The parameter next to the output whose gradient is not finite, where all began."""
-        bad = [n for n, p in self.parameters.items() if p.grad is not None and not finite(p.grad)]
-        return f"{bad[-1]} (and {len(bad) - 1} more)" if bad else None
 
     def _log(self, loss: float, speed: float) -> None:
         if not self.run.accelerator.trackers:
@@ -385,10 +367,3 @@ def progress_bar(what: str, total: int, done: int, shown: bool = True) -> Any:
     return tqdm(
         total=total, initial=done, desc=what, unit="step", mininterval=seconds, disable=not shown
     )
-
-
-@contextmanager
-def _global_seed(seed: int, device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
