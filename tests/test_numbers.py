@@ -28,7 +28,7 @@ from attnzoo.train.batches import Batches, Purpose
 from attnzoo.train.description import curve
 from attnzoo.train.objective import Objective
 from attnzoo.train.record import check_record, read_record
-from attnzoo.train.settings import Experiment, Nonfinite, Stage
+from attnzoo.train.settings import Experiment, Nonfinite, Sampling, Stage
 from attnzoo.train.spikes import is_spike
 from attnzoo.train.trainer import SKIPPED_AT_MOST, Diverged
 
@@ -40,6 +40,12 @@ def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def training(experiment: Experiment, **changes: Any) -> Experiment:
     return replace(experiment, training=replace(experiment.training, **changes))
+
+
+def short(**changes: Any) -> Experiment:
+    """Two steps of the first stage, none of the second, one clip in one step."""
+    plan = {"stage1": Stage(2, 1e-2, 0), "stage2": Stage(0, 1e-3, 0), **changes}
+    return training(tiny_experiment("none", sampling=Sampling(steps=1, clips=1)), **plan)
 
 
 # --- no numbers
@@ -78,25 +84,25 @@ LAYER = r"unet\.mid_block\.resnets\.0\.conv1 \(Breaking\)"
 
 
 def test_the_message_names_step_layer_and_checkpoint(tmp_path: Path) -> None:
-    experiment = training(tiny_experiment(), checkpoint_seconds=0)
+    experiment = short(checkpoint_seconds=0)
     with pytest.raises(Diverged) as caught:
         # ControlNets have no such layer: one call a step.
-        tiny_run(tmp_path, experiment, build=breaking(3))
+        tiny_run(tmp_path, experiment, build=breaking(2))
     message = str(caught.value)
     assert message.startswith(
-        "stage 1, step 3 of 3: the loss is nan, first in unet.mid_block.resnets.0.conv1 (Breaking)"
+        "stage 1, step 2 of 2: the loss is nan, first in unet.mid_block.resnets.0.conv1 (Breaking)"
     )
-    assert f"the last good checkpoint: {tmp_path}/checkpoints/stage1-000002;" in message
+    assert f"the last good checkpoint: {tmp_path}/checkpoints/stage1-000001;" in message
     assert "train.nonfinite=skip" in message and "\n" not in message
 
 
 def test_without_a_checkpoint_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="checkpoint: none was written yet"):
-        tiny_run(tmp_path, tiny_experiment(), build=breaking(1))
+        tiny_run(tmp_path, short(), build=breaking(1))
 
 
 def test_a_gradient_that_is_no_number_is_named_too(tmp_path: Path) -> None:
-    experiment = training(tiny_experiment(), stage1=Stage(0, 1e-2, 0))
+    experiment = short(stage1=Stage(0, 1e-2, 0), stage2=Stage(2, 1e-3, 0))
     layer = r"unet\.mid_block\.resnets\.0\.conv1\.layer\.(weight|bias)"
     with pytest.raises(Diverged, match=rf"gradient's norm is nan, first in {layer} \(and \d+ more"):
         tiny_run(tmp_path, experiment, build=breaking(2, grad=True))
@@ -107,12 +113,10 @@ def test_skipped_steps_are_counted_and_change_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, grad: bool
 ) -> None:
     # A stage of one step that is skipped leaves the weights as they were.
-    experiment = training(
-        tiny_experiment(), nonfinite=Nonfinite.skip, stage1=Stage(0, 1e-2, 0),
-        stage2=Stage(1, 1e-2, 0),
-    )  # fmt: skip
-    # Its second call is the search for the layer, of which a gradient needs none.
-    times = 1 if grad else 2
+    plan = {"stage1": Stage(0, 1e-2, 0), "stage2": Stage(1, 1e-2, 0)}
+    experiment = short(nonfinite=Nonfinite.skip, **plan)
+    # Further calls are the search for the layer, and for the gradient's before that.
+    times = 3 if grad else 2
     record, weights = tiny_run(tmp_path, experiment, build=breaking(1, times, grad))
     stage = record["training"]["stage2"]
     assert stage["skipped"] == [1] and stage["steps"] == 1
@@ -123,7 +127,7 @@ def test_skipped_steps_are_counted_and_change_nothing(
 
 
 def test_a_skipped_step_in_between_is_resumed_over(tmp_path: Path) -> None:
-    experiment = training(tiny_experiment(), nonfinite=Nonfinite.skip, checkpoint_seconds=0)
+    experiment = short(nonfinite=Nonfinite.skip, stage1=Stage(3, 1e-2, 1))
     record, weights = tiny_run(tmp_path / "a", experiment, build=breaking(2, 2))
     assert record["training"]["stage1"]["skipped"] == [2]
     assert record["training"]["stage1"]["loss"]["step"] == [1, 3]
@@ -141,20 +145,18 @@ def test_a_skipped_step_in_between_is_resumed_over(tmp_path: Path) -> None:
 
 
 def test_too_many_in_a_row_stop_the_run(tmp_path: Path) -> None:
-    experiment = training(
-        tiny_experiment(), nonfinite=Nonfinite.skip, stage1=Stage(30, 1e-2, 0),
-    )  # fmt: skip
+    experiment = short(nonfinite=Nonfinite.skip, stage1=Stage(30, 1e-2, 0))
     with pytest.raises(Diverged, match=f"step {SKIPPED_AT_MOST + 2} of 30.*after 10 steps that"):
         tiny_run(tmp_path, experiment, build=breaking(2))
 
 
 def test_a_sample_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    experiment = training(tiny_experiment(), checkpoint_seconds=0)
-    # Six steps of training, two of the first clip, the first of the second.
+    experiment = replace(short(), sampling=Sampling(steps=2, clips=2))
+    # Two steps of training, two of the first clip, the first of the second.
     where = rf"sampling clip101: denoising step 1 of 2: .* first in {LAYER}"
     with pytest.raises(NotFinite, match=where) as caught:
-        tiny_run(tmp_path, experiment, build=breaking(9))
-    assert "checkpoints/stage2-000003" in str(caught.value)
+        tiny_run(tmp_path, experiment, build=breaking(5))
+    assert "checkpoints/stage1-000002" in str(caught.value)
 
 
 def test_the_layer_is_the_first_and_the_innermost() -> None:
@@ -191,7 +193,7 @@ def test_spikes_are_logged_and_stand_in_the_record(
         return original(self, batch, first) * (100 if first == 11 else 1)
 
     monkeypatch.setattr(Objective, "__call__", louder)
-    experiment = training(tiny_experiment("none"), stage1=Stage(13, 1e-4, 0))
+    experiment = short(stage1=Stage(13, 1e-4, 0))
     with caplog.at_level(logging.WARNING):
         record, _ = tiny_run(tmp_path, experiment)
     assert record["training"]["stage1"]["spikes"] == [12]
@@ -199,7 +201,7 @@ def test_spikes_are_logged_and_stand_in_the_record(
 
 
 def test_records_without_counts_are_read(tmp_path: Path) -> None:
-    record, _ = tiny_run(tmp_path, tiny_experiment("none"))
+    record, _ = tiny_run(tmp_path, short())
     for stage in ("stage1", "stage2"):
         del record["training"][stage]["skipped"], record["training"][stage]["spikes"]
     del record["training"]["processes"]
@@ -221,7 +223,9 @@ STAGES = ("stage1", "stage2")
 
 
 def test_two_runs_give_the_same_bytes_whatever_the_loader(tmp_path: Path) -> None:
-    experiment = training(tiny_experiment("temporal"), deterministic=True)
+    plan = {"stage1": Stage(2, 1e-2, 0), "stage2": Stage(1, 1e-3, 0), "deterministic": True}
+    sampling = Sampling(steps=1, clips=1)
+    experiment = training(tiny_experiment("temporal", sampling=sampling), **plan)
     files, records = [], []
     for name, workers in (("a", 1), ("b", 1), ("c", 2)):
         folder = tmp_path / name

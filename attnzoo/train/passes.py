@@ -50,11 +50,18 @@ class Pass:
 
     def gradients_origin(self, parameters: Mapping[str, nn.Parameter]) -> str | None:
         """The parameter whose gradient was the first that is not finite: of the latest layer."""
-        bad = [n for n, p in parameters.items() if p.grad is not None and not finite(p.grad)]
+        with self.seeded():
+            loss = self.loss(self.objective)
+            # Not `backward`: gradients that are there were clipped by a norm that is no number.
+            found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        each = zip(parameters, found, strict=True)
+        bad = [name for name, grad in each if grad is not None and not finite(grad)]
+        if not bad:
+            return None
         layers = layers_in_order(self.objective.model, self._again)
         latest = {layer: place for place, layer in enumerate(layers)}
         bad.sort(key=lambda name: latest.get(name.rpartition(".")[0], -1))
-        return f"{bad[-1]} (and {len(bad) - 1} more)" if bad else None
+        return f"{bad[-1]} (and {len(bad) - 1} more)"
 
     def _again(self) -> None:
         with self.seeded():

@@ -22,8 +22,8 @@ from attnzoo.errors import UserError
 
 T = TypeVar("T")
 
-WAIT = timedelta(hours=2)
-"""How long one process waits for another: a checkpoint of the real model takes minutes."""
+MEET, WAIT = timedelta(minutes=10), timedelta(hours=2)
+"""How long one process waits for another, at first and later: a checkpoint may take minutes."""
 
 _CLAIM = "attnzoo/error"
 
@@ -129,7 +129,7 @@ def join() -> Processes:
     from torch.distributed.rendezvous import rendezvous
 
     try:
-        store, index, count = next(iter(rendezvous("env://", timeout=WAIT)))
+        store, index, count = next(iter(rendezvous("env://", timeout=MEET)))
         # CUDA's own for gradients, gloo for all else.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         torch.distributed.init_process_group(

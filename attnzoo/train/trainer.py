@@ -6,7 +6,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -250,11 +250,13 @@ class StageTrainer:
     def _step(self, parts: Iterator[tuple[int, Batch]]) -> float:
         """One optimiser step from `accumulate` parts; the mean of their losses."""
         accelerator, losses = self.run.accelerator, []
+        passes: list[Pass] = []
         self._spoiled = False
         for part in range(self.share.accumulate):
             first, batch = next(parts)
             batch = batch.to(accelerator.device)
             this = Pass(self.objective, accelerator, batch, first, self._seed(part))
+            passes.append(this)
             with accelerator.accumulate(self._loss):
                 with this.seeded():
                     loss = this.loss(self._loss)
@@ -264,7 +266,7 @@ class StageTrainer:
                     else:
                         self._bad("loss", losses[-1], this.origin)
                 if accelerator.sync_gradients:
-                    self._update(this)
+                    self._update(passes)
         self._done(math.fsum(losses) / len(losses))
         self._changing = False
         return self.run.progress.history.losses[-1]
@@ -297,14 +299,14 @@ class StageTrainer:
         others = [self.run.processes.index] if not self.run.processes.first else []
         return key(self.run.experiment.seed, Purpose.dropout, self.stage, number, *others)
 
-    def _update(self, last: Pass) -> None:
-        """Changes the weights by the gradients, of which `last` made the last."""
+    def _update(self, passes: Sequence[Pass]) -> None:
+        """Changes the weights by the gradients that these passes have made."""
         accelerator = self.run.accelerator
         if not self._spoiled:
             norm = float(accelerator.clip_grad_norm_(self.trainable, self.settings.clip_norm))
             # Loss scaling looks for its scale by overflowing.
             if accelerator.scaler is None and not math.isfinite(norm):
-                self._bad("gradient's norm", norm, lambda: last.gradients_origin(self.parameters))
+                self._bad("gradient's norm", norm, lambda: self._gradients_origin(passes))
         self._changing = True
         if self._spoiled:
             # Without gradients the optimiser changes nothing, but rate and averages go on: they
@@ -340,6 +342,10 @@ class StageTrainer:
             f"{text}; the last good checkpoint: {run.checkpoints.last}; try a {rate} below "
             f"{self.plan.learning_rate:g}, precision=fp32, or to begin with train.nonfinite=skip"
         )
+
+    def _gradients_origin(self, passes: Sequence[Pass]) -> str | None:
+        origins = (one.gradients_origin(self.parameters) for one in passes)
+        return next((origin for origin in origins if origin is not None), None)
 
     def _log(self, loss: float, speed: float) -> None:
         if not self.run.accelerator.trackers:
