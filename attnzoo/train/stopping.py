@@ -19,8 +19,8 @@ class Stopping:
     def __init__(self, launched: bool = False) -> None:
         """Nobody does yet.
 
-        launched: whether a launcher passes on what it gets. On Ctrl-C it sends SIGTERM to processes
-        that have got SIGINT from the terminal; so then only a second one of a kind stops at once.
+        launched: whether a launcher passes on what it gets. It may send SIGTERM to processes that
+        have got SIGINT before; so then only a second one of a kind stops at once.
         """
         self.wanted: int | None = None
         self._launched = launched
