@@ -93,6 +93,38 @@ def launch(
         raise failures[0]
 
 
+def followed(
+    arguments: Sequence[str], prepare: Callable[[list[str], bool], list[str]]
+) -> DictConfig | None:
+    """The configuration of the one run that `arguments` describe, for a process that helps with it.
+
+    Another process launches the run, makes its folder and writes its log. None: nothing is run.
+
+    Raises:
+        UserError: bad input; a sweep, which processes cannot share.
+    """
+    hydra.version.setbase(VERSION_BASE)
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    args = parser.parse_intermixed_args(list(arguments))
+    refuse_sweep(args.overrides, args.multirun)
+    if any((args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)):
+        return None
+    with _complaints():
+        overrides = _plugged(prepare(list(args.overrides), False))
+        config.register()
+        return _composed(_normalised(overrides, sweep=False), args.config_dir)
+
+
+def refuse_sweep(overrides: Sequence[str], multirun: bool) -> None:
+    """UserError for a sweep by processes that share one run."""
+    if multirun or "hydra.mode=MULTIRUN" in overrides:
+        raise UserError(
+            "-m: several processes share one run; start each run of a sweep by itself, or give the "
+            "sweep a launcher, as in -m hydra/launcher=submitit_slurm"
+        )
+
+
 def spread(task: Task, schema: type, overrides: Sequence[str]) -> None:
     """Runs `task` on each job of a sweep over a configuration of the caller's own, and waits.
 

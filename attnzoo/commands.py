@@ -2,7 +2,8 @@
 
 0: done. 1: a fault of the program, with its traceback, or of a mechanism, as `check` says. 2: bad
 input, as one line on stderr (with `HYDRA_FULL_ERROR=1` as a traceback). 130: interrupted. 143:
-terminated.
+terminated. Of several processes of one run the first that fails speaks, and the others end in
+silence.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from attnzoo.errors import UserError
 BAD_INPUT = 2
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+
+FAULT = 1
 
 Command = Callable[[Sequence[str]], None]
 """Takes the arguments behind its own name."""
@@ -69,14 +72,19 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
         command(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except UserError as error:
-        sys.exit(_complain(error))
+        sys.exit(_complain(error) if _speaks() else BAD_INPUT)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        if _speaks():
+            print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone, as in `attnzoo list | head`. What is still buffered
         # has nowhere to go; without this Python would say so at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception:
+        if _speaks():
+            raise
+        sys.exit(FAULT)
     sys.exit(0)
 
 
@@ -91,6 +99,12 @@ def _complain(error: UserError) -> int:
     else:
         print(" ".join(str(error).split()), file=sys.stderr)
     return BAD_INPUT
+
+
+def _speaks() -> bool:
+    """Whether this process is to say what went wrong: alone, or the first of several that fails."""
+    processes = sys.modules.get("attnzoo.train.processes")
+    return processes is None or bool(processes.joined().speaks())
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:

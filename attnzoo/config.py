@@ -259,9 +259,11 @@ def stored(cfg: DictConfig) -> str:
 def restored(cfg: DictConfig, text: str, changed: Mapping[str, Any]) -> DictConfig:
     """`cfg`, composed for the same variant and data, with the values stored as `text`.
 
-    `changed` are settings that are to differ from the stored ones.
+    `changed` are settings that are to differ from the stored ones, by their names with dots.
     """
-    merged = OmegaConf.merge(cfg, OmegaConf.create(text), dict(changed))
+    merged = OmegaConf.merge(cfg, OmegaConf.create(text))
+    for key, value in changed.items():
+        OmegaConf.update(merged, key, value)
     return typing.cast(DictConfig, merged)
 
 

@@ -7,24 +7,34 @@ Trains both stages, samples test clips, scores and profiles, and leaves it all i
 from __future__ import annotations
 
 import logging
+import re
+import shlex
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from attnzoo import application, commands, config, job
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
 from attnzoo.summary import summary
+from attnzoo.train.processes import Processes, join, joined
 
 _LOG = logging.getLogger(__name__)
 
 CONFIG, RECORD = "config.yaml", "record.json"
 
-CHANGEABLE = ("device", "workers", "tracker", "plugins")
-"""What may be said anew when a run goes on: where it computes and where plug-ins lie, not what."""
+CHANGEABLE = (
+    "device", "workers", "tracker", "plugins",
+    "train.checkpoint_seconds", "train.nonfinite", "train.deterministic",
+)  # fmt: skip
+"""What may be said anew when a run goes on: where and how it computes and where plug-ins lie, not
+what."""
 LOGGING = ("hydra.verbose", "hydra.job_logging", "hydra.hydra_logging")
 
 
@@ -33,15 +43,37 @@ class _Finished(Exception):
 
 
 def command(arguments: Sequence[str]) -> None:
-    """Runs one configuration or, with -m, a sweep."""
+    """Runs one configuration or, with -m, a sweep; one of several processes does its part of it."""
+    processes = join()
     try:
-        application.launch(_run, arguments, check=_check, prepare=_resuming)
+        if processes.first:
+            application.launch(_run, arguments, check=_check, prepare=_resuming)
+        else:
+            _follow(arguments, processes)
     except _Finished as finished:
-        print(finished)
+        if processes.first:
+            print(finished)
+
+
+def _follow(arguments: Sequence[str], processes: Processes) -> None:
+    """The part in a run that the first process has launched."""
+    cfg = application.followed(arguments, _resuming)
+    if cfg is None:
+        return
+    logging.getLogger("attnzoo").setLevel(logging.ERROR)  # the first process says it all
+    folder = Path(processes.told(None))
+    cfg = _configuration(cfg, cfg.hydra.overrides.task)
+    from attnzoo.train import experiment as training
+
+    experiment = config.experiment_of(cfg)
+    source = config.source_of(cfg)
+    training.run(experiment, source, folder, resume=cfg.resume is not None, processes=processes)
 
 
 def _check(cfg: DictConfig, folder: Path) -> None:
     """UserError for whatever cannot be run; nothing expensive is made."""
+    if joined().count > 1:
+        application.refuse_sweep((), cfg.hydra.mode is RunMode.MULTIRUN)
     cfg = _configuration(cfg, cfg.hydra.overrides.task)
     experiment = config.experiment_of(cfg)
     experiment.check()
@@ -57,7 +89,7 @@ def _check(cfg: DictConfig, folder: Path) -> None:
     source = config.source_of(cfg)
     from attnzoo.train import experiment as training
 
-    training.check(experiment, source)
+    training.check(experiment, source, joined())
 
 
 def _run(cfg: DictConfig) -> None:
@@ -72,15 +104,45 @@ def _run(cfg: DictConfig) -> None:
         with replacing(folder / CONFIG) as beside:
             beside.write_text(config.stored(cfg))
     experiment = config.experiment_of(cfg)
-    record = training.run(
-        experiment,
-        config.source_of(cfg),
-        folder,
-        resume=resume,
-        profile=job.profiler(experiment),
-        environment=job.environment_of(experiment),
-    )
+    processes = joined()
+    processes.told(str(folder))
+    with _saying_how_to_go_on(folder, processes):
+        record = training.run(
+            experiment,
+            config.source_of(cfg),
+            folder,
+            resume=resume,
+            profile=job.profiler(experiment),
+            environment=job.environment_of(experiment),
+            processes=processes,
+        )
     _LOG.info("%s", summary(record, _shown(folder)))
+
+
+@contextmanager
+def _saying_how_to_go_on(folder: Path, processes: Processes) -> Iterator[None]:
+    """If the run is interrupted or terminated: what is saved, and the command that goes on."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        from attnzoo.train.checkpoint import Checkpoints
+
+        override = str(_shown(folder))
+        if not _PLAIN.fullmatch(override):
+            override = application.quoted(override)
+        program = "python -m attnzoo.run"
+        if processes.count > 1:
+            program = f"torchrun --nproc-per-node {processes.count} -m attnzoo.run"
+        print(
+            f"stopped; the last checkpoint: {Checkpoints(folder, every=0).last}\n"
+            f"to go on: {program} {shlex.quote(f'resume={override}')}",
+            file=sys.stderr,
+        )
+        raise
+
+
+_PLAIN = re.compile(r"[\w./:-]+")
+"""Paths that need no quotes in Hydra's grammar."""
 
 
 def _configuration(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -88,7 +150,7 @@ def _configuration(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if cfg.resume is None:
         return cfg
     given = {o.key_or_group for o in application.parsed(overrides)}
-    changed = {key: cfg[key] for key in CHANGEABLE if key in given}
+    changed = {key: OmegaConf.select(cfg, key) for key in CHANGEABLE if key in given}
     return config.restored(cfg, (Path(cfg.resume) / CONFIG).read_text(), changed)
 
 

@@ -119,7 +119,10 @@ def _stages(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             f"{stage['steps']} steps in {stage['seconds']:.1f} s"
             + (f", {speed:.1f} frames/s" if speed is not None else "")
             + f", {_si(stage['trained_parameters'])} parameters trained"
-            + (f", loss {stage['loss']['loss'][-1]:.4f}" if stage["loss"]["loss"] else ""),
+            + (f", loss {stage['loss']['loss'][-1]:.4f}" if stage["loss"]["loss"] else "")
+            + "".join(
+                f", {len(stage[odd])} {odd}" for odd in ("skipped", "spikes") if stage.get(odd)
+            ),
         )
     sampling = record["sampling"]
     yield (

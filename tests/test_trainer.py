@@ -252,7 +252,8 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, stage: int) -> N
     if stage == 2:
         training = replace(experiment.training, stage1=Stage(0, 1e-2, 0))
         experiment = replace(experiment, training=training)
-    with pytest.raises(Diverged, match=f"stage {stage}, step 2 of 3: the loss is nan; try a train"):
+    where = f"stage {stage}, step 2 of 3: the loss is nan, first in video of the clip clip{bad};"
+    with pytest.raises(Diverged, match=where):
         tiny_run(tmp_path, experiment, tiny_source(clips))
     assert not (tmp_path / "record.json").exists()
 

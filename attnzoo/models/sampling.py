@@ -11,6 +11,7 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 from attnzoo.errors import UserError
+from attnzoo.models.finite import NotFinite, finite, first_not_finite
 from attnzoo.models.noise import Noise, clip_noise
 from attnzoo.models.stretches import Stretches, motion_of
 
@@ -53,6 +54,7 @@ def sample(
     Raises:
         UserError: if `steps` is not from 1 to the number of steps the model was trained with.
         ValueError: `parts` are of a clip of another length.
+        NotFinite: a prediction or picture is not; the message names denoising step and layer.
     """
     frames = batch.pose.shape[1]
     if parts is not None and parts.frames != frames:
@@ -68,13 +70,22 @@ def sample(
         denoise = _denoiser(model, batch, guidance, parts)
         latents = _initial(model, batch, noise, generator) * scheduler.init_noise_sigma
         for done, t in enumerate(scheduler.timesteps, start=1):
-            prediction = denoise(scheduler.scale_model_input(latents, t), t)
+            noisy = scheduler.scale_model_input(latents, t)
+            prediction = denoise(noisy, t)
+            if not finite(prediction):
+                layer = first_not_finite(model, lambda: denoise(noisy, t))  # noqa: B023
+                raise NotFinite(
+                    f"denoising step {done} of {len(scheduler.timesteps)}: the prediction is not "
+                    f"finite, first in {layer or 'what the model was given'}"
+                )
             latents = scheduler.step(prediction, t, latents, eta=0.0).prev_sample
             if progress is not None:
                 progress(done, len(scheduler.timesteps))
         # Clip by clip: an auto-encoder's decoder needs more memory than the U-Net.
         at_once = parts.longest if parts is not None else frames
         clips = [_decoded(codec, clip, at_once) for clip in latents]
+        if not finite(*clips):
+            raise NotFinite("the decoded pictures are not finite, though their latents are")
     return torch.stack(clips).float().clamp(0, 1)
 
 

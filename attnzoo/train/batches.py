@@ -8,7 +8,7 @@ gets the same from the same seed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from attnzoo.data.clip import Batch, Clip, collate
+from attnzoo.errors import UserError
 
 
 class Purpose(IntEnum):
@@ -50,6 +51,46 @@ def _epoch(seed: int, stage: int, epoch: int, clips: int) -> list[int]:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one of several processes does of each optimiser step.
+
+    A step has `step` clips whatever the number of processes, so that each random choice, keyed by a
+    clip's number, stays what it is. batch: clips of a forward pass of this process; accumulate: its
+    passes; offsets: the first clip of each pass, counted from the step's first.
+    """
+
+    step: int
+    batch: int
+    accumulate: int
+    offsets: tuple[int, ...]
+
+    @classmethod
+    def of(cls, batch: int, accumulate: int, index: int, count: int) -> Share:
+        """That of process `index` of `count`: some of the passes, or else a part of each.
+
+        Raises:
+            UserError: neither passes nor clips of a pass can be divided among so many.
+        """
+        step, parts = batch * accumulate, accumulate
+        if accumulate % count == 0:
+            parts = accumulate // count
+            starts = [(index * parts + part) * batch for part in range(parts)]
+        elif batch % count == 0:
+            batch //= count
+            starts = [part * batch * count + index * batch for part in range(parts)]
+        else:
+            raise UserError(
+                f"train.batch={batch} train.accumulate={accumulate}: one of them must be a "
+                f"multiple of the {count} processes, which share each step's clips"
+            )
+        return cls(step, batch, parts, tuple(starts))
+
+    def firsts(self, start: int, stop: int) -> list[int]:
+        """The number of the first clip of each pass of steps `start` to `stop` (exclusive)."""
+        return [number * self.step + at for number in range(start, stop) for at in self.offsets]
+
+
+@dataclass(frozen=True)
 class Batches:
     """The batches of one stage.
 
@@ -70,12 +111,15 @@ class Batches:
 
     def between(self, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
         """Batches `start` to `stop` (exclusive), each with the number of its first clip."""
-        numbers = range(start * self.batch, stop * self.batch)
-        made = self._made(numbers)
-        for first in numbers[:: self.batch]:
+        yield from self.starting(range(start * self.batch, stop * self.batch, self.batch))
+
+    def starting(self, firsts: Sequence[int]) -> Iterator[tuple[int, Batch]]:
+        """Batches that begin at these numbers, each with its own."""
+        made = self._made([first + i for first in firsts for i in range(self.batch)])
+        for first in firsts:
             yield first, collate([next(made) for _ in range(self.batch)])
 
-    def _made(self, numbers: range) -> Iterator[Clip]:
+    def _made(self, numbers: Iterable[int]) -> Iterator[Clip]:
         indices = (self.index(number) for number in numbers)
         if self.workers == 0:
             yield from (self.clips[i] for i in indices)

@@ -30,11 +30,17 @@ KEPT = 2
 
 @dataclass
 class History:
-    """One stage so far: each step's loss, seconds of training, and parameters trained."""
+    """One stage so far: each step's loss, seconds of training, and parameters trained.
+
+    skipped: steps, counted from 1, that changed nothing since loss or gradient was no number;
+    spikes: those whose loss was far above all shortly before.
+    """
 
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
     trained_parameters: int = 0
+    skipped: list[int] = field(default_factory=list)
+    spikes: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -109,6 +115,13 @@ class Checkpoints:
         found.sort(key=lambda pair: tuple(map(int, pair[0].groups())), reverse=True)
         return [path for _, path in found]
 
+    @property
+    def last(self) -> str:
+        """The newest one in words."""
+        for path in self.newest_first():
+            return str(path)
+        return "none was written yet"
+
     def newest(self, identity: str) -> Snapshot | None:
         """The newest that can be read; None if there is none.
 
@@ -141,9 +154,24 @@ class Checkpoints:
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes tensors and a few texts about them as safetensors, whole or not at all."""
+    """Writes tensors and a few texts about them as safetensors, whole or not at all.
+
+    Equal tensors and texts give equal bytes.
+    """
     with replacing(path) as beside:
         save_file(_contiguous(weights), beside, metadata)
+        _sort_metadata(beside)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Puts the texts of a safetensors file in order: the library leaves that to chance."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        file.seek(8)
+        file.write(text.ljust(length))  # spaces at its end belong to the format
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -74,7 +74,9 @@ def describe_parameters(model: DanceModel) -> ParameterRecord:
     )
 
 
-def describe_training(experiment: Experiment, progress: Progress, frames: int) -> TrainingRecord:
+def describe_training(
+    experiment: Experiment, progress: Progress, frames: int, processes: int
+) -> TrainingRecord:
     """Both stages as they went; `frames` is that of a clip."""
     training = experiment.training
     return TrainingRecord(
@@ -90,6 +92,7 @@ def describe_training(experiment: Experiment, progress: Progress, frames: int) -
         resumed=progress.resumed,
         stage1=_stage(experiment, progress, 1, frames),
         stage2=_stage(experiment, progress, 2, frames),
+        processes=processes,
     )
 
 
@@ -106,6 +109,8 @@ def _stage(experiment: Experiment, progress: Progress, number: int, frames: int)
         seconds=history.seconds,
         frames_per_second=trained / history.seconds if history.seconds else None,
         loss=curve(history.losses, CURVE_POINTS),
+        skipped=history.skipped,
+        spikes=history.spikes,
     )
 
 
@@ -126,11 +131,19 @@ def describe_sampling(
 
 
 def curve(losses: Sequence[float], points: int) -> Curve:
-    """Losses of all steps as at most `points` means over stretches of nearly equal length."""
+    """Losses of all steps as at most `points` means over stretches of nearly equal length.
+
+    Those of skipped steps, which are no numbers, are left out; a stretch of them alone is none.
+    """
     count = min(points, len(losses))
     edges = [round(i * len(losses) / count) for i in range(count + 1)] if count else [0]
-    pairs = list(itertools.pairwise(edges))
-    return Curve([b for _, b in pairs], [math.fsum(losses[a:b]) / (b - a) for a, b in pairs])
+    steps, means = [], []
+    for a, b in itertools.pairwise(edges):
+        known = [loss for loss in losses[a:b] if math.isfinite(loss)]
+        if known:
+            steps.append(b)
+            means.append(math.fsum(known) / len(known))
+    return Curve(steps, means)
 
 
 def _count(module: nn.Module) -> int:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import DataLoaderConfiguration
 
 from attnzoo.errors import UserError
 from attnzoo.train.settings import Experiment, Precision, Tracker
 
 DEVICES = ("auto", "cpu", "cuda")
+
+
+SHARDING = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}
+"""What `accelerate launch` sets where its configuration asks for a model in pieces."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -35,9 +43,17 @@ def check_machine(experiment: Experiment) -> torch.device:
     """The run's device, if this machine can do what the run asks for.
 
     Raises:
-        UserError: a missing device, an arithmetic that it lacks, a tracker not installed.
+        UserError: a missing device, an arithmetic that it lacks, a tracker not installed, a
+            launcher that wants a model in pieces.
     """
     device = choose_device(experiment.device)
+    for variable, name in SHARDING.items():
+        if os.environ.get(variable, "").lower() in ("1", "true", "yes"):
+            raise UserError(
+                f"{variable}: attnzoo does not train by {name}; every process holds the whole "
+                "model, so take distributed_type: MULTI_GPU (train.gradient_checkpointing=true "
+                "saves most of the memory)"
+            )
     if experiment.precision is Precision.fp16 and device.type == "cpu":
         raise UserError("precision=fp16: needs a CUDA device; on the CPU take bf16 or fp32")
     if (
@@ -53,8 +69,27 @@ def check_machine(experiment: Experiment) -> torch.device:
     return device
 
 
-def make_accelerator(experiment: Experiment, folder: Path) -> Accelerator:
+@contextmanager
+def determinism(wanted: bool) -> Iterator[None]:
+    """With `wanted`, operations that need not give the same twice are refused by torch meanwhile.
+
+    On a CPU there is none in a run; CUDA's matrix products are given the memory that they need for
+    it, if nothing on the GPU has run before.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted or before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def make_accelerator(experiment: Experiment, folder: Path, accumulate: int) -> Accelerator:
     """Accelerate's accelerator for one run; several may follow each other in one process.
+
+    accumulate: passes to an optimiser step in this process.
 
     Raises:
         UserError: as `check_machine`.
@@ -67,10 +102,16 @@ def make_accelerator(experiment: Experiment, folder: Path) -> Accelerator:
     # It tells the root logger of every file of every checkpoint.
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     precision = experiment.precision
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="no" if precision is Precision.fp32 else precision.value,
-        gradient_accumulation_steps=experiment.training.accumulate,
+        gradient_accumulation_steps=accumulate,
         log_with=None if experiment.tracker is Tracker.none else experiment.tracker.value,
         project_dir=str(folder),
+        # Processes share the clips of a step, so the schedule goes on by one for all of them.
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
+    # A checkpoint has the weights that train, once; the whole model would be saved beside them.
+    accelerator.register_save_state_pre_hook(lambda models, weights, folder: weights.clear())
+    accelerator.register_load_state_pre_hook(lambda models, folder: models.clear())
+    return accelerator

@@ -20,10 +20,11 @@ from attnzoo.files import PARTIAL, sweep
 from attnzoo.metrics.score import score
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.dreampose import DreamPoseModel
+from attnzoo.models.finite import NotFinite
 from attnzoo.models.methods import Method
 from attnzoo.models.sampling import sample
 from attnzoo.models.slots import Stack
-from attnzoo.train.batches import Purpose, generator
+from attnzoo.train.batches import Purpose, Share, generator
 from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot, write_weights
 from attnzoo.train.description import (
     describe_data,
@@ -34,9 +35,10 @@ from attnzoo.train.description import (
     describe_sampling,
     describe_training,
 )
-from attnzoo.train.device import check_machine, make_accelerator
+from attnzoo.train.device import check_machine, determinism, make_accelerator
 from attnzoo.train.outputs import Shown, write_loss, write_strip, write_video
 from attnzoo.train.plain import plain
+from attnzoo.train.processes import ALONE, Processes
 from attnzoo.train.record import NAME, SCHEMA, Record, read_record, write_record
 from attnzoo.train.settings import Experiment
 from attnzoo.train.stages import STAGES, trained_parameters
@@ -65,6 +67,7 @@ def run(
     environment: Mapping[str, Any] | None = None,
     watch: Watch | None = None,
     pictures: bool = True,
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """Trains, samples, scores and describes one variant; returns what stands in `record.json`.
 
@@ -84,46 +87,46 @@ def run(
         environment: hardware and versions, for the record.
         watch: looks at the model on the way and at the end; changes nothing of the result.
         pictures: whether `PICTURES` are drawn.
+        processes: this one among those that each call this function for the same run. All but the
+            first return `{}` when they have sampled their share of the clips, and write nothing.
 
     Raises:
         UserError: settings that cannot be, before any training; a folder that holds a finished run
-            (without `resume`) or a checkpoint of another; a loss that is not finite.
+            (without `resume`) or a checkpoint of another; a loss or sample that is not finite.
     """
+    if watch is not None and processes.count > 1:
+        raise ValueError("a run of several processes cannot be watched")
     started = time.perf_counter()
     if (folder / NAME).is_file():
         if not resume:
             raise UserError(f"{folder} holds a finished run: take another folder")
         _LOG.info("%s: this run is finished, its record stands", folder)
         return read_record(folder)
-    check(experiment, source)
-    _prepare(folder)
-    model = inflated(experiment, build or experiment.model.build)
-    accelerator = make_accelerator(experiment, folder)
-    checkpoints = Checkpoints(folder, every=experiment.training.checkpoint_seconds)
-    identity = experiment.identity(source.split_hash)
-    snapshot = checkpoints.newest(identity) if resume else None
-    if snapshot is None:
-        checkpoints.clear()
-    progress = snapshot.progress if snapshot is not None else Progress(identity)
-    model.to(accelerator.device)
-    clips = _scored(experiment, source)
-    state = Run(model, experiment, source, accelerator, checkpoints, progress)
-    if watch is not None:
-        state = replace(state, due=watch.due, look=lambda: watch.look(_look(state, clips)))
-    _train(state, snapshot)
-    generated, seconds = _sample(state, clips)
+    check(experiment, source, processes)
+    with determinism(experiment.training.deterministic):
+        state, snapshot = _begun(
+            experiment, source, folder, resume, build or experiment.model.build, processes
+        )
+        clips = _scored(experiment, source)
+        if watch is not None:
+            state = replace(state, due=watch.due, look=lambda: watch.look(_look(state, clips)))
+        _train(state, snapshot)
+        generated, seconds = _sample(state, clips)
+    if generated is None:
+        return {}
     if watch is not None:
         watch.finished(_look(state, clips), generated)
     real = torch.stack([clip.video for clip in clips])
     found = plain(scores(real, generated, clips))
-    trained = trained_parameters(model, STAGES[-1])
+    trained = trained_parameters(state.model, STAGES[-1])
     about = {"variant": experiment.variant, "method": experiment.method.name}
     write_weights(folder / WEIGHTS, trained, about)
     if pictures:
-        _pictures(folder, progress, clips, generated, experiment.sampling.fps)
+        _pictures(folder, state.progress, clips, generated, experiment.sampling.fps)
     measured = None
     if profile is not None:
-        measured = plain(profile(model, collate(clips[:1]).to(accelerator.device)))
+        batch = collate(clips[:1]).to(state.accelerator.device)
+        measured = plain(profile(state.model, batch))
     record = replace(
         _described(state, clips, seconds),
         scores=found,
@@ -133,8 +136,38 @@ def run(
         seconds=time.perf_counter() - started,
     )
     content = write_record(record, folder)
-    checkpoints.clear()
+    state.checkpoints.clear()
     return content
+
+
+def _begun(
+    experiment: Experiment,
+    source: Source,
+    folder: Path,
+    resume: bool,
+    build: Callable[[], DanceModel],
+    processes: Processes,
+) -> tuple[Run, Snapshot | None]:
+    """The run as it starts or goes on, with the checkpoint that it goes on from."""
+    if processes.first:
+        _prepare(folder)
+    processes.wait()
+    model = inflated(experiment, build)
+    training = experiment.training
+    share = Share.of(training.batch, training.accumulate, processes.index, processes.count)
+    accelerator = make_accelerator(experiment, folder, share.accumulate)
+    checkpoints = Checkpoints(folder, every=training.checkpoint_seconds)
+    identity = experiment.identity(source.split_hash)
+    snapshot = checkpoints.newest(identity) if resume else None
+    if snapshot is None and processes.first:
+        checkpoints.clear()
+    progress = snapshot.progress if snapshot is not None else Progress(identity)
+    start = (progress.stage, progress.steps)
+    if processes.told(start) != start:
+        raise UserError(f"{folder}: another process sees another checkpoint there than {start}")
+    model.to(accelerator.device)
+    run = Run(model, experiment, source, accelerator, checkpoints, progress, processes=processes)
+    return run, snapshot
 
 
 def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
@@ -149,13 +182,15 @@ def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
         slots=experiment.slots.name,
         stack=experiment.stack.name,
         seed=experiment.seed,
-        device=str(state.accelerator.device),
+        device=state.accelerator.device.type,
         precision=experiment.precision.name,
         noise=describe_noise(experiment),
         flow=describe_flow(source, clips),
         data=describe_data(experiment, source),
         parameters=describe_parameters(state.model),
-        training=describe_training(experiment, state.progress, source.frames),
+        training=describe_training(
+            experiment, state.progress, source.frames, state.processes.count
+        ),
         sampling=describe_sampling(experiment, clips, source.frames, seconds),
         scores={},
         profile=None,
@@ -165,14 +200,16 @@ def _described(state: Run, clips: Sequence[Clip], seconds: float) -> Record:
     )
 
 
-def check(experiment: Experiment, source: Source) -> None:
+def check(experiment: Experiment, source: Source, processes: Processes = ALONE) -> None:
     """UserError for what cannot run, before anything expensive is made.
 
     Settings out of range, a variant or noise that the method does not take, a model whose files are
     missing, an unknown variant or option, a missing device or tracker, data without the flow or the
-    frames that the variant needs.
+    frames that the variant needs, clips that cannot be shared among the processes.
     """
     experiment.check()
+    training = experiment.training
+    Share.of(training.batch, training.accumulate, processes.index, processes.count)
     experiment.model.check()
     check_machine(experiment)
     entry = registry.get(experiment.variant)
@@ -257,7 +294,8 @@ def _train(state: Run, snapshot: Snapshot | None) -> None:
                 snapshot = None
             trainer.train()
     finally:
-        accelerator.end_training()
+        for tracker in accelerator.trackers:  # `end_training` would part the processes, too
+            tracker.finish()
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
@@ -281,37 +319,57 @@ def _look(state: Run, clips: Sequence[Clip]) -> Look:
     """What a watch is given of the run as it stands."""
 
     def made(count: int, steps: int) -> Tensor:
-        return _sample(state, clips[:count], steps)[0]
+        generated, _ = _sample(state, clips[:count], steps)
+        if generated is None:
+            raise ValueError("only the first of several processes has what all have sampled")
+        return generated
 
     return Look(state.progress.stage, state.progress.steps, clips, made)
 
 
-def _sample(state: Run, clips: Sequence[Clip], steps: int | None = None) -> tuple[Tensor, float]:
+def _sample(
+    state: Run, clips: Sequence[Clip], steps: int | None = None
+) -> tuple[Tensor | None, float]:
     """Generated clips `[n, f, 3, H, W]` on the CPU, and the seconds that they took.
 
-    `clips` are the first of those that are scored; steps: denoising steps, None: the settings'.
+    Each process makes its share, and the first has them all; the others have None. `clips` are the
+    first of those that are scored; steps: denoising steps, None: the settings'.
+
+    Raises:
+        NotFinite: a prediction is not, with clip, denoising step, layer and checkpoint.
     """
-    experiment, accelerator = state.experiment, state.accelerator
+    experiment, accelerator, processes = state.experiment, state.accelerator, state.processes
     settings, videos = experiment.sampling, []
     steps = steps or settings.steps
+    mine = list(enumerate(clips, start=settings.first))[processes.index :: processes.count]
     started = time.perf_counter()
-    with progress_bar("sampling", len(clips) * steps, 0) as bar, accelerator.autocast():
-        for i, clip in enumerate(clips, start=settings.first):
-            videos.append(
-                sample(
+    with (
+        progress_bar("sampling", len(mine) * steps, 0, processes.first) as bar,
+        accelerator.autocast(),
+    ):
+        for i, clip in mine:
+            try:
+                made = sample(
                     state.model,
                     collate([clip]).to(accelerator.device),
                     steps=steps,
                     guidance=settings.guidance,
                     noise=experiment.sampling_noise,
-                    # Each clip's own, so that it does not depend on how many are made.
+                    # Each clip's own, so that it does not depend on how many are made, or where.
                     generator=generator(experiment.seed, Purpose.sample, i),
                     progress=lambda done, steps: bar.update(),
-                )[0].cpu()
-            )
+                )
+            except NotFinite as error:
+                raise NotFinite(
+                    f"sampling {clip.name}: {error}; the last good checkpoint: "
+                    f"{state.checkpoints.last}; try precision=fp32"
+                ) from error
+            videos.append(made[0].cpu())
             speed = len(videos) * clip.video.shape[0] / (time.perf_counter() - started)
-            bar.set_postfix_str(f"{speed:.1f} frames/s", refresh=False)
-    return torch.stack(videos), time.perf_counter() - started
+            bar.set_postfix_str(f"{speed * processes.count:.1f} frames/s", refresh=False)
+    gathered = processes.gathered(videos)
+    seconds = time.perf_counter() - started
+    return (None if gathered is None else torch.stack(gathered)), seconds
 
 
 def _pictures(

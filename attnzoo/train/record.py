@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import types
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -60,7 +60,9 @@ class Curve:
 class StageRecord:
     """One stage as it went: trained_parameters is their number; seconds without checkpoints.
 
-    A stage in which there is nothing to train has no steps.
+    A stage in which there is nothing to train has no steps. skipped: steps that changed nothing,
+    since loss or gradient was no number; spikes: steps whose loss was far above all shortly before
+    (`attnzoo.train.spikes`). Both were not counted in records of before.
     """
 
     steps: int
@@ -70,11 +72,16 @@ class StageRecord:
     seconds: float
     frames_per_second: float | None
     loss: Curve
+    skipped: list[int] = field(default_factory=list)
+    spikes: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """Both stages and what they have in common; see `attnzoo.train.settings.Training`."""
+    """Both stages and what they have in common; see `attnzoo.train.settings.Training`.
+
+    processes: those of the (last) launch, which shared each step's clips.
+    """
 
     batch: int
     accumulate: int
@@ -88,6 +95,7 @@ class TrainingRecord:
     resumed: int
     stage1: StageRecord
     stage2: StageRecord
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -230,10 +238,12 @@ def _check(value: Any, kind: Any, place: str) -> None:
 def _check_object(value: Any, kind: Any, place: str) -> None:
     _need(isinstance(value, dict), value, "an object", place)
     hints, names = get_type_hints(kind), {f.name for f in fields(kind)}
-    for problem, keys in (("lacks", names - set(value)), ("has unknown", set(value) - names)):
+    # What has a default came later, and older records of this schema do without.
+    needed = {f.name for f in fields(kind) if f.default_factory is MISSING and f.default is MISSING}
+    for problem, keys in (("lacks", needed - set(value)), ("has unknown", set(value) - names)):
         if keys:
             raise ValueError(f"{place} {problem} {', '.join(sorted(keys))}")
-    for name in names:
+    for name in names & set(value):
         _check(value[name], hints[name], f"{place}.{name}")
 
 

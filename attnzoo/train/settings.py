@@ -41,6 +41,13 @@ class Schedule(Enum):
     cosine = "cosine"
 
 
+class Nonfinite(Enum):
+    """What to do about a loss or a gradient that is no number: stop, or leave that step out."""
+
+    stop = "stop"
+    skip = "skip"
+
+
 @dataclass
 class Stage:
     """One stage: optimiser steps, peak learning rate, and how many of the steps are warm-up."""
@@ -61,7 +68,9 @@ class Training:
     decided; positions_rate: the frame positions' learning rate as a multiple of the stage's;
     gradient_checkpointing: whether blocks make their activations again for the backward pass, which
     costs a second forward pass and saves most of the memory; checkpoint_seconds: longest time
-    between two checkpoints.
+    between two checkpoints; nonfinite: stop the run at a loss or gradient that is no number, or
+    skip that step, with a count in the record; deterministic: refuse operations that need not give
+    the same twice (on a GPU; on a CPU none is used).
     """
 
     stage1: Stage = field(default_factory=Stage)
@@ -77,6 +86,8 @@ class Training:
     positions_rate: float = 1.0
     gradient_checkpointing: bool = False
     checkpoint_seconds: float = 15.0
+    nonfinite: Nonfinite = Nonfinite.stop
+    deterministic: bool = False
 
     def stage(self, number: int) -> Stage:
         """Stage 1 or 2."""
@@ -202,7 +213,9 @@ class Experiment:
             decides["code"] = entry.sha256
         for name in ("device", "tracker", "workers", "sampling"):
             del decides[name]
-        del decides["training"]["checkpoint_seconds"]
+        # Of these, what changes a run's numbers is told by its record.
+        for name in ("checkpoint_seconds", "nonfinite", "deterministic"):
+            del decides["training"][name]
         decides["model"].pop("download", None)
         text = json.dumps([decides, split_hash], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

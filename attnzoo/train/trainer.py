@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,23 +15,33 @@ import torch
 from accelerate import Accelerator
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from attnzoo.data.clip import Batch
 from attnzoo.data.source import Source
 from attnzoo.errors import UserError
 from attnzoo.models.dance import DanceModel
-from attnzoo.train.batches import Batches, Purpose, key
+from attnzoo.models.finite import NotFinite
+from attnzoo.train.batches import Batches, Purpose, Share, key
 from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot
 from attnzoo.train.objective import Objective
-from attnzoo.train.settings import Experiment, Schedule
+from attnzoo.train.passes import Loss, Pass
+from attnzoo.train.processes import ALONE, Processes
+from attnzoo.train.settings import Experiment, Nonfinite, Schedule
+from attnzoo.train.spikes import FACTOR, WINDOW, is_spike
 from attnzoo.train.stages import enter_stage, parameter_groups
+from attnzoo.train.stopping import Stopping
 
+_LOG = logging.getLogger(__name__)
 _SCHEDULES = {Schedule.constant: "constant_with_warmup", Schedule.cosine: "cosine"}
 
 
-class Diverged(UserError):
+SKIPPED_AT_MOST = 10
+"""Steps in a row that may be left out; after them nothing will come right by itself."""
+
+
+class Diverged(NotFinite):
     """Loss or gradient is no number any more."""
 
 
@@ -39,7 +50,7 @@ class Run:
     """What both stages share.
 
     due: whether somebody wants to look at the averaged weights after this step of this stage;
-    look: does it.
+    look: does it; processes: this one among those that share the run.
     """
 
     model: DanceModel
@@ -50,6 +61,27 @@ class Run:
     progress: Progress
     due: Callable[[int, int], bool] = lambda stage, step: False
     look: Callable[[], None] = lambda: None
+    processes: Processes = ALONE
+
+    @property
+    def share(self) -> Share:
+        """What this process does of each step."""
+        training, processes = self.experiment.training, self.processes
+        return Share.of(training.batch, training.accumulate, processes.index, processes.count)
+
+
+class Denoising(nn.Module):
+    """The objective as a module, whose gradients accelerate brings together among processes."""
+
+    def __init__(self, objective: Objective) -> None:
+        """`objective.model` is its one part."""
+        super().__init__()
+        self.model = objective.model
+        self.objective = objective
+
+    def forward(self, batch: Batch, first: int) -> Tensor:
+        """As `Objective`."""
+        return self.objective(batch, first)
 
 
 class StageTrainer:
@@ -76,7 +108,12 @@ class StageTrainer:
             null_tokens=self.settings.null_tokens,
             high_noise=self.settings.high_noise,
         )
-        self._changing = False
+        self.share = run.share
+        self._loss: Loss = self.objective
+        if run.processes.count > 1:
+            self._loss = run.accelerator.prepare(Denoising(self.objective))
+        self._stopping = Stopping(launched=run.processes.count > 1)
+        self._due = self._changing = self._spoiled = False
 
     def _prepared(self) -> tuple[Any, Any]:
         groups = parameter_groups(
@@ -115,27 +152,36 @@ class StageTrainer:
             {"optimization_step": snapshot.progress.steps, "shadow_params": averages}
         )
         self.run.accelerator.load_state(str(snapshot.folder))
+        self._count_parts()  # there may have been more or fewer processes
 
     def save(self) -> None:
-        """Writes a checkpoint."""
-        progress = self.run.progress
+        """Writes a checkpoint, by the first process; the others wait for it."""
+        self._count_parts()
+        if self.run.processes.first:
+            averages = dict(zip(self.parameters, self.ema.shadow_params, strict=True))
+            weights: dict[str, Tensor] = {**self.parameters}
+            self.run.checkpoints.save(self.run.progress, weights, averages, self.run.accelerator)
+        self.run.processes.wait()
+
+    def _count_parts(self) -> None:
         # A step that was broken off has counted some of its parts; it will be done from its start.
-        self.run.accelerator.step = progress.steps * self.settings.accumulate
-        averages = dict(zip(self.parameters, self.ema.shadow_params, strict=True))
-        weights: dict[str, Tensor] = {**self.parameters}
-        self.run.checkpoints.save(progress, weights, averages, self.run.accelerator)
+        self.run.accelerator.step = self.run.progress.steps * self.share.accumulate
 
     def train(self) -> None:
         """Does what is left of the stage.
 
-        An interrupt (KeyboardInterrupt, SystemExit) leaves a checkpoint and goes on upwards.
+        A first Ctrl-C or SIGTERM leaves a checkpoint of the last whole step and goes upwards as
+        KeyboardInterrupt or SystemExit; so do these if they come in any other way. A second signal
+        stops at once.
 
         Raises:
-            Diverged: loss or gradient is not finite; the message names stage and step.
+            Diverged: loss or gradient is not finite; the message names stage, step, the first layer
+                whose output is not, and the last checkpoint.
         """
         progress = self.run.progress
         if progress.steps < self.plan.steps:
-            with self._saved_when_interrupted():
+            listening = self._stopping.listening(says=self.run.processes.first)
+            with listening, self._saved_when_interrupted():
                 self._steps()
         self.ema.copy_to(self.trainable)
         self.optimizer.zero_grad()
@@ -146,38 +192,48 @@ class StageTrainer:
     def _saved_when_interrupted(self) -> Iterator[None]:
         try:
             yield
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as interrupt:
             # While weights, optimiser and averages change they do not belong to one step, and a
-            # checkpoint of them would not be one: the last one stands.
-            if not self._changing:
+            # checkpoint of them would not be one: the last one stands. So it does if this process
+            # alone was interrupted, or if there was no patience for a step's end.
+            agreed = isinstance(interrupt, _Stop)
+            hasty = self._stopping.wanted is not None or self.run.processes.count > 1
+            if not self._changing and (agreed or not hasty):
                 self.save()
+            if agreed:
+                raise self._stopping.error() from None
             raise
 
     def _steps(self) -> None:
-        run, progress, accumulate = self.run, self.run.progress, self.settings.accumulate
+        run, progress = self.run, self.run.progress
         batches = Batches(
             run.source.train,
             run.experiment.seed,
             self.stage,
-            self.settings.batch,
+            self.share.batch,
             run.experiment.workers,
         )
-        parts = batches.between(progress.steps * accumulate, self.plan.steps * accumulate)
-        frames = self.settings.batch * accumulate * run.source.frames
-        began = progress.history.seconds
-        with progress_bar(f"stage {self.stage}", self.plan.steps, progress.steps) as bar:
+        parts = batches.starting(self.share.firsts(progress.steps, self.plan.steps))
+        frames = self.share.step * run.source.frames
+        began, before = progress.history.seconds, progress.steps
+        with progress_bar(
+            f"stage {self.stage}", self.plan.steps, progress.steps, run.processes.first
+        ) as bar:
             while progress.steps < self.plan.steps:
                 started = time.perf_counter()
                 loss = self._step(parts)
                 progress.history.seconds += time.perf_counter() - started
-                speed = frames * (bar.n + 1 - bar.initial) / (progress.history.seconds - began)
+                speed = frames * (progress.steps - before) / (progress.history.seconds - began)
                 bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} frames/s", refresh=False)
                 bar.update()
                 self._log(loss, speed)
                 if run.due(self.stage, progress.steps):
                     self._shown()
-                if run.checkpoints.due or progress.steps == self.plan.steps:
+                if self._due or progress.steps == self.plan.steps:
                     self.save()
+        # All is saved; a wish of the last step's must not be lost with this stage.
+        if run.processes.agreed(0.0, self._stopping.wanted is not None)[1][0]:
+            raise self._stopping.error()
 
     def _shown(self) -> None:
         """Lets somebody look at the model with its averaged weights, and puts the others back."""
@@ -193,49 +249,103 @@ class StageTrainer:
 
     def _step(self, parts: Iterator[tuple[int, Batch]]) -> float:
         """One optimiser step from `accumulate` parts; the mean of their losses."""
-        accelerator, progress = self.run.accelerator, self.run.progress
-        losses = []
-        for part in range(self.settings.accumulate):
+        accelerator, losses = self.run.accelerator, []
+        passes: list[Pass] = []
+        self._spoiled = False
+        for part in range(self.share.accumulate):
             first, batch = next(parts)
             batch = batch.to(accelerator.device)
-            with accelerator.accumulate(self.run.model):
-                # Dropout, where a model has any, draws from the global state: seeded here, per
-                # part, and put back.
-                with _global_seed(self._seed(part), accelerator.device):
-                    with accelerator.autocast():
-                        loss = self.objective(batch, first)
-                    losses.append(self._finite(float(loss.detach()), "loss"))
-                    accelerator.backward(loss)
+            this = Pass(self.objective, accelerator, batch, first, self._seed(part))
+            passes.append(this)
+            with accelerator.accumulate(self._loss):
+                with this.seeded():
+                    loss = this.loss(self._loss)
+                    losses.append(self._agreed(float(loss.detach())))
+                    if math.isfinite(losses[-1]):
+                        accelerator.backward(loss)
+                    else:
+                        self._bad("loss", losses[-1], this.origin)
                 if accelerator.sync_gradients:
-                    self._update()
-        progress.history.losses.append(math.fsum(losses) / len(losses))
-        progress.steps += 1
+                    self._update(passes)
+        self._done(math.fsum(losses) / len(losses))
         self._changing = False
-        return progress.history.losses[-1]
+        return self.run.progress.history.losses[-1]
+
+    def _agreed(self, loss: float) -> float:
+        """The mean loss of all processes, which agree here on stopping and on checkpoints, too."""
+        wanted, due = self._stopping.wanted is not None, self.run.checkpoints.due
+        mean, (stop, self._due) = self.run.processes.agreed(loss, wanted, due)
+        if stop:
+            raise _Stop
+        return mean
+
+    def _done(self, loss: float) -> None:
+        """Counts a step, and tells of a loss that is far above the others."""
+        progress, history = self.run.progress, self.run.progress.history
+        progress.steps += 1
+        if self._spoiled:
+            history.skipped.append(progress.steps)
+        if is_spike(loss, history.losses, history.spikes):
+            history.spikes.append(progress.steps)
+            _LOG.warning(
+                "stage %d, step %d: loss %.4g, more than %g times all of the %d before",
+                self.stage, progress.steps, loss, FACTOR, WINDOW,
+            )  # fmt: skip
+        history.losses.append(loss)
 
     def _seed(self, part: int) -> int:
         number = self.run.progress.steps * self.settings.accumulate + part
-        return key(self.run.experiment.seed, Purpose.dropout, self.stage, number)
+        # The first process draws what a single one does.
+        others = [self.run.processes.index] if not self.run.processes.first else []
+        return key(self.run.experiment.seed, Purpose.dropout, self.stage, number, *others)
 
-    def _update(self) -> None:
+    def _update(self, passes: Sequence[Pass]) -> None:
+        """Changes the weights by the gradients that these passes have made."""
         accelerator = self.run.accelerator
-        norm = accelerator.clip_grad_norm_(self.trainable, self.settings.clip_norm)
-        if accelerator.scaler is None:  # loss scaling looks for its scale by overflowing
-            self._finite(float(norm), "gradient's norm")
+        if not self._spoiled:
+            norm = float(accelerator.clip_grad_norm_(self.trainable, self.settings.clip_norm))
+            # Loss scaling looks for its scale by overflowing.
+            if accelerator.scaler is None and not math.isfinite(norm):
+                self._bad("gradient's norm", norm, lambda: self._gradients_origin(passes))
         self._changing = True
-        self.optimizer.step()
+        if self._spoiled:
+            # Without gradients the optimiser changes nothing, but rate and averages go on: they
+            # depend on how many steps were done.
+            self.optimizer.zero_grad()
+        if not (self._spoiled and accelerator.scaler is not None):
+            self.optimizer.step()
         self.schedule.step()
         self.ema.step(self.trainable)
         self.optimizer.zero_grad()
 
-    def _finite(self, value: float, what: str) -> float:
-        if math.isfinite(value):
-            return value
-        raise Diverged(
-            f"stage {self.stage}, step {self.run.progress.steps + 1} of {self.plan.steps}: the "
-            f"{what} is {value}; try a train.stage{self.stage}.learning_rate below "
-            f"{self.plan.learning_rate:g}, or precision=fp32"
+    def _bad(self, what: str, value: float, origin: Callable[[], str | None]) -> None:
+        """Stops the run, or has this step skipped; weights and averages are those before it.
+
+        origin: says where in this process it began, None if not here.
+        """
+        run, step = self.run, self.run.progress.steps + 1
+        skipped = run.progress.history.skipped
+        where = run.processes.any_of(origin())
+        text = f"stage {self.stage}, step {step} of {self.plan.steps}: the {what} is {value}" + (
+            f", first in {where}" if where else ""
         )
+        if self.settings.nonfinite is Nonfinite.skip:
+            in_a_row = set(range(step - SKIPPED_AT_MOST, step)) <= set(skipped)
+            if not in_a_row:
+                if not self._spoiled:
+                    _LOG.warning("%s; the step is skipped, %d so far", text, len(skipped) + 1)
+                self._spoiled = True
+                return
+            text += f", after {SKIPPED_AT_MOST} steps that were skipped"
+        rate = f"train.stage{self.stage}.learning_rate"
+        raise Diverged(
+            f"{text}; the last good checkpoint: {run.checkpoints.last}; try a {rate} below "
+            f"{self.plan.learning_rate:g}, precision=fp32, or to begin with train.nonfinite=skip"
+        )
+
+    def _gradients_origin(self, passes: Sequence[Pass]) -> str | None:
+        origins = (one.gradients_origin(self.parameters) for one in passes)
+        return next((origin for origin in origins if origin is not None), None)
 
     def _log(self, loss: float, speed: float) -> None:
         if not self.run.accelerator.trackers:
@@ -252,15 +362,14 @@ class StageTrainer:
         )
 
 
-def progress_bar(what: str, total: int, done: int) -> Any:
+class _Stop(KeyboardInterrupt):
+    """All processes have agreed to stop here, at somebody's wish."""
+
+
+def progress_bar(what: str, total: int, done: int, shown: bool = True) -> Any:
     """A bar that stands at `done` of `total` steps, on the standard error."""
     # In a log file each refresh is a line.
     seconds = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(total=total, initial=done, desc=what, unit="step", mininterval=seconds)
-
-
-@contextmanager
-def _global_seed(seed: int, device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+    return tqdm(
+        total=total, initial=done, desc=what, unit="step", mininterval=seconds, disable=not shown
+    )

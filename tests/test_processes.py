@@ -1,0 +1,188 @@
+"""A run shared among processes: the same as alone, stopped together, gone on with by any number."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command import ROOT, environment
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from sharing import kept, shared, source
+from tiny_run import tiny_run
+
+from attnzoo import application
+from attnzoo.errors import UserError
+from attnzoo.train.batches import Share
+from attnzoo.train.checkpoint import Checkpoints
+from attnzoo.train.device import check_machine
+from attnzoo.train.processes import ALONE
+from attnzoo.train.record import read_record
+from attnzoo.train.stopping import Stopping
+
+# Sums of floats are ordered otherwise, and Adam divides small differences by small gradients.
+LOSS, WEIGHT = 2e-3, 2e-3
+
+
+# The package comes first, as in conftest.
+CODE = "import attnzoo, sys, sharing; sharing.main(sys.argv[1])"
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attnzoo.train.experiment._pictures", lambda *_: None)
+
+
+@given(
+    batch=st.integers(1, 4), accumulate=st.integers(1, 4), count=st.integers(1, 4),
+    step=st.integers(0, 5),
+)  # fmt: skip
+def test_shares_are_each_clip_of_a_step_once(
+    batch: int, accumulate: int, count: int, step: int
+) -> None:
+    if batch % count and accumulate % count:
+        with pytest.raises(UserError, match=f"multiple of the {count} processes"):
+            Share.of(batch, accumulate, 0, count)
+        return
+    shares = [Share.of(batch, accumulate, i, count) for i in range(count)]
+    clips = [f + i for s in shares for f in s.firsts(step, step + 1) for i in range(s.batch)]
+    total = batch * accumulate
+    assert sorted(clips) == list(range(step * total, (step + 1) * total))
+    # All processes have as many passes, so that each waits for the others as often.
+    assert len({(s.batch, s.accumulate) for s in shares}) == 1
+
+
+def test_alone_there_is_nothing_to_agree_on() -> None:
+    assert ALONE.first and ALONE.speaks()
+    assert ALONE.agreed(0.25, True, False) == (0.25, (True, False))
+    assert (ALONE.gathered([1, 2]), ALONE.told("here"), ALONE.any_of(None)) == (
+        [1, 2],
+        "here",
+        None,
+    )
+
+
+def test_a_sweep_is_not_shared() -> None:
+    with pytest.raises(UserError, match="hydra/launcher="):
+        application.followed(["-m", "seed=0,1"], lambda overrides, sweep: overrides)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    """The folder in which two processes have run `sharing.py`, and how they ended."""
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    place = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    path = f"{ROOT}:{ROOT / 'tests'}"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CODE, str(folder)],
+            env=environment(
+                **place, RANK=str(i), LOCAL_RANK=str(i), PYTHONPATH=path, OMP_NUM_THREADS="1"
+            ),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    return folder, [(*p.communicate(timeout=300), p.returncode) for p in processes]
+
+
+@pytest.mark.parametrize(("name", "batch", "accumulate"), [("batch", 2, 1), ("passes", 1, 2)])
+def test_two_processes_are_as_one(
+    two: tuple[Path, Any], tmp_path: Path, name: str, batch: int, accumulate: int
+) -> None:
+    found: dict[str, Any] = {}
+    record, weights = tiny_run(tmp_path, shared(batch, accumulate), source(), scores=kept(found))
+    both = read_record(two[0] / name)
+    assert both["training"].pop("processes") == 2 and record["training"].pop("processes") == 1
+    for stage in ("stage1", "stage2"):
+        curves = [r["training"][stage]["loss"]["loss"] for r in (both, record)]
+        assert curves[0] == pytest.approx(curves[1], rel=LOSS)
+    for key, tensor in load_file(two[0] / name / "weights.safetensors").items():
+        torch.testing.assert_close(tensor, weights[key], atol=WEIGHT, rtol=0)
+    # Each clip once, in order: those of another clip would be far off.
+    generated = torch.load(two[0] / f"{name}.pt")
+    assert generated.shape == found["generated"].shape
+    torch.testing.assert_close(generated, found["generated"], atol=0.02, rtol=0)
+    assert both["sampling"]["clips"] == record["sampling"]["clips"]
+    assert not [p for p in (two[0] / name).iterdir() if p.suffix not in (".json", ".safetensors")]
+
+
+def test_one_that_is_stopped_stops_all_and_any_number_goes_on(
+    two: tuple[Path, Any], tmp_path: Path
+) -> None:
+    folder = two[0]
+    assert (folder / "stopped-0").read_text() == "KeyboardInterrupt()"
+    assert (folder / "stopped-1").read_text() == "SystemExit(143)"
+    (kept_,) = Checkpoints(folder / "stopped", every=1).newest_first()
+    assert kept_.name == "stage1-000001"
+    record, weights = tiny_run(folder / "stopped", shared(2, 1), source(), resume=True)
+    whole, others = tiny_run(tmp_path, shared(2, 1), source())
+    assert record["training"]["resumed"] == 1
+    for stage in ("stage1", "stage2"):
+        curves = [r["training"][stage]["loss"]["loss"] for r in (record, whole)]
+        assert curves[0] == pytest.approx(curves[1], rel=LOSS)
+    for key, tensor in weights.items():
+        torch.testing.assert_close(tensor, others[key], atol=WEIGHT, rtol=0)
+
+
+def test_an_error_of_one_ends_all_and_is_said_once(two: tuple[Path, Any]) -> None:
+    (_, said, status), (_, own, failed) = two[1]
+    assert (failed, status) == (2, 1)
+    assert own.splitlines()[-1] == "clip7 is lost"
+    assert "lost" not in said and "Traceback" not in said + own
+    assert not (two[0] / "lost/record.json").exists()
+
+
+# --- signals
+
+
+def test_the_first_signal_is_a_wish_and_the_second_counts() -> None:
+    stopping = Stopping()
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt), stopping.listening(says=False):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping.wanted == signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("it went on")
+    assert isinstance(stopping.error(), SystemExit)
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_what_a_launcher_passes_on_is_no_second_wish() -> None:
+    stopping = Stopping(launched=True)
+    with pytest.raises(KeyboardInterrupt), stopping.listening(says=False):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping.wanted == signal.SIGINT
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("it went on")
+
+
+# --- configurations of accelerate's in the documentation
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/accelerate").glob("*.yaml")), ids=str)
+def test_configurations_are_read_by_accelerate(path: Path) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    found = load_config_from_file(str(path))
+    assert found.distributed_type.value == "MULTI_GPU" and found.num_processes > 1
+    assert found.mixed_precision == "no"
+
+
+@pytest.mark.parametrize("variable", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_a_model_in_pieces_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(UserError, match=f"{variable}: attnzoo does not train by"):
+        check_machine(shared(2, 1))
