@@ -265,8 +265,8 @@ def _check_swept(cfg: DictConfig, swept: Sequence[str]) -> None:
     meant = _sweep_of(cfg)
     if meant != list(swept):
         raise UserError(
-            f"{' '.join(meant)}: a file of settings means a run of each; that takes -m, and one such "
-            "file at a time"
+            f"{' '.join(meant)}: a file of settings means a run of each; that takes -m, and one "
+            "such file at a time"
         )
 
 

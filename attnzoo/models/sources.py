@@ -101,7 +101,7 @@ class Place:
         return kinds[0] if len(kinds) == 1 else None
 
     def _indices(self) -> list[Path]:
-        """The index that will be read of weights in several files, of safetensors before pickles."""
+        """The index that is read of weights in several files, safetensors before pickles."""
         kind = self.kind()
         for ending in ("safetensors", "bin"):
             for name in WEIGHTS:

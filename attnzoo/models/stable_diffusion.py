@@ -114,7 +114,7 @@ def _fitting(controlnet: Any, model: DanceModel, place: Place) -> Any:
             )
     if theirs["conditioning_channels"] != 3:
         raise UserError(
-            f"{place}: is conditioned by {theirs['conditioning_channels']} channels, not by pictures"
+            f"{place}: is conditioned by {theirs['conditioning_channels']} channels, not pictures"
         )
     return controlnet
 

@@ -34,9 +34,9 @@ def _head(made: Plan) -> str:
     checkpointing = "with" if e.training.gradient_checkpointing else "without"
     method = "" if e.method is Method.video else f"method={e.method.name} "
     return (
-        f"{method}attn={e.variant} model={e.model.name} precision={e.precision.name}: clips of {s.frames} "
-        f"frames of {s.size} x {s.size}, {e.training.batch} a pass, {e.training.accumulate} passes "
-        f"a step, {checkpointing} gradient checkpointing"
+        f"{method}attn={e.variant} model={e.model.name} precision={e.precision.name}: clips of "
+        f"{s.frames} frames of {s.size} x {s.size}, {e.training.batch} a pass, "
+        f"{e.training.accumulate} passes a step, {checkpointing} gradient checkpointing"
     )
 
 
