@@ -60,6 +60,11 @@ def command(arguments: Sequence[str]) -> None:
         help="with --measure: the optimiser's and the averages' step, too",
     )
     parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="with --measure: layers called whole, as on a GPU, where a CPU works piece by piece",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
@@ -68,8 +73,8 @@ def command(arguments: Sequence[str]) -> None:
     given = parser.parse_intermixed_args(list(arguments))
     if not 0 < given.utilisation <= 1:
         raise UserError(f"--utilisation {given.utilisation}: must be above 0 and at most 1")
-    if not given.measure and (given.cold or given.update or given.out):
-        raise UserError("--cold, --update, --out: only of use with --measure stage1|stage2|sample")
+    if not given.measure and (given.cold or given.update or given.whole or given.out):
+        raise UserError("--cold, --update, --whole, --out: of use with --measure alone")
     cfg = application.composed(given.setting)
     from attnzoo.planning.gpus import gpu
 
@@ -82,7 +87,8 @@ def command(arguments: Sequence[str]) -> None:
         from attnzoo.planning.measured import measured, note
 
         for what in given.measure:
-            found = measured(experiment, sizes, what, cold=given.cold, update=given.update)
+            how = {"cold": given.cold, "update": given.update, "whole": given.whole}
+            found = measured(experiment, sizes, what, **how)
             print(found, flush=True)
             if given.out is not None:
                 note(given.out, shlex.join(["attnzoo.plan", *arguments]), experiment, sizes, found)

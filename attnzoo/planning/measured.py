@@ -34,9 +34,9 @@ class Measured:
     """A step's peak beyond weights and optimiser states, as measured and as worked out, in bytes.
 
     parameters, trained: how many there are; seconds: of the pass that was measured; cold: whether
-    that was the first one; update: seconds of the optimiser's and the averages' first step, None
-    where none was taken; process: the most that the process held of the machine's memory so far, in
-    bytes, weights and libraries included.
+    that was the first one; whole: whether layers were called whole; update: seconds of the
+    optimiser's and the averages' first step, None where none was taken; process: the most that the
+    process held of the machine's memory so far, in bytes, weights and libraries included.
     """
 
     what: str
@@ -46,6 +46,7 @@ class Measured:
     parameters: int = 0
     trained: int = 0
     cold: bool = False
+    whole: bool = False
     update: float | None = None
     process: int = 0
 
@@ -70,7 +71,13 @@ class Measured:
 
 
 def measured(
-    experiment: Experiment, sizes: Sizes, what: str, *, cold: bool = False, update: bool = False
+    experiment: Experiment,
+    sizes: Sizes,
+    what: str,
+    *,
+    cold: bool = False,
+    update: bool = False,
+    whole: bool = False,
 ) -> Measured:
     """Runs `stage1`, `stage2` (one pass forward and backward) or `sample` (one denoising step).
 
@@ -81,12 +88,17 @@ def measured(
         cold: measures the first pass; else one before it warms up.
         update: takes the optimiser's and the averages' step after the pass. It is timed; its
             memory, whose size is exact, counts in `process` alone.
+        whole: calls layers whole, as a GPU does and as plans have it, where a CPU would work piece
+            by piece.
 
     Raises:
         UserError: what the machine or the variant cannot do; a stage that trains nothing.
     """
     device = check_machine(experiment)
     model = inflated(experiment, experiment.model.shape).to(device)
+    if whole:
+        for module in model.modules():  # a layer with a hook is never taken apart
+            module.register_forward_pre_hook(_nothing)
     step = _Step(model, experiment, sizes, device)
     trained: dict[str, nn.Parameter] = {}
     run: Callable[[], object]
@@ -122,6 +134,7 @@ def measured(
         parameters=sum(p.numel() for p in model.parameters()),
         trained=sum(p.numel() for p in trained.values()),
         cold=cold,
+        whole=whole,
         update=taken,
         process=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
@@ -156,6 +169,10 @@ def note(file: Path, command: str, experiment: Experiment, sizes: Sizes, one: Me
             beside.write_text(before + json.dumps(line) + "\n")
     except OSError as error:
         raise UserError(f"--out {file}: cannot be written ({error.strerror})") from error
+
+
+def _nothing(*_: object) -> None:
+    """A hook that changes nothing."""
 
 
 def _update(model: DanceModel, trained: dict[str, nn.Parameter], experiment: Experiment) -> float:

@@ -13,18 +13,19 @@ random="model.weights=random model.disco=null"
 
 small() {
     for variant in temporal stsa stsa_flow crossframe_all temporal_conv; do
-        step attn=$variant --measure stage1
+        step attn=$variant --measure stage1 --measure sample --whole
     done
-    for variant in temporal stsa; do
-        step attn=$variant train.gradient_checkpointing=true --measure stage1 --measure stage2
+    for variant in temporal stsa stsa_flow; do
+        step attn=$variant train.gradient_checkpointing=true --whole \
+            --measure stage1 --measure stage2
     done
     for variant in stsa stsa_flow motion_module crossframe_first; do
         step +preset=paper $random model.scale=0.1 data.size=128 attn=$variant \
-            train.gradient_checkpointing=false --measure stage1 --measure stage2
+            train.gradient_checkpointing=false --whole --measure stage1 --measure stage2
     done
     for variant in stsa temporal; do
         step +preset=paper $random model.scale=0.2 data.size=128 attn=$variant \
-            --measure stage1 --measure stage2
+            --whole --measure stage1 --measure stage2
     done
 }
 
