@@ -125,20 +125,19 @@ class Place:
             return f"{self.setting}={self.where}: no such folder, and no hub id (OWNER/NAME)"
         if self.download:
             return None
-        needed = [(config,)]
-        if weights:
-            needed.append(tuple(f"{name}{suffix}" for name in WEIGHTS for suffix in SUFFIXES))
-        for names in needed:
-            if not any(self._cached(name) for name in names):
-                what = names[0] if len(names) == 1 else "a file of weights"
-                where = f"{self.folder}/{what}" if len(names) == 1 and self.folder else what
-                if len(names) > 1 and self.folder:
-                    where += f" of {self.folder}/"
-                return (
-                    f"{self.setting}={self.where}: no such folder, and {where} is not in the local "
-                    "cache of the hub; model.download=true fetches it"
-                )
-        return None
+        files = [f"{name}{suffix}" for name in WEIGHTS for suffix in SUFFIXES]
+        inside = f"{self.folder}/" if self.folder else ""
+        absent = None
+        if not self._cached(config):
+            absent = f"{inside}{config}"
+        elif weights and not any(map(self._cached, files)):
+            absent = f"a file of weights of {inside or 'it'}"
+        if absent is None:
+            return None
+        return (
+            f"{self.setting}={self.where}: no such folder, and {absent} is not in the local cache of "
+            "the hub; model.download=true fetches it"
+        )
 
     def _cached(self, name: str) -> bool:
         from huggingface_hub import try_to_load_from_cache

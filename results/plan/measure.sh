@@ -1,11 +1,12 @@
 #!/bin/sh
 # What `python -m attnzoo.plan` works out, held against steps that are run here on random weights:
 #
-#     sh results/plan/measure.sh small half full
+#     sh results/plan/measure.sh small narrow half full
 #
-# adds lines to results/plan/measured.jsonl, each with its command, machine and versions. `small`
-# takes minutes and 2 GiB, `half` (half the paper's widths) 4 GiB, `full` 13 GiB and a quarter of an
-# hour on two quiet cores; one pass each there, without one to warm up.
+# adds lines to results/plan/measured.jsonl, each with its command, machine and versions. `small` has
+# clips of the embedded size, the others those of the paper (16 frames of 256 x 256) at a tenth,
+# half and all of the paper's widths, which take 1, 6 and some 16 GiB; one pass each there, without
+# one to warm up.
 set -eu
 out=results/plan/measured.jsonl
 step() { "${PYTHON:-python}" -m attnzoo.plan device=cpu precision=fp32 --out "$out" "$@"; }
@@ -39,6 +40,8 @@ rows() {
     done
     step +preset=paper $random "$@" +row=disco --cold --measure stage2
 }
+
+narrow() { rows model.scale=0.1 --whole; }
 
 half() {
     rows model.scale=0.5
