@@ -135,8 +135,8 @@ class Place:
         if absent is None:
             return None
         return (
-            f"{self.setting}={self.where}: no such folder, and {absent} is not in the local cache of "
-            "the hub; model.download=true fetches it"
+            f"{self.setting}={self.where}: no such folder, and {absent} is not in the local cache "
+            "of the hub; model.download=true fetches it"
         )
 
     def _cached(self, name: str) -> bool:
