@@ -74,9 +74,13 @@ def launch(
         args.overrides = _normalised(overrides, sweep)
         shows = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
         if not any(shows):
-            jobs = _jobs(args.overrides, args.config_dir) if sweep else [args.overrides]
+            swept, jobs = [], [args.overrides]
+            if sweep:
+                swept = _file_sweep(args.overrides, args.config_dir)
+                jobs = _jobs([*swept, *args.overrides], args.config_dir)
             for job in jobs:
                 cfg = _composed(job, args.config_dir)
+                _check_swept(cfg, swept)
                 check(cfg, Path(cfg.hydra.sweep.dir if sweep else cfg.hydra.run.dir))
         elif args.help or args.cfg:
             _composed(args.overrides, args.config_dir)
@@ -158,7 +162,9 @@ def composed(overrides: Sequence[str]) -> DictConfig:
     with _complaints():
         plugged = _plugged(list(overrides))
         config.register()
-        return _composed(_normalised(plugged, sweep=False), None)
+        cfg = _composed(_normalised(plugged, sweep=False), None)
+        _check_swept(cfg, [])
+        return cfg
 
 
 def parsed(overrides: Sequence[str]) -> list[Override]:
@@ -268,6 +274,32 @@ def _check_variants(text: str, override: Override, sweep: bool) -> None:
         raise UserError(f"{text}: a run has one variant; for a run of each: -m attn={names}")
     for name in several:
         registry.get(name)
+
+
+def _file_sweep(overrides: Sequence[str], config_dir: str | None) -> list[str]:
+    """What a file of settings sweeps over (`hydra.sweeper.params`), as overrides.
+
+    Hydra reads it from the configuration of the whole sweep, in which no sweeping override is.
+    """
+    pairs = zip(overrides, parsed(overrides), strict=True)
+    files = [text for text, o in pairs if o.is_add() and not o.is_sweep_override()]
+    with _initialised(config_dir):
+        return _sweep_of(_compose(files))
+
+
+def _sweep_of(cfg: DictConfig) -> list[str]:
+    params = cfg.hydra.sweeper.get("params") or {}
+    return [f"{key}={value}" for key, value in params.items()]
+
+
+def _check_swept(cfg: DictConfig, swept: Sequence[str]) -> None:
+    """UserError if a file that means several runs would silently be one."""
+    meant = _sweep_of(cfg)
+    if meant != list(swept):
+        raise UserError(
+            f"{' '.join(meant)}: a file of settings means a run of each; that takes -m, and one "
+            "such file at a time"
+        )
 
 
 def _jobs(overrides: Sequence[str], config_dir: str | None) -> list[list[str]]:

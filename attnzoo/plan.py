@@ -2,12 +2,14 @@
 
 On the meta device, without weights or data: parameters, memory by kind with and without gradient
 checkpointing, operations, and for named GPUs what fits, how long it takes and what to change.
-`--measure` runs a step here, on random weights, and compares.
+`--measure` runs a step here, on random weights, and compares; `--out` keeps what it found.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
@@ -47,9 +49,32 @@ def command(arguments: Sequence[str]) -> None:
         help="run one such step on this machine, on random weights, instead of printing the plan; "
         "may be given again",
     )
+    parser.add_argument(
+        "--cold",
+        action="store_true",
+        help="with --measure: the first pass, where one to warm up takes too long",
+    )
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="with --measure: the optimiser's and the averages' step, too",
+    )
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="with --measure: layers called whole, as on a GPU, where a CPU works piece by piece",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="with --measure: adds a line of JSON for each, with command, machine and versions",
+    )
     given = parser.parse_intermixed_args(list(arguments))
     if not 0 < given.utilisation <= 1:
         raise UserError(f"--utilisation {given.utilisation}: must be above 0 and at most 1")
+    if not given.measure and (given.cold or given.update or given.whole or given.out):
+        raise UserError("--cold, --update, --whole, --out: of use with --measure alone")
     cfg = application.composed(given.setting)
     from attnzoo.planning.gpus import gpu
 
@@ -59,10 +84,14 @@ def command(arguments: Sequence[str]) -> None:
     experiment.check()
     sizes = _sizes(cfg, experiment.training.batch)
     if given.measure:
-        from attnzoo.planning.measured import measured
+        from attnzoo.planning.measured import measured, note
 
         for what in given.measure:
-            print(measured(experiment, sizes, what), flush=True)
+            how = {"cold": given.cold, "update": given.update, "whole": given.whole}
+            found = measured(experiment, sizes, what, **how)
+            print(found, flush=True)
+            if given.out is not None:
+                note(given.out, shlex.join(["attnzoo.plan", *arguments]), experiment, sizes, found)
         return
     from attnzoo.planning.plan import plan
     from attnzoo.planning.report import report

@@ -93,8 +93,17 @@ def _theirs(key: str) -> str:
         if key.startswith(ours):
             return theirs + key.removeprefix(ours)
     if key.startswith("codec.vae."):
-        key = key.removeprefix("codec.")
-        if ".attentions." in key:
-            for new, old in OLD_NAMES.items():
-                key = key.replace(f".{new}.", f".{old}.")
+        return _older(key.removeprefix("codec."))
+    return key
+
+
+def old_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """An auto-encoder's tensors as diffusers named them until 0.17."""
+    return {_older(key): tensor for key, tensor in state.items()}
+
+
+def _older(key: str) -> str:
+    if ".attentions." in key:
+        for new, old in OLD_NAMES.items():
+            key = key.replace(f".{new}.", f".{old}.")
     return key

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from command import command
+from command import ROOT, command
 
 from attnzoo import plan as plan_command
 from attnzoo.bench.cost import flops
 from attnzoo.errors import UserError
 from attnzoo.models.choice import Embedded, StableDiffusion, Weights
+from attnzoo.models.dreampose import DreamPoseModel
+from attnzoo.models.methods import Method
 from attnzoo.planning.gpus import GPUS, gpu
 from attnzoo.planning.live import AsOnGPU, Live, backward
-from attnzoo.planning.measured import measured
+from attnzoo.planning.measured import Measured, measured
 from attnzoo.planning.plan import GIB, Plan, advice, fits, largest_batch, seconds, with_batch
 from attnzoo.planning.report import report
 from attnzoo.planning.trace import Sampled, Sizes, Step, meta_model, trace, trace_sampling
@@ -53,6 +56,66 @@ def test_a_denoising_steps_memory_is_foretold(guidance):
     found = measured(experiment("stsa", sampling=Sampling(guidance=guidance)), SMALL, "sample")
     # Without gradients stsa works piece by piece on a CPU, and on a GPU as a whole.
     assert 0.95 < found.expected / found.found < 1.5, str(found)
+    whole = measured(
+        experiment("stsa", sampling=Sampling(guidance=guidance)), SMALL, "sample", whole=True
+    )
+    assert whole.whole and abs(whole.off) < 0.15, str(whole)
+
+
+def test_dreamposes_adapter_is_in_the_plan():
+    dreampose = experiment("none", method=Method.dreampose)
+    found = measured(dreampose, SMALL, "stage1", cold=True, update=True)
+    with torch.device("meta"):
+        model = DreamPoseModel.of(Embedded().shape())
+    model.inflate("none", positions=False)
+    assert found.trained == sum(p.numel() for p in model.added_parameters())
+    assert found.cold and found.update is not None and found.update > 0
+    assert found.process > found.found and "the first pass; optimiser" in str(found)
+    assert abs(found.off) < 0.15
+
+
+def test_disco_has_no_first_stage_and_that_is_said():
+    disco = experiment("none", method=Method.disco)
+    with pytest.raises(UserError, match=r"method=disco trains nothing in stage 1; .*stage2"):
+        measured(disco, SMALL, "stage1")
+    given = made(STEP, STEP, Training())
+    steps = {key: replace(STEP, trained=key[0] - 1) for key in given.steps}
+    text = report(replace(given, experiment=disco, steps=steps), [GPUS["V100"]], 0.35)
+    assert text.startswith("method=disco attn=none")
+    assert "stage 1: nothing to train, so it has no step" in text
+    assert "for 80 steps" not in text and "for 15 steps" in text
+
+
+def test_what_was_measured_is_kept_with_its_command(tmp_path, monkeypatch, capsys):
+    given = Measured("stage1", 100, 110, 2.0, parameters=5, trained=3)
+    monkeypatch.setattr("attnzoo.planning.measured.measured", lambda *_, **__: given)
+    file = tmp_path / "plan" / "measured.jsonl"
+    for seed in "01":
+        plan_command.command(["+row=vd", f"seed={seed}", "--measure", "stage1", "--out", str(file)])
+    assert "(+10.0%)" in capsys.readouterr().out
+    one, two = map(json.loads, file.read_text().splitlines())
+    assert one["command"] == f"attnzoo.plan +row=vd seed=0 --measure stage1 --out {file}"
+    assert (two["variant"], two["found"], two["off"]) == ("none", 100, 0.1)
+    assert two["hardware"]["cores"] and two["versions"]["torch"]
+    with pytest.raises(UserError, match=r"--out: of use with --measure alone"):
+        plan_command.command(["--out", str(file)])
+    blocked = tmp_path / "file"
+    blocked.touch()
+    with pytest.raises(UserError, match=r"--out .*: cannot be written"):
+        plan_command.command(["--measure", "stage1", "--out", str(blocked / "m.jsonl")])
+
+
+def test_committed_measurements_are_within_fifteen_percent():
+    file = ROOT / "results" / "plan" / "measured.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert lines
+    for line in lines:
+        assert abs(line["expected"] / line["found"] - 1) == pytest.approx(
+            abs(line["off"]), abs=1e-3
+        )
+        # At a tenth of the widths the pose's pictures outweigh the U-Net in sampling; see the docs.
+        narrow = (line["scale"], line["size"], line["what"]) == (0.1, 256, "sample")
+        assert abs(line["off"]) <= (0.3 if narrow else 0.15), line["command"]
 
 
 def test_checkpointing_takes_memory_down_and_operations_up():

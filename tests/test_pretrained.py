@@ -19,6 +19,7 @@ from published_folders import (
     disco_state,
     image_encoder,
     image_variations,
+    old_names,
     stable_diffusion,
     unet,
 )
@@ -179,23 +180,116 @@ def test_a_hub_id_is_not_fetched_without_being_told(monkeypatch, tmp_path):
         StableDiffusion(path="/no/folder").check()
 
 
-def test_a_pickle_with_code_is_not_run(own, tmp_path):
-    class Harm:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "harm"), "w"))
+class Harm:
+    """Makes a file where it is unpickled."""
 
-    file = own / "unet" / "diffusion_pytorch_model.safetensors"
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return (open, (str(self.file), "w"))
+
+
+NAMES = {"image_encoder": ("model", "pytorch_model")}
+"""Of safetensors and pickles, where they are not diffusers'."""
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "image_encoder"])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_pickle_with_code_is_not_run(own, tmp_path, part, sharded):
+    whole, pickled = NAMES.get(part, ("diffusion_pytorch_model",) * 2)
+    file = own / part / f"{whole}.safetensors"
+    keys = list(load_file(file))
     file.unlink()
-    torch.save({"conv_in.weight": Harm()}, file.with_suffix(".bin"))
-    with pytest.raises(UserError, match="unet"):
+    bad = own / part / (f"{pickled}-00001-of-00001.bin" if sharded else f"{pickled}.bin")
+    torch.save(dict.fromkeys(keys, Harm(tmp_path / "harm")), bad)
+    if sharded:
+        index = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(keys, bad.name)}
+        (own / part / f"{pickled}.bin.index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match=part):
         StableDiffusion(path=str(own)).build()
-    torch.save({"module": {"unet.conv_in.weight": Harm()}}, tmp_path / "disco.pt")
-    good = StableDiffusion(
-        path=str(image_variations(tmp_path / "sd")), disco=str(tmp_path / "disco.pt")
-    )
-    with pytest.raises(UserError, match="may run any code"):
-        good.build()
     assert not (tmp_path / "harm").exists()
+
+
+def test_discos_pickle_with_code_is_not_run(folder, tmp_path):
+    torch.save({"module": {"unet.conv_in.weight": Harm(tmp_path / "harm")}}, tmp_path / "disco.pt")
+    with pytest.raises(UserError, match="may run any code"):
+        StableDiffusion(path=str(folder), disco=str(tmp_path / "disco.pt")).build()
+    assert not (tmp_path / "harm").exists()
+
+
+def equal(one, other):
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_half_precision_files_serve_where_there_are_no_others(own, folder, caplog):
+    for part in ("unet", "image_encoder"):
+        (file,) = (own / part).glob("*.safetensors")
+        halves = {k: v.half() for k, v in load_file(file).items()}
+        save_file(halves, file.with_suffix(".fp16.safetensors"), {"format": "pt"})
+        file.unlink()
+    with caplog.at_level(logging.INFO):
+        found = StableDiffusion(path=str(own)).build()
+    assert "(unet/): of its fp16 files" in caplog.text and "(vae/)" not in caplog.text
+    whole = StableDiffusion(path=str(folder)).build()
+    half = {k: v.half().float() for k, v in whole.unet.state_dict().items()}
+    assert all(torch.equal(v, half[k]) for k, v in found.unet.state_dict().items())
+    assert found.unet.dtype is torch.float32
+    (file,) = (own / "unet").glob("*.safetensors")
+    shutil.copy(file, file.with_name("diffusion_pytorch_model.non_ema.safetensors"))
+    with pytest.raises(UserError, match=r"\(unet/\): weights of several kinds .*fp16.*non_ema"):
+        StableDiffusion(path=str(own)).check()
+
+
+def test_weights_in_several_files_are_one_model_and_all_must_be_there(own, folder):
+    whole = StableDiffusion(path=str(folder)).build()
+    for name, part, size in (("unet", whole.unet, "40KB"), ("vae", whole.codec.vae, "20KB")):
+        next((own / name).glob("*.safetensors")).unlink()
+        part.save_pretrained(own / name, max_shard_size=size)
+    assert equal(StableDiffusion(path=str(own)).build(), whole)
+    next((own / "unet").glob("*-00002-of-*")).unlink()
+    with pytest.raises(UserError, match=r"\(unet/\): .*-00002-of-.* is not there, of \d+ files"):
+        StableDiffusion(path=str(own)).check()
+
+
+def test_weights_as_older_libraries_named_them(own, folder):
+    for file in (own / "vae").glob("*.safetensors"):
+        save_file(old_names(load_file(file)), file, {"format": "pt"})
+    file = own / "image_encoder" / "model.safetensors"
+    indices = {"vision_model.embeddings.position_ids": torch.arange(5)[None]}
+    torch.save(load_file(file) | indices, own / "image_encoder" / "pytorch_model.bin")
+    file.unlink()
+    one, other = (StableDiffusion(path=str(p)).build() for p in (own, folder))
+    assert equal(one, other)
+
+
+def test_a_single_file_is_told_to_be_converted(own):
+    (file,) = (own / "unet").glob("*.safetensors")
+    with pytest.raises(UserError, match=r"a file; a folder in diffusers' layout.*save_pretrained"):
+        StableDiffusion(path=str(file)).check()
+
+
+def test_a_controlnet_for_another_unet_is_refused(folder, tmp_path):
+    other = unet(context=CONTEXT + 4)
+    ControlNetModel.from_unet(other, conditioning_embedding_out_channels=(4, 8)).save_pretrained(
+        tmp_path / "controlnet"
+    )
+    settings = StableDiffusion(path=str(folder), pose_controlnet=str(tmp_path / "controlnet"))
+    with pytest.raises(UserError, match=r"pose_controlnet=.*cross_attention_dim 20 and .* 16"):
+        settings.build()
+
+
+def test_a_part_of_which_the_cache_has_the_description_alone_is_missing(monkeypatch, tmp_path):
+    cached = {"unet/config.json", "unet/diffusion_pytorch_model.safetensors", "vae/config.json"}
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache",
+        lambda repo, name: str(tmp_path) if name in cached else None,
+    )
+    with pytest.raises(UserError) as raised:
+        StableDiffusion(path="owner/name").check()
+    text = str(raised.value)
+    assert "a file of weights of vae/ is not in the local cache" in text and "unet" not in text
 
 
 def test_a_pickle_of_tensors_serves_where_there_are_no_safetensors(own, folder):
@@ -270,6 +364,13 @@ def test_discos_frozen_parts_may_be_left_out_and_are_told(folder, tmp_path, capl
     ours, theirs = loaded.codec.state_dict(), base.codec.state_dict()
     assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
     assert not torch.equal(loaded.unet.conv_in.weight, base.unet.conv_in.weight)
+
+
+def test_a_checkpoint_with_an_empty_caption_is_refused(folder, tmp_path):
+    state = disco_state(StableDiffusion(path=str(folder)).build())
+    torch.save({"module": {**state, "text_encoder.bias": torch.ones(1)}}, tmp_path / "disco.pt")
+    with pytest.raises(UserError, match="ref_null_caption"):
+        StableDiffusion(path=str(folder), disco=str(tmp_path / "disco.pt")).build()
 
 
 def test_discos_missing_and_temporal_tensors_are_listed(folder, tmp_path):

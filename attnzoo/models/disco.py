@@ -37,8 +37,12 @@ FROZEN = ("codec.vae.", "image_encoder.vision.")
 PROJECTION = "clip_image_encoder.visual_projection."
 """CLIP's own projection: a trained copy of it is what counts, where there is one."""
 
-NO_PART = ("text_encoder.", "clip_image_encoder.vision_model.embeddings.position_ids")
-"""What a file may hold that no part of ours has: the encoder of an empty caption, and indices."""
+NO_PART = ("clip_image_encoder.vision_model.embeddings.position_ids",)
+"""What a file may hold that no part of ours has: indices."""
+
+CAPTION = "text_encoder."
+"""Encoder of an empty caption, by which DisCo's option `ref_null_caption` conditions the background
+ControlNet instead of by the person. None of the published checkpoints has it."""
 
 _OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _OLD_ATTENTION = re.compile(rf"(\.attentions\.\d+\.)({'|'.join(_OLD)})\.")
@@ -75,7 +79,14 @@ def load(model: nn.Module, path: str) -> None:
     """
     file = disco_file(path)
     what = f"model.disco={path}"
-    state, spare = renamed(_module(read_state(file), what))
+    content = _module(read_state(file), what)
+    if any(key.removeprefix("module.").startswith(CAPTION) for key in content):
+        raise UserError(
+            f"{what}: has a {CAPTION.rstrip('.')}: it was trained with DisCo's ref_null_caption, "
+            "where the background ControlNet is told an empty caption instead of the person; take "
+            "a checkpoint without"
+        )
+    state, spare = renamed(content)
     if spare:
         _LOG.info("%s: not used: %s", what, listed(spare))
     own = model.state_dict()

@@ -45,7 +45,10 @@ def load_part(kind: Any, place: Place, tolerated: tuple[str, ...] = ()) -> Any:
             torch_dtype=torch.float32,
             output_loading_info=True,
             **place.arguments(),
+            **place.weights(),
         )
+    if place.weights():
+        _LOG.info("%s: of its %s files", place, place.weights()["variant"])
     # transformers tells sets, diffusers lists; shapes come as tuples with the name first.
     shapes = [key if isinstance(key, str) else key[0] for key in told["mismatched_keys"]]
     compare(

@@ -27,6 +27,7 @@ from attnzoo.models.controlnets import (
 )
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.pretrained import load_part, load_tensors, read_state, readable
+from attnzoo.models.sources import Place
 
 SCHEDULER: dict[str, Any] = {
     "num_train_timesteps": 1000,
@@ -43,8 +44,13 @@ SCHEDULER: dict[str, Any] = {
 UNET, VAE, CONTEXT = (320, 640, 1280, 1280), (128, 256, 512, 512), 768
 """Stable Diffusion 1.5's widths; CLIP's is 1024, in 24 layers (ViT-L/14)."""
 
-FULL_CLIP = ("text_model.", "text_projection.", "logit_scale")
-"""What CLIP's whole checkpoint holds beside the image encoder."""
+FULL_CLIP = (
+    "text_model.",
+    "text_projection.",
+    "logit_scale",
+    "vision_model.embeddings.position_ids",
+)
+"""What CLIP's whole checkpoint holds beside the image encoder, and indices of old ones."""
 
 CONTROLNET_FILE = "diffusion_pytorch_model.safetensors"
 
@@ -64,7 +70,10 @@ def build_stable_diffusion(settings: StableDiffusion) -> DanceModel:
     place = settings.place("scheduler")
     with readable(place):
         scheduler = DDIMScheduler.load_config(place.source, **place.arguments())
-    model = _assembled(unet, vae, clip, _known(scheduler), settings.background)
+    # What a ControlNet has beside the U-Net's encoder is drawn, always the same.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        model = _assembled(unet, vae, clip, _known(scheduler), settings.background)
     _load_controlnets(model, settings)
     if settings.disco is not None:
         disco.load(model, settings.disco)
@@ -74,12 +83,13 @@ def build_stable_diffusion(settings: StableDiffusion) -> DanceModel:
 def _load_controlnets(model: DanceModel, settings: StableDiffusion) -> None:
     """Those that are not to begin as copies of the U-Net's encoder."""
     if settings.pose_controlnet is not None:
-        model.pose_controlnet = load_part(ControlNetModel, settings.place("pose_controlnet"))
+        place = settings.place("pose_controlnet")
+        model.pose_controlnet = _fitting(load_part(ControlNetModel, place), model, place)
     if settings.background_controlnet is None:
         return
     place = settings.place("background_controlnet")
     if settings.background is Background.picture:
-        model.background_controlnet = load_part(ControlNetModel, place)
+        model.background_controlnet = _fitting(load_part(ControlNetModel, place), model, place)
         return
     # The class's own loader would make the embedding that is exchanged here.
     with readable(place):
@@ -90,7 +100,27 @@ def _load_controlnets(model: DanceModel, settings: StableDiffusion) -> None:
     if not file.is_file():
         raise UserError(f"{place}: a ControlNet of latents is read from a folder's {file.name}")
     load_tensors(made, read_state(file), str(place))
-    model.background_controlnet = made
+    model.background_controlnet = _fitting(made, model, place)
+
+
+def _fitting(controlnet: Any, model: DanceModel, place: Place) -> Any:
+    """The ControlNet; UserError unless it takes and gives what the U-Net does."""
+    ours, theirs = model.unet.config, controlnet.config
+    for key in ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim"):
+        if _plain(theirs[key]) != _plain(ours[key]):
+            raise UserError(
+                f"{place}: has {key} {_plain(theirs[key])} and the U-Net {_plain(ours[key])}; take "
+                "one that was made for this U-Net"
+            )
+    if theirs["conditioning_channels"] != 3:
+        raise UserError(
+            f"{place}: is conditioned by {theirs['conditioning_channels']} channels, not pictures"
+        )
+    return controlnet
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, list | tuple) else value
 
 
 def _assembled(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attnzoo.models.methods import Method
 from attnzoo.planning.gpus import GPU
 from attnzoo.planning.plan import DAY_S, GIB, Plan, advice, fits, peak, seconds
 from attnzoo.planning.trace import Step
@@ -31,10 +32,11 @@ def report(made: Plan, gpus: Sequence[GPU], utilisation: float) -> str:
 def _head(made: Plan) -> str:
     e, s = made.experiment, made.sizes
     checkpointing = "with" if e.training.gradient_checkpointing else "without"
+    method = "" if e.method is Method.video else f"method={e.method.name} "
     return (
-        f"attn={e.variant} model={e.model.name} precision={e.precision.name}: clips of {s.frames} "
-        f"frames of {s.size} x {s.size}, {e.training.batch} a pass, {e.training.accumulate} passes "
-        f"a step, {checkpointing} gradient checkpointing"
+        f"{method}attn={e.variant} model={e.model.name} precision={e.precision.name}: clips of "
+        f"{s.frames} frames of {s.size} x {s.size}, {e.training.batch} a pass, "
+        f"{e.training.accumulate} passes a step, {checkpointing} gradient checkpointing"
     )
 
 
@@ -82,6 +84,9 @@ def _gpu(made: Plan, gpu: GPU, utilisation: float) -> str:
     days = 0.0
     for stage in STAGES:
         step: Step = made.step(stage)
+        if not step.trained:
+            lines.append(f"  stage {stage}: nothing to train, so it has no step")
+            continue
         steps = made.experiment.training.stage(stage).steps
         taken = seconds(step.flops, gpu, precision, utilisation) or 0.0
         days += steps * taken / DAY_S

@@ -13,6 +13,7 @@ from torch import Tensor
 from attnzoo import registry
 from attnzoo.bench.cost import flops
 from attnzoo.models.dance import DanceModel
+from attnzoo.models.dreampose import DreamPoseModel
 from attnzoo.models.image_encoder import ImageEncoder
 from attnzoo.motion import Motion
 from attnzoo.planning.live import AsOnGPU, Live, backward
@@ -164,6 +165,16 @@ def motion(experiment: Experiment, sizes: Sizes) -> Motion | None:
     return Motion(lambda k, r: still, batch=sizes.batch, frames=sizes.frames)
 
 
+def with_person(model: DanceModel, tokens: Tensor, picture: Tensor) -> Tensor:
+    """DreamPose's tokens with the latents of a person's picture in them; others' as they are."""
+    if not isinstance(model, DreamPoseModel):
+        return tokens
+    with torch.no_grad():
+        latents = model.codec.encode(picture)
+    adapted: Tensor = model.adapter(tokens, latents)
+    return adapted
+
+
 class _Passes:
     """The passes of a step on inputs that have shapes only."""
 
@@ -200,6 +211,7 @@ class _Passes:
         given = (clean, tokens, self.pose, self.background)
         noisy, tokens, pose, background = (torch.cat([t] * twice) for t in given)
         with torch.no_grad():
+            tokens = with_person(self.model, tokens, background)
             found: Tensor = self.model(noisy, times, tokens, pose, background, still)
             return found.float()
 
@@ -208,6 +220,7 @@ class _Passes:
         noise = torch.empty_like(clean)
         noisy = clean + noise
         times = torch.full((self.sizes.batch,), 500, device="meta")
+        tokens = with_person(self.model, tokens, self.background)
         predicted = self.model(noisy, times, tokens, self.pose, self.background, self.motion)
         loss = F.mse_loss(predicted.float(), noise)
         if loss.requires_grad:
