@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from attnzoo.data.backdrop import Backdrop
 from attnzoo.data.flow import FINE
 from attnzoo.data.flow_settings import FlowSource
 from attnzoo.data.frames import Picture, fingerprint, frames_of, size_text, square
@@ -23,6 +24,7 @@ from attnzoo.data.windows import (
     Frame,
     Recording,
     Short,
+    Stamp,
     Windows,
     all_starts,
     check_length,
@@ -37,10 +39,6 @@ LIMIT = 600
 FOREGROUND = 127.5
 """Above this a mask's grey is foreground (DisCo's threshold)."""
 
-_TOLERANCE = 8
-"""How far a channel of an evenly coloured background strays by compression. DensePose's part
-colours begin only 13 steps away from its background."""
-
 NO_POSE = "data=video without data.pose has no poses to take it from"
 NO_JOINTS = "data=video has pose pictures at most, and no joints"
 
@@ -48,15 +46,24 @@ _log = logging.getLogger(__name__)
 
 
 class Video(Recording):
-    """A video whose frames, made small, are all in memory."""
+    """A video whose frames, made small, are all in memory; content: its files' hashes."""
 
-    def __init__(self, name: str, frames: Sequence[Frame], size: int) -> None:
+    def __init__(self, name: str, frames: Sequence[Frame], size: int, content: object) -> None:
         super().__init__(name, len(frames), size)
         self._frames = frames
+        self._content = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def read(self, index: int) -> Frame:
         """Frame `index`."""
         return self._frames[index]
+
+    def stamps(self) -> list[Stamp]:
+        """None: opening reads the files and knows their content."""
+        return []
+
+    def digest(self, index: int) -> str:
+        """SHA-256 of the files' hashes and the frame's number."""
+        return hashlib.sha256(f"{self._content} {index}".encode()).hexdigest()
 
 
 def open_video(
@@ -69,6 +76,7 @@ def open_video(
     mask: str | None = None,
     windows: int = 1,
     short: Short = Short.refuse,
+    prepared: str | None = None,
 ) -> Source:
     """A video, or a folder of frames, as training and test data.
 
@@ -91,6 +99,8 @@ def open_video(
         windows: how many windows; 0 trains on every window there is, overlapping ones too, and
             tests on `TEST_WINDOWS` separate ones at most.
         short: what to do with a video shorter than a clip; loop plays it to and fro.
+        prepared: a folder that `python -m attnzoo.prepare` filled, from which training then reads;
+            the video itself is read when it is opened, as ever.
 
     Raises:
         UserError: a number is too small; a file is missing, empty, damaged or cut off; there are
@@ -105,17 +115,18 @@ def open_video(
         del kept[LIMIT:]
         _log.warning("data.path=%s: only the first %d frames are used", path, LIMIT)
     check_length(len(kept), frames, stride, short, f"data.path={path}")
-    recording = Video(file.stem, kept, size)
+    files = {"path": file, "pose": pose, "mask": mask}
+    known = {k: p and {"name": Path(p).name, "sha256": _sha256(p)} for k, p in files.items()}
+    recording = Video(file.stem, kept, size, [known, len(kept)])
     separate = separate_starts(len(kept), frames, stride)
     every = all_starts(len(kept), frames, stride)
     starts = {
         "train": separate[:windows] if windows else every,
         "test": separate[:windows] if windows else separate[:TEST_WINDOWS],
     }
-    files = {"path": file, "pose": pose, "mask": mask}
     split = {
         "data": "video",
-        **{k: p and {"name": Path(p).name, "sha256": _sha256(p)} for k, p in files.items()},
+        **known,
         "frames_used": len(kept),
         "train": f"{len(starts['train'])} windows, the last starts at frame {starts['train'][-1]}",
         "test": [f"window that starts at frame {start}" for start in starts["test"]],
@@ -136,40 +147,18 @@ def _sha256(path: str | Path) -> str:
     return fingerprint(Path(path).expanduser())
 
 
-@dataclass(frozen=True)
-class _Backdrop:
-    """The one colour of the background of pose pictures; None where there is no such colour."""
-
-    colour: NDArray[np.int16] | None
-
-    @classmethod
-    def of(cls, image: Picture) -> _Backdrop:
-        """Read off the border of the first picture: a colour that most of it has."""
-        border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(np.int16)
-        colour = np.median(border, 0).astype(np.int16)
-        share = (np.abs(border - colour).max(1) <= _TOLERANCE).mean()
-        return cls(colour if share > 0.5 else None)
-
-    def covered(self, image: Picture) -> NDArray[np.uint8] | None:
-        """255 where the picture shows something else than background, 0 where it does not."""
-        if self.colour is None:
-            return None
-        low, high = (self.colour + d for d in (-_TOLERANCE, _TOLERANCE))
-        return np.asarray(cv2.bitwise_not(cv2.inRange(image, low, high)), np.uint8)
-
-
 def _frames(path: Path, pose: str | None, mask: str | None, size: int) -> Iterator[Frame]:
     """The video's frames with their conditions, decoded side by side."""
     images = frames_of(path, "data.path")
     same = pose is not None and Path(pose).expanduser().resolve() == path.resolve()
     poses = repeat(None) if pose is None or same else _beside(pose, "pose")
     masks = repeat(None) if mask is None else _beside(mask, "mask")
-    backdrop: _Backdrop | None = None
+    backdrop: Backdrop | None = None
     for number, image in enumerate(images):
         shown = image if same else _partner(poses, image, number, pose, "pose")
         cover = _partner(masks, image, number, mask, "mask")
         if shown is not None and backdrop is None:
-            backdrop = _Backdrop.of(shown)
+            backdrop = Backdrop.of(shown)
         yield _frame(image, shown, cover, backdrop, size)
 
 
@@ -199,7 +188,7 @@ def _partner(
 
 
 def _frame(
-    image: Picture, pose: Picture | None, cover: Picture | None, backdrop: _Backdrop | None,
+    image: Picture, pose: Picture | None, cover: Picture | None, backdrop: Backdrop | None,
     size: int,
 ) -> Frame:  # fmt: skip
     fine = max(size, FINE)
@@ -216,10 +205,16 @@ def _frame(
     if cover is not None:
         white = (cv2.cvtColor(cover, cv2.COLOR_RGB2GRAY) > FOREGROUND).astype(np.uint8) * 255
         mask = square(white, size) > FOREGROUND
+    picture, shown = square(image, size), None if pose is None else square(pose, size)
+    # At the clip's own size flow looks at the very array, which halves what a frame keeps.
+    same = picture if moving is image else shown
     return Frame(
-        picture=square(image, size),
-        pose=None if pose is None else square(pose, size),
+        picture=picture,
+        pose=shown,
         mask=mask,
-        look=Look(square(moving, fine), still, surface, NO_JOINTS),
+        look=Look(
+            square(moving, fine) if same is None or fine != size else same,
+            still, surface, NO_JOINTS,
+        ),
         body=body,
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from pathlib import Path
 from typing import overload
 
 import cv2
@@ -18,14 +18,19 @@ from torch import Tensor
 from attnzoo.data.clip import POSE_CHANNELS, Clip
 from attnzoo.data.flow import WindowFlow, dense_flow
 from attnzoo.data.frames import Picture
+from attnzoo.data.kept import Kept
 from attnzoo.data.look import Estimator, Look
 from attnzoo.errors import UserError
 
 TEST_WINDOWS = 4
 """Test windows of a recording at most."""
 
-_KEPT_BYTES = 1 << 28
-"""What the frames and flows of one recording may take in memory."""
+KEPT_BYTES = 1 << 28
+"""What the frames of all recordings of a data set may take in memory, and what their flows may."""
+
+
+Stamp = tuple[str, int, int]
+"""A file's whole path, its bytes, and when it was changed in nanoseconds."""
 
 
 class Short(Enum):
@@ -35,13 +40,24 @@ class Short(Enum):
     loop = "loop"
 
 
+class Damaged(Enum):
+    """A frame that cannot be read or lacks its mask or pose: an error, or its windows are left out.
+
+    What is left out is counted and named; nothing takes its place.
+    """
+
+    refuse = "refuse"
+    skip = "skip"
+
+
 @dataclass(frozen=True)
 class Frame:
     """One frame of a recording at the clip's size.
 
     picture and pose `[size, size, 3]` (pose None: none known), mask `[size, size]` (the person;
     None: unknown), body `[size, size]` (where a pose picture shows one), look: what flow is
-    computed from.
+    computed from; coordinates `[size, size, 3]`: U, cosine and sine of V as a pose image has them,
+    None where the pose has none.
     """
 
     picture: Picture
@@ -49,21 +65,64 @@ class Frame:
     mask: NDArray[np.bool_] | None
     look: Look
     body: NDArray[np.bool_] | None = None
+    coordinates: Picture | None = None
+
+
+class Memory:
+    """What the recordings of one data set keep of frames and flows, together."""
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self.frames, self.flows = Kept(limit), Kept(limit)
 
 
 class Recording(ABC):
-    """A named sequence of frames, read when asked for and kept as long as memory allows."""
+    """A named sequence of frames, read when asked for and kept as long as memory allows.
 
-    def __init__(self, name: str, count: int, size: int) -> None:
+    Args:
+        name: of the recording, unique in its data set.
+        count: of its frames.
+        size: pixels of a side.
+        memory: shared with the data set's other recordings; its own without.
+    """
+
+    def __init__(self, name: str, count: int, size: int, memory: Memory | None = None) -> None:
         self.name, self.count, self.size = name, count, size
-        fine = max(size, 256)
-        self.frame = lru_cache(_KEPT_BYTES // (7 * size**2 + 4 * fine**2))(self.read)
-        self.flow = lru_cache(_KEPT_BYTES // (8 * size**2))(self._flow)
-        self.estimated = lru_cache(_KEPT_BYTES // (8 * size**2))(self._estimated)
+        self.memory = memory or Memory()
+        self._own = object()  # names may return in another data set
 
     @abstractmethod
     def read(self, index: int) -> Frame:
         """Frame `index`, decoded. `frame(index)` is the same and remembers."""
+
+    @abstractmethod
+    def stamps(self) -> list[Stamp]:
+        """Size and time of change of the files that hold the frames."""
+
+    @abstractmethod
+    def digest(self, index: int) -> str:
+        """SHA-256 of what frame `index` and its conditions are read from; decodes nothing."""
+
+    def frame(self, index: int) -> Frame:
+        """Frame `index`."""
+        kept = self.memory.frames
+        here = 7 * self.size**2 + 4 * max(self.size, 256) ** 2
+        return kept((self._own, index), here, lambda: self.read(index))
+
+    def flow(self, start: int, end: int) -> Tensor:
+        """The data's own flow between two frames `[2, H, W]`."""
+        return self._flow_kept(("own", start, end), lambda: self._flow(start, end))
+
+    def estimated(self, estimate: Estimator, start: int, end: int) -> Tensor:
+        """Flow `[2, H, W]` between two frames by an estimator, which must be hashable."""
+        key = (estimate, start, end)
+        return self._flow_kept(key, lambda: self._estimated(estimate, start, end))
+
+    def _flow_kept(self, key: Hashable, build: Callable[[], Tensor]) -> Tensor:
+        return self.memory.flows((self._own, key), 8 * self.size**2, build)
+
+    def background_from(self, index: int) -> Sequence[int]:
+        """The frames that `background(index)` depends on."""
+        return range(self.count) if self.frame(index).mask is None else (index,)
 
     def background(self, index: int) -> Picture:
         """The place without its dancer, for a clip that starts at frame `index`.
@@ -193,6 +252,12 @@ def without(image: Picture, mask: NDArray[np.bool_]) -> Picture:
     return np.asarray(cv2.inpaint(image, hole, 3, cv2.INPAINT_TELEA), np.uint8)
 
 
+def stamp(file: Path) -> Stamp:
+    """The stamp of a file."""
+    state = file.stat()
+    return (str(file.absolute()), state.st_size, state.st_mtime_ns)
+
+
 def _clip(recording: Recording, where: Sequence[int]) -> Clip:
     """The clip of these frames; its foreground, mask and background are the first one's."""
     frames = [recording.frame(i) for i in where]
@@ -202,6 +267,8 @@ def _clip(recording: Recording, where: Sequence[int]) -> Clip:
     for image, frame in zip(pose, frames, strict=True):
         if frame.pose is not None:
             image[:3] = _image(frame.pose)
+        if frame.coordinates is not None:
+            image[3:] = _image(frame.coordinates)
     bodies = [f.mask if f.mask is not None else f.body for f in frames]
     empty = np.zeros(first.picture.shape[:2], bool)
     body = np.stack([empty if b is None else b for b in bodies])
