@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from attnzoo.data.windows import Stamp, stamp
 from attnzoo.files import replacing
+
+Stamp = tuple[str, int, int]
+"""A file's whole path, its bytes, and when it was changed in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,12 @@ class Page:
     digests: tuple[str, ...]
     damaged: dict[int, str] = field(default_factory=dict)
     decoded: bool = False
+
+
+def stamp(file: Path) -> Stamp:
+    """The stamp of a file."""
+    state = file.stat()
+    return (str(file.absolute()), state.st_size, state.st_mtime_ns)
 
 
 class Catalogue:

@@ -32,7 +32,11 @@ _SUM = 32
 
 
 class Unsound(UserError):
-    """An item is missing or its bytes are not those that were written."""
+    """An item is missing, or damaged: its bytes are not those that were written."""
+
+    def __init__(self, message: str, *, damaged: bool) -> None:
+        super().__init__(message)
+        self.damaged = damaged
 
 
 def key_of(*parts: object) -> str:
@@ -62,12 +66,13 @@ class Store:
         try:
             content = file.read_bytes()
         except FileNotFoundError as error:
-            raise Unsound(f"{file} is missing") from error
+            raise Unsound(f"{file} is missing", damaged=False) from error
         except OSError as error:
-            raise Unsound(f"{file} cannot be read ({error.strerror})") from error
+            reason = f"{file} cannot be read ({error.strerror})"
+            raise Unsound(reason, damaged=True) from error
         payload = memoryview(content)[_SUM:]
         if hashlib.sha256(payload).digest() != content[:_SUM]:
-            raise Unsound(f"{file} is damaged: its checksum does not fit")
+            raise Unsound(f"{file} is damaged, its checksum does not fit", damaged=True)
         return load(bytes(payload))
 
     def put(self, key: str, tensors: Mapping[str, Tensor]) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from attnzoo.data.backdrop import Backdrop
-from attnzoo.data.catalogue import Catalogue, Page
+from attnzoo.data.catalogue import Catalogue, Page, Stamp
 from attnzoo.data.flow import FINE
 from attnzoo.data.frames import square
 from attnzoo.data.look import Look
 from attnzoo.data.surface import Surface, coordinate_image, raw_surface
 from attnzoo.data.tiktok_take import THRESHOLD, Shot, Take
-from attnzoo.data.windows import Damaged, Frame, Memory, Recording, Stamp, places
+from attnzoo.data.windows import Damaged, Frame, Memory, Recording, places
 from attnzoo.errors import UserError
 
 JOINTS = "the poses of data=tiktok are joints here, which have no surface"

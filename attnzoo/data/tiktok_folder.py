@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from attnzoo.data.catalogue import Stamp, stamp
 from attnzoo.data.flow import FINE
 from attnzoo.data.frames import in_order, opened, picture, pictures_in
 from attnzoo.data.limbs import of_keypoints
 from attnzoo.data.skeleton import keypoints
 from attnzoo.data.tiktok_take import Shot, Take, check_frame, check_shape, person, read, skeleton
-from attnzoo.data.windows import Stamp, stamp
 from attnzoo.errors import UserError
 
 _MASKS, _POSES = "groundsam", "openpose_json"

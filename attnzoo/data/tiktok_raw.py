@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from attnzoo.data.catalogue import Stamp, stamp
 from attnzoo.data.frames import in_order, opened, picture, pictures_in
 from attnzoo.data.tiktok_take import (
     Shot,
@@ -23,7 +24,6 @@ from attnzoo.data.tiktok_take import (
     person,
     read,
 )
-from attnzoo.data.windows import Stamp, stamp
 from attnzoo.errors import UserError
 
 IMAGES, MASKS, DENSEPOSE = "images", "masks", "densepose"

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from attnzoo.data.catalogue import Stamp
 from attnzoo.data.frames import Picture
 from attnzoo.data.limbs import Limbs
 from attnzoo.data.skeleton import HALF_WIDTH, Points, draw
-from attnzoo.data.windows import Stamp
 from attnzoo.errors import UserError
 
 THRESHOLD = 127.5

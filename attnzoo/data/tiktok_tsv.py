@@ -22,12 +22,12 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from attnzoo.data.catalogue import Stamp, stamp
 from attnzoo.data.flow import FINE
 from attnzoo.data.frames import Picture, opened, picture
 from attnzoo.data.limbs import of_keypoints
 from attnzoo.data.skeleton import keypoints
 from attnzoo.data.tiktok_take import Shot, Take, check_pose, check_shape, person, skeleton
-from attnzoo.data.windows import Stamp, stamp
 from attnzoo.errors import UserError
 
 ROWS = ("img", "masks", "poses")

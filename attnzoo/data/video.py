@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from attnzoo.data.backdrop import Backdrop
+from attnzoo.data.catalogue import Stamp
 from attnzoo.data.flow import FINE
 from attnzoo.data.flow_settings import FlowSource
 from attnzoo.data.frames import Picture, fingerprint, frames_of, size_text, square
@@ -24,7 +25,6 @@ from attnzoo.data.windows import (
     Frame,
     Recording,
     Short,
-    Stamp,
     Windows,
     all_starts,
     check_length,
@@ -206,15 +206,8 @@ def _frame(
         white = (cv2.cvtColor(cover, cv2.COLOR_RGB2GRAY) > FOREGROUND).astype(np.uint8) * 255
         mask = square(white, size) > FOREGROUND
     picture, shown = square(image, size), None if pose is None else square(pose, size)
-    # At the clip's own size flow looks at the very array, which halves what a frame keeps.
-    same = picture if moving is image else shown
-    return Frame(
-        picture=picture,
-        pose=shown,
-        mask=mask,
-        look=Look(
-            square(moving, fine) if same is None or fine != size else same,
-            still, surface, NO_JOINTS,
-        ),
-        body=body,
-    )
+    seen = picture if shown is None else shown
+    if fine != size:  # else flow looks at the very array, which halves what a frame keeps
+        seen = square(moving, fine)
+    look = Look(seen, still, surface, NO_JOINTS)
+    return Frame(picture=picture, pose=shown, mask=mask, look=look, body=body)

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import overload
 
 import cv2
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attnzoo.data.catalogue import Page, Stamp
 from attnzoo.data.clip import POSE_CHANNELS, Clip
 from attnzoo.data.flow import WindowFlow, dense_flow
 from attnzoo.data.frames import Picture
@@ -27,10 +27,6 @@ TEST_WINDOWS = 4
 
 KEPT_BYTES = 1 << 28
 """What the frames of all recordings of a data set may take in memory, and what their flows may."""
-
-
-Stamp = tuple[str, int, int]
-"""A file's whole path, its bytes, and when it was changed in nanoseconds."""
 
 
 class Short(Enum):
@@ -101,6 +97,15 @@ class Recording(ABC):
     @abstractmethod
     def digest(self, index: int) -> str:
         """SHA-256 of what frame `index` and its conditions are read from; decodes nothing."""
+
+    @property
+    def page_name(self) -> str:
+        """Under which a catalogue holds this recording."""
+        return self.name
+
+    def page(self) -> Page:
+        """What a catalogue is to hold of this recording; reads all that frames are made from."""
+        return Page(tuple(map(self.digest, range(self.count))))
 
     def frame(self, index: int) -> Frame:
         """Frame `index`."""
@@ -252,28 +257,16 @@ def without(image: Picture, mask: NDArray[np.bool_]) -> Picture:
     return np.asarray(cv2.inpaint(image, hole, 3, cv2.INPAINT_TELEA), np.uint8)
 
 
-def stamp(file: Path) -> Stamp:
-    """The stamp of a file."""
-    state = file.stat()
-    return (str(file.absolute()), state.st_size, state.st_mtime_ns)
-
-
 def _clip(recording: Recording, where: Sequence[int]) -> Clip:
     """The clip of these frames; its foreground, mask and background are the first one's."""
     frames = [recording.frame(i) for i in where]
     first = frames[0]
-    video = _image(np.stack([f.picture for f in frames]))
-    pose = torch.zeros(len(frames), POSE_CHANNELS, *video.shape[-2:])
-    for image, frame in zip(pose, frames, strict=True):
-        if frame.pose is not None:
-            image[:3] = _image(frame.pose)
-        if frame.coordinates is not None:
-            image[3:] = _image(frame.coordinates)
+    video = image_of(np.stack([f.picture for f in frames]))
+    pose = torch.stack([pose_of(frame) for frame in frames])
     bodies = [f.mask if f.mask is not None else f.body for f in frames]
     empty = np.zeros(first.picture.shape[:2], bool)
     body = np.stack([empty if b is None else b for b in bodies])
-    mask = ~empty if first.mask is None else first.mask
-    shown = torch.from_numpy(mask)[None].float()
+    shown = mask_of(first)
     return Clip(
         name=f"{recording.name}-{where[0]:05d}",
         video=video,
@@ -281,13 +274,30 @@ def _clip(recording: Recording, where: Sequence[int]) -> Clip:
         foreground=video[0] * shown,
         mask=shown,
         reference_pose=pose[0],
-        background=_image(recording.background(where[0])),
+        background=image_of(recording.background(where[0])),
         body=torch.from_numpy(body)[:, None].float(),
         flow=WindowFlow(recording.flow, where),
         looks=WindowLooks(recording, where),
     )
 
 
-def _image(picture: Picture) -> Tensor:
+def pose_of(frame: Frame) -> Tensor:
+    """The pose image `[6, H, W]` of a frame; zeros where it has none."""
+    pose = torch.zeros(POSE_CHANNELS, *frame.picture.shape[:2])
+    if frame.pose is not None:
+        pose[:3] = image_of(frame.pose)
+    if frame.coordinates is not None:
+        pose[3:] = image_of(frame.coordinates)
+    return pose
+
+
+def mask_of(frame: Frame) -> Tensor:
+    """Where the person is `[1, H, W]`, 0 or 1; everywhere where nobody knows."""
+    if frame.mask is None:
+        return torch.ones(1, *frame.picture.shape[:2])
+    return torch.from_numpy(frame.mask)[None].float()
+
+
+def image_of(picture: Picture) -> Tensor:
     """`[..., H, W, 3]` bytes to `[..., 3, H, W]` in [0, 1]."""
     return torch.from_numpy(np.moveaxis(picture, -1, -3).astype(np.float32) / 255)

@@ -116,8 +116,23 @@ class DanceModel(nn.Module):
 
     def tokens(self, batch: Batch) -> Tensor:
         """The image encoder's tokens `[b, n, d]`: what stays fixed while the U-Net trains."""
+        if batch.ready is not None:
+            return batch.ready.tokens
         encoded: Tensor = self.image_encoder(batch.foreground, batch.mask, batch.reference_pose)
         return encoded
+
+    def latents(self, batch: Batch) -> Tensor:
+        """The video's latents `[b, f, c, h, w]`."""
+        if batch.ready is not None:
+            return batch.ready.latents
+        encoded: Tensor = self.codec.encode(batch.video)
+        return encoded
+
+    def nobody(self, batch: Batch, tokens: Tensor) -> Tensor:
+        """What stands for no person in the place of a batch's `tokens`."""
+        if batch.ready is not None:
+            return batch.ready.null.to(tokens.dtype).expand_as(tokens)
+        return self.null_tokens(tokens)
 
     def null_tokens(self, tokens: Tensor) -> Tensor:
         """Encoded tokens that stand for no person (classifier-free guidance)."""
@@ -140,7 +155,8 @@ class DanceModel(nn.Module):
             t: `[b]` timesteps; the frames of a clip share theirs.
             tokens: `[b, n, d]` from `tokens` or `null_tokens`.
             pose: `[b, f, p, H, W]` pose images in [0, 1].
-            background: `[b, 3, H, W]` in [0, 1].
+            background: `[b, 3, H, W]` in [0, 1], or latents of it `[b, c, h, w]` where the
+                background ControlNet takes those.
             motion: what flow-guided mechanisms follow.
 
         Returns:
@@ -153,7 +169,8 @@ class DanceModel(nn.Module):
         times = repeat(t, "b -> (b f)", f=f)
         context = repeat(self.image_projection(tokens), "b n d -> (b f) n d", f=f)
         poses = self.pose_features(rearrange(pose, "b f c h w -> (b f) c h w"))
-        if takes_latents(self.background_controlnet):
+        latent = background.shape[-2:] == noisy.shape[-2:]
+        if takes_latents(self.background_controlnet) and not latent:
             background = self.codec.encode(background)
         places = repeat(background, "b c h w -> (b f) c h w", f=f)
         down, mid = self._residuals(images, times, context, poses, places)

@@ -204,5 +204,6 @@ class Experiment:
             del decides[name]
         del decides["training"]["checkpoint_seconds"]
         decides["model"].pop("download", None)
+        decides["data"].pop("prepared", None)  # where the same numbers are read from
         text = json.dumps([decides, split_hash], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
