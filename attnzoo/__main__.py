@@ -13,6 +13,7 @@ from attnzoo.errors import UserError
 COMMANDS = {
     "run": "train, sample, score and profile one variant (or a sweep, with -m)",
     "plan": "memory, operations and days that a run needs, without running it",
+    "prepare": "latents, embeddings and flow of training clips, computed once",
     "list": "the variants there are",
     "show": "what a variant is and takes",
     "score": "metrics of generated videos against real ones",

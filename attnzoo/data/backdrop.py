@@ -15,7 +15,6 @@ _TOLERANCE = 8
 colours begin only 13 steps away from its background."""
 
 
-
 @dataclass(frozen=True)
 class Backdrop:
     """The one colour of the background of pose pictures; None where there is no such colour."""

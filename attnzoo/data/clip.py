@@ -173,8 +173,7 @@ def _ready(clips: Sequence[Ready]) -> Ready:
     """Stacked; a person of fewer tokens is filled up with null ones, as the encoder does."""
     longest = max(len(one.tokens) for one in clips)
     tokens = [
-        torch.cat([one.tokens, one.null[:1].expand(longest - len(one.tokens), -1)])
-        for one in clips
+        torch.cat([one.tokens, one.null[:1].expand(longest - len(one.tokens), -1)]) for one in clips
     ]
     foregrounds = [one.foreground for one in clips if one.foreground is not None]
     return Ready(

@@ -251,5 +251,3 @@ def _grids(item: Mapping[str, Tensor]) -> dict[Grid, Tensor]:
 
 def _unknown(k: int, r: int) -> Tensor:
     raise UserError(f"the flow from frame {k} to frame {r} was prepared on some grids alone")
-
-

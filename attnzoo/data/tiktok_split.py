@@ -50,8 +50,8 @@ def _lines(which: str, setting: str) -> list[tuple[int, str]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise UserError(
-            f"{setting}={which}: cannot be read ({reason}); give a text file with a dance's name on "
-            f"each line, or {DISCO}"
+            f"{setting}={which}: cannot be read ({reason}); give a text file with a dance's name "
+            f"on each line, or {DISCO}"
         ) from error
     names = [(i, text.partition("#")[0].strip()) for i, text in enumerate(lines, start=1)]
     kept = [(i, name) for i, name in names if name]

@@ -121,19 +121,6 @@ class DanceModel(nn.Module):
         encoded: Tensor = self.image_encoder(batch.foreground, batch.mask, batch.reference_pose)
         return encoded
 
-    def latents(self, batch: Batch) -> Tensor:
-        """The video's latents `[b, f, c, h, w]`."""
-        if batch.ready is not None:
-            return batch.ready.latents
-        encoded: Tensor = self.codec.encode(batch.video)
-        return encoded
-
-    def nobody(self, batch: Batch, tokens: Tensor) -> Tensor:
-        """What stands for no person in the place of a batch's `tokens`."""
-        if batch.ready is not None:
-            return batch.ready.null.to(tokens.dtype).expand_as(tokens)
-        return self.null_tokens(tokens)
-
     def null_tokens(self, tokens: Tensor) -> Tensor:
         """Encoded tokens that stand for no person (classifier-free guidance)."""
         null: Tensor = self.image_encoder.null_tokens(tokens)

@@ -66,4 +66,4 @@ def _digests(recording: Recording, store: Store, folder: Path, remedy: str) -> S
 
 
 def _quoted(text: str) -> str:
-    return f"'{text}'" if any(c in text for c in " []{}()*?$&;|<>\"\\") else text
+    return f"'{text}'" if any(c in text for c in ' []{}()*?$&;|<>"\\') else text

@@ -21,7 +21,7 @@ from attnzoo.models.dance import DanceModel
 from attnzoo.motion import Motion, downsample
 
 TOGETHER = 4
-"""Frames that go through the auto-encoder at once, as in training."""
+"""Frames that are handed to the codec at once."""
 
 
 class Maker:

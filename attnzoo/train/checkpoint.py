@@ -30,11 +30,18 @@ KEPT = 2
 
 @dataclass
 class History:
-    """One stage so far: each step's loss, seconds of training, and parameters trained."""
+    """One stage so far: each step's loss, seconds of training, and parameters trained.
+
+    waited: those of the seconds in which training waited for clips; making: seconds in which the
+    loader made `made` clips, also while training was at work.
+    """
 
     losses: list[float] = field(default_factory=list)
     seconds: float = 0.0
     trained_parameters: int = 0
+    waited: float = 0.0
+    making: float = 0.0
+    made: int = 0
 
 
 @dataclass

@@ -57,10 +57,24 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class LoaderRecord:
+    """Whether clips came as fast as training took them.
+
+    frames_per_second: what the loader makes; needed: what training would take if it never waited;
+    waited: seconds of the stage in which it did.
+    """
+
+    frames_per_second: float
+    needed: float
+    waited: float
+
+
+@dataclass(frozen=True)
 class StageRecord:
     """One stage as it went: trained_parameters is their number; seconds without checkpoints.
 
-    A stage in which there is nothing to train has no steps.
+    A stage in which there is nothing to train has no steps. loader: null where nothing was
+    measured, as in records from before there was a measurement.
     """
 
     steps: int
@@ -70,6 +84,7 @@ class StageRecord:
     seconds: float
     frames_per_second: float | None
     loss: Curve
+    loader: LoaderRecord | None = None
 
 
 @dataclass(frozen=True)

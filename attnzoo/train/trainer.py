@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
@@ -26,6 +27,11 @@ from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot
 from attnzoo.train.objective import Objective
 from attnzoo.train.settings import Experiment, Schedule
 from attnzoo.train.stages import enter_stage, parameter_groups
+
+_LOG = logging.getLogger(__name__)
+
+WAITING = 0.2
+"""The share of a stage's time from which on waiting for clips is worth a word."""
 
 _SCHEDULES = {Schedule.constant: "constant_with_warmup", Schedule.cosine: "cosine"}
 
@@ -137,10 +143,21 @@ class StageTrainer:
         if progress.steps < self.plan.steps:
             with self._saved_when_interrupted():
                 self._steps()
+            self._tell_of_waiting()
         self.ema.copy_to(self.trainable)
         self.optimizer.zero_grad()
         # The accelerator saves what it has prepared: the next stage starts without this one's.
         self.run.accelerator.free_memory()
+
+    def _tell_of_waiting(self) -> None:
+        found = self.run.progress.history
+        if found.waited > WAITING * found.seconds:
+            _LOG.warning(
+                "stage %d waited for clips during %.0f %% of its time: a larger workers= makes "
+                "more of them at once, `python -m attnzoo.prepare` makes them beforehand",
+                self.stage,
+                100 * found.waited / found.seconds,
+            )
 
     @contextmanager
     def _saved_when_interrupted(self) -> Iterator[None]:
@@ -164,12 +181,16 @@ class StageTrainer:
         )
         parts = batches.between(progress.steps * accumulate, self.plan.steps * accumulate)
         frames = self.settings.batch * accumulate * run.source.frames
-        began = progress.history.seconds
+        history = progress.history
+        began, made, making = history.seconds, history.made, history.making
         with progress_bar(f"stage {self.stage}", self.plan.steps, progress.steps) as bar:
             while progress.steps < self.plan.steps:
                 started = time.perf_counter()
                 loss = self._step(parts)
                 progress.history.seconds += time.perf_counter() - started
+                history.made, history.making = (
+                    made + batches.meter.clips, making + batches.meter.seconds
+                )  # fmt: skip
                 speed = frames * (bar.n + 1 - bar.initial) / (progress.history.seconds - began)
                 bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} frames/s", refresh=False)
                 bar.update()
@@ -196,7 +217,9 @@ class StageTrainer:
         accelerator, progress = self.run.accelerator, self.run.progress
         losses = []
         for part in range(self.settings.accumulate):
+            asked = time.perf_counter()
             first, batch = next(parts)
+            progress.history.waited += time.perf_counter() - asked
             batch = batch.to(accelerator.device)
             with accelerator.accumulate(self.run.model):
                 # Dropout, where a model has any, draws from the global state: seeded here, per
