@@ -45,7 +45,7 @@ class FolderTake(Take):
 
     def missing(self) -> dict[int, str]:
         """See `Take.missing`."""
-        found = {}
+        found: dict[int, str] = {}
         for index in range(len(self.frames)):
             for part in (self._masks[index], self._poses[index]):
                 if isinstance(part, str):

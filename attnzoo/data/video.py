@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-from collections.abc import Iterator, Sequence
-from itertools import islice, repeat
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 import cv2
@@ -19,6 +18,7 @@ from attnzoo.data.flow_settings import FlowSource
 from attnzoo.data.frames import Picture, fingerprint, frames_of, size_text, square
 from attnzoo.data.look import Look
 from attnzoo.data.source import Source
+from attnzoo.data.spool import Spool
 from attnzoo.data.surface import raw_surface
 from attnzoo.data.windows import (
     TEST_WINDOWS,
@@ -33,22 +33,17 @@ from attnzoo.data.windows import (
 )
 from attnzoo.errors import UserError
 
-LIMIT = 600
-"""Frames of a video that are read; of a longer one the rest is left out, which is logged."""
-
 FOREGROUND = 127.5
 """Above this a mask's grey is foreground (DisCo's threshold)."""
 
 NO_POSE = "data=video without data.pose has no poses to take it from"
 NO_JOINTS = "data=video has pose pictures at most, and no joints"
 
-_log = logging.getLogger(__name__)
-
 
 class Video(Recording):
-    """A video whose frames, made small, are all in memory; content: its files' hashes."""
+    """A video whose frames were made small and put away; content: its files' hashes."""
 
-    def __init__(self, name: str, frames: Sequence[Frame], size: int, content: object) -> None:
+    def __init__(self, name: str, frames: Spool, size: int, content: object) -> None:
         super().__init__(name, len(frames), size)
         self._frames = frames
         self._content = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -82,7 +77,8 @@ def open_video(
 
     Trains on the first windows of `frames` frames that share no frame, and tests on the same: the
     task is to make the clip again. Every picture is the central square, reduced by area. The whole
-    video is read here, frame by frame; only the small pictures stay in memory, `LIMIT` at most.
+    video is read here, frame by frame; the small pictures stay in memory up to a limit, those
+    beyond it lie in a temporary file.
 
     Args:
         path: any video that PyAV reads, or a folder of frames.
@@ -110,10 +106,7 @@ def open_video(
     if windows < 0:
         raise UserError(f"data.windows={windows}: must be at least 0, and 0 means every window")
     file = Path(path).expanduser()
-    kept = list(islice(_frames(file, pose, mask, size), LIMIT + 1))
-    if len(kept) > LIMIT:
-        del kept[LIMIT:]
-        _log.warning("data.path=%s: only the first %d frames are used", path, LIMIT)
+    kept = Spool(_frames(file, pose, mask, size))
     check_length(len(kept), frames, stride, short, f"data.path={path}")
     files = {"path": file, "pose": pose, "mask": mask}
     known = {k: p and {"name": Path(p).name, "sha256": _sha256(p)} for k, p in files.items()}

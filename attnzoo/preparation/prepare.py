@@ -40,7 +40,7 @@ class Outcome:
     made: int = 0
     kept: int = 0
     rebuilt: int = 0
-    _sound: set[str] = field(default_factory=set, repr=False)
+    _sound: set[str] = field(default_factory=set, repr=False, compare=False)
 
 
 def recordings(source: Source) -> Windows:
