@@ -350,7 +350,10 @@ def settings_of(data: Path, store: Path) -> Sequence[str]:
 
 
 @pytest.mark.slow
-def test_killed_and_started_again_it_leaves_what_it_would_have(tmp_path: Path) -> None:
+def test_killed_and_started_again_it_leaves_what_it_would_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the killed process has the model as shipped
     data, store = folder(tmp_path / "data", ("002", "003"), 24), tmp_path / "store"
     program = [sys.executable, "-m", "attnzoo.prepare", *settings_of(data, store)]
     with subprocess.Popen(program, env=environment(), stderr=subprocess.DEVNULL) as process:
