@@ -116,8 +116,8 @@ def open_tiktok(
     for part, windows in zip(("train on", "test on"), kept, strict=True):
         if not windows:
             raise UserError(f"data.path={path}: every window to {part} holds a damaged frame")
-    clips = (Windows(windows, frames) for windows in kept)
-    return Source("tiktok", frames, size, *clips, split, FlowSource.classical)
+    to_train, to_test = (Windows(windows, frames) for windows in kept)
+    return Source("tiktok", frames, size, to_train, to_test, split, FlowSource.classical)
 
 
 @dataclass(frozen=True)
