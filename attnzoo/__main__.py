@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "train, sample, score and profile one variant (or a sweep, with -m)",
     "sample": "any person, place and dance from a trained run, in a clip of any length",
     "plan": "memory, operations and days that a run needs, without running it",
+    "prepare": "latents, embeddings and flow of training clips, computed once",
     "list": "the variants there are",
     "show": "what a variant is and takes",
     "score": "metrics of generated videos against real ones",

@@ -235,17 +235,29 @@ def options_of(cfg: DictConfig) -> dict[str, Any]:
     return {key: value for key, value in _plain_mapping(cfg.attn).items() if key != "name"}
 
 
-def source_of(cfg: DictConfig) -> Source:
+def source_of(cfg: DictConfig, *, prepared: bool = True) -> Source:
     """Opens the data that a configuration names, which checks it whole, with the flow it asks for.
 
+    Args:
+        cfg: the configuration.
+        prepared: whether training is to read what `data.prepared` holds, where that is given.
+
     Raises:
-        UserError: what the data set's opener has to say, or `attnzoo.data.flow_source.with_flow`.
+        UserError: what the data set's opener has to say, `attnzoo.data.flow_source.with_flow`, or
+            `attnzoo.preparation.attach.attach`.
     """
     from attnzoo.data.flow_source import with_flow
 
     values = _plain_data(cfg)
-    source: Source = _opener(values.pop("name"))(**values)
-    return with_flow(source, cfg.flow, _plain(cfg.motion))
+    folder = values.get("prepared") if prepared else None
+    opened: Source = _opener(values.pop("name"))(**values)
+    source = with_flow(opened, cfg.flow, _plain(cfg.motion), tried=folder is not None)
+    if folder is None:
+        return source
+    from attnzoo.preparation.attach import attach
+
+    given = OmegaConf.select(cfg, "hydra.overrides.task") or ()
+    return attach(experiment_of(cfg), source, Path(folder).expanduser(), list(given))
 
 
 def stored(cfg: DictConfig) -> str:

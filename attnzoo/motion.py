@@ -58,6 +58,7 @@ class Motion:
         self._batch = batch
         self.frames = frames
         self._repeats: tuple[Motion, int] | None = None
+        self._answers: Callable[[Sequence[int], int, int], Tensor] | None = None
         self._kept: dict[Hashable, Any] = {}
 
     @classmethod
@@ -94,6 +95,25 @@ class Motion:
             return total
 
         return cls(pair, batch=forward.shape[0], frames=forward.shape[1] + 1)
+
+    @classmethod
+    def known(
+        cls, related: Callable[[Sequence[int], int, int], Tensor], *, batch: int, frames: int
+    ) -> Motion:
+        """Motion of which only some questions to `to` can be answered, beforehand, by `related`.
+
+        `related(reference, h, w)` gives `[b, f, 2, h, w]` in cells. Flow of a pair is not known.
+        """
+
+        def pair(k: int, r: int) -> Tensor:
+            raise UserError(
+                f"the flow from frame {k} to frame {r} was not prepared: only flow on the grids "
+                "that the variant asked for is known here"
+            )
+
+        made = cls(pair, batch=batch, frames=frames)
+        made._answers = related
+        return made
 
     @classmethod
     def cat(cls, motions: Sequence[Motion]) -> Motion:
@@ -144,6 +164,8 @@ class Motion:
         return self.tiled(key, lambda motion: (motion._related(frames, h, w),))[0]
 
     def _related(self, frames: Sequence[int], h: int, w: int) -> Tensor:
+        if self._answers is not None:
+            return self._answers(frames, h, w)
         moving = [k for k, r in enumerate(frames) if k != r]
         if not moving:
             still = torch.zeros_like(downsample(self.pair(0, 0), h, w))
@@ -206,6 +228,13 @@ class Motion:
         if self._repeats is not None:
             source, times = self._repeats
             return source.device_to(device).repeat(times)
+        answers = self._answers
+        if answers is not None:
+            return Motion.known(
+                lambda reference, h, w: answers(reference, h, w).to(device),
+                batch=self.batch,
+                frames=self.frames or 0,
+            )
         pair = self._pair
         return Motion(lambda k, r: pair(k, r).to(device), batch=self._batch, frames=self.frames)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from attnzoo.data import video as video_module
 from attnzoo.data.clip import collate
 from attnzoo.data.frames import frames_of, square
 from attnzoo.data.source import Source
+from attnzoo.data.spool import Spool
 from attnzoo.data.windows import Short, all_starts, places, separate_starts, span, without
 from attnzoo.errors import UserError
 from attnzoo.metrics.warp_error import correspondence, warp_error
@@ -271,16 +271,21 @@ def test_frames_come_one_by_one(tmp_path: Path) -> None:
         next(frames)
 
 
-def test_of_a_long_video_the_first_frames_are_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_what_memory_has_no_room_for_lies_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video_module, "LIMIT", 20)
-    path = write_folder(tmp_path / "f", moving(25))
-    with caplog.at_level(logging.WARNING):
-        source = open_video(str(path))
-    assert "only the first 20 frames" in caplog.text
-    assert len(source.train) == 5
-    assert source.split["frames_used"] == 20
+    path = str(write_folder(tmp_path / "f", moving(25)))
+    whole = open_video(path, windows=0)
+    monkeypatch.setattr(Spool.__init__, "__defaults__", (1_000_000,))
+    source = open_video(path, windows=0)
+    recording = source.train.starts[0][0]  # type: ignore[attr-defined]
+    assert 0 < len(recording._frames._kept) < 5
+    assert len(recording._frames) == source.split["frames_used"] == 25
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(source.train.__getitem__, range(10)))
+    for a, b in zip(found, whole.train, strict=True):
+        assert torch.equal(a.video, b.video)
+        assert torch.equal(a.background, b.background)
 
 
 def test_clips_are_the_same_from_several_threads(tmp_path: Path) -> None:

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 
 from attnzoo.errors import UserError
 from attnzoo.models.noise import Noise
-from attnzoo.train.description import curve
+from attnzoo.train.checkpoint import History
+from attnzoo.train.description import curve, loader
 from attnzoo.train.plain import plain
 from attnzoo.train.record import (
     SCHEMA,
     Curve,
     DataRecord,
+    LoaderRecord,
     NoiseRecord,
     ParameterRecord,
     Record,
@@ -126,6 +128,20 @@ def test_a_record_of_schema_2_is_brought_to_this_one(tmp_path: Path) -> None:
         found = read_record(tmp_path)
         assert (found["schema"], found["method"], found["flow"]) == (3, "video", flow)
         assert {**found, "schema": 2} == {**old, "method": "video", "flow": flow}
+
+
+def test_an_early_record_of_schema_3_says_nothing_of_the_loader(tmp_path: Path) -> None:
+    old = plain(RECORD)
+    for stage in ("stage1", "stage2"):
+        del old["training"][stage]["loader"]
+    (tmp_path / "record.json").write_text(json.dumps(old))
+    assert read_record(tmp_path) == plain(RECORD)
+
+
+def test_the_loader_beside_what_training_takes() -> None:
+    history = History([0.5, 0.4], seconds=5.0, waited=1.0, making=2.0, made=3)
+    assert loader(history, trained=32, frames=16) == LoaderRecord(24.0, 8.0, 1.0)
+    assert loader(History([0.5], seconds=5.0), trained=16, frames=16) is None
 
 
 def test_a_record_of_schema_1_is_refused_by_name(tmp_path: Path) -> None:

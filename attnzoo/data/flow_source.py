@@ -40,7 +40,11 @@ _DIRECT = (FlowSource.iuv, FlowSource.skeleton)
 
 
 def with_flow(
-    source: Source, flow: FlowSource = FlowSource.auto, how: Estimation | None = None
+    source: Source,
+    flow: FlowSource = FlowSource.auto,
+    how: Estimation | None = None,
+    *,
+    tried: bool = False,
 ) -> Source:
     """The same data, whose mechanisms follow the flow that is asked for.
 
@@ -48,6 +52,7 @@ def with_flow(
         source: the opened data.
         flow: where the motion comes from.
         how: how it is estimated.
+        tried: the data are known to have what the source needs, and no clip is read to see it.
 
     Raises:
         UserError: the data have not what the source needs, a setting that it has no use for, or
@@ -68,7 +73,8 @@ def with_flow(
         )
     if own:
         return source
-    _refuse_missing(source, chosen)
+    if not tried:
+        _refuse_missing(source, chosen)
     follow = Follow(chosen, how, estimator(chosen, how))
     train, test = (Following(clips, follow) for clips in (source.train, source.test))
     return replace(source, train=train, test=test, flow=chosen)

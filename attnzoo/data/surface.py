@@ -43,11 +43,13 @@ class Surface:
     """The surface coordinates that a pose picture holds.
 
     part `[n, n]`: number of the part, 0 for none; coordinates `[n, n, d]`: the place on it, in
-    units in which a part is about one long (an angle: its cosine and sine over 2 pi).
+    units in which a part is about one long (an angle: its cosine and sine over 2 pi); channel: of
+    a raw IUV picture, which one holds the parts.
     """
 
     part: NDArray[np.uint8]
     coordinates: NDArray[np.float32]
+    channel: int | None = None
 
     @cached_property
     def pixels(self) -> NDArray[np.intp]:
@@ -167,11 +169,24 @@ def raw_surface(picture: Picture, size: int) -> Surface | str:
             continue
         numbers = len(np.unique(part[part > 0]))
         if not numbers:
-            return Surface(part, np.zeros((*part.shape, 2), np.float32))
+            return Surface(part, np.zeros((*part.shape, 2), np.float32), channel)
         shades = len(np.unique(picture.astype(np.int64) @ [1, 1 << 8, 1 << 16])) - 1
         if shades >= _SHADES * numbers:
-            return Surface(part, np.asarray(others / 255, np.float32))
+            return Surface(part, np.asarray(others / 255, np.float32), channel)
     return (
         "the pose pictures hold no U and V: no channel holds part numbers 0 to 24 on black beside "
         "two that vary within a part, so they are renderings, or were compressed with loss"
     )
+
+
+def coordinate_image(iuv: Picture, channel: int) -> Picture:
+    """U, and V as cosine and sine of half a turn, `[h, w, 3]` bytes, of a raw IUV picture.
+
+    Half a turn, since DensePose's V does not come round. 0 off the body. The other two channels
+    are U and V in the order of the first three letters, or, where parts come last, in BGR's.
+    """
+    u, v = np.moveaxis(np.delete(iuv, channel, 2), 2, 0)[:: -1 if channel == 2 else 1]
+    angle = v * (np.pi / 255)
+    planes = np.stack([u / 255, 0.5 + 0.5 * np.cos(angle), 0.5 + 0.5 * np.sin(angle)], -1)
+    on = iuv[..., channel, None] > 0
+    return np.asarray(np.rint(255 * planes * on), np.uint8)

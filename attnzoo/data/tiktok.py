@@ -1,24 +1,27 @@
-"""TikTok dances in DisCo's two layouts as a data set."""
+"""TikTok dances as a data set: DisCo's two layouts, and the folders that were published first."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from attnzoo.data.flow import FINE
+from attnzoo.data.catalogue import Catalogue
 from attnzoo.data.flow_settings import FlowSource
-from attnzoo.data.frames import square
-from attnzoo.data.look import Look
 from attnzoo.data.source import Source
-from attnzoo.data.surface import Surface, raw_surface
+from attnzoo.data.store import catalogue_in
+from attnzoo.data.tiktok_dance import Dance, inspect
 from attnzoo.data.tiktok_folder import folder_takes
-from attnzoo.data.tiktok_take import THRESHOLD, Take
+from attnzoo.data.tiktok_raw import raw_takes
+from attnzoo.data.tiktok_split import DISCO, listed, some
+from attnzoo.data.tiktok_take import Take
 from attnzoo.data.tiktok_tsv import tsv_takes
 from attnzoo.data.windows import (
-    Frame,
+    Damaged,
+    Memory,
     Recording,
     Short,
     Windows,
@@ -28,34 +31,13 @@ from attnzoo.data.windows import (
 )
 from attnzoo.errors import UserError
 
-JOINTS = "the poses of data=tiktok are joints here, which have no surface"
-PICTURES = "the poses of data=tiktok are pictures here, not joints"
-
 CHECKED = 128
 """A data set of so many frames at most is decoded whole when it is opened, to find damage before
 any training; of a larger one a frame is decoded when it is first needed."""
 
+_YAML = (".yaml", ".yml")
 
-class Dance(Recording):
-    """A take at the clip's size."""
-
-    def __init__(self, take: Take, size: int) -> None:
-        super().__init__(take.name, len(take.frames), size)
-        self._take = take
-
-    def read(self, index: int) -> Frame:
-        """Frame `index`, decoded."""
-        shot = self._take.shot(index, self.size)
-        fine = max(self.size, FINE)
-        surface: Surface | str = JOINTS
-        if shot.limbs is None:
-            surface = raw_surface(shot.pose, fine)
-        return Frame(
-            picture=square(shot.picture, self.size),
-            pose=square(shot.pose, self.size),
-            mask=square(shot.mask.astype(np.uint8) * 255, self.size) > THRESHOLD,
-            look=Look(square(shot.picture, fine), None, surface, shot.limbs or PICTURES),
-        )
+_log = logging.getLogger(__name__)
 
 
 def open_tiktok(
@@ -65,70 +47,178 @@ def open_tiktok(
     frames: int = 16,
     short: Short = Short.refuse,
     sequence: str | None = None,
+    train: str | None = None,
+    test: str | None = None,
+    every: int = 1,
+    damaged: Damaged = Damaged.refuse,
+    prepared: str | None = None,
 ) -> Source:
-    """TikTok dances: training on all windows of all dances, testing on each dance's first window.
+    """TikTok dances: training on windows of all dances, testing on each dance's first window.
 
     The person of a clip is cut from its first frame by the mask; the background is that frame with
-    the person painted out; the pose picture is the skeleton. Every picture is the central square,
-    reduced by area. Flow comes from the frames: following a skeleton's lines instead, a real clip
-    warps no better than without motion. So flow here is the motion of the very clip that is to be
-    made, unless `flow=skeleton` takes it from joints, or `flow=iuv` from poses that are raw IUV.
+    the person painted out; the pose picture is the skeleton, or DensePose's. Every picture is the
+    central square, reduced by area. Flow comes from the frames where poses are skeletons: following
+    a skeleton's lines instead, a real clip warps no better than without motion. So flow there is
+    the motion of the very clip that is to be made, unless `flow=skeleton` takes it from joints. It
+    comes from the poses where these are DensePose's folders; `flow=iuv` needs raw IUV there.
 
     Args:
-        path: DisCo's folder of dances, or the folder with the yaml of its TSV files, or the yaml.
+        path: DisCo's folder of dances, or the published one (images, masks, densepose), or the
+            folder with the yaml of DisCo's TSV files, or the yaml. TSV rows and pictures are read
+            when they are needed.
         size: pixels of a side.
         frames: frames of a clip.
         short: what to do with a dance shorter than a clip; loop plays it to and fro.
         sequence: the one dance to use; all without it.
+        train: the dances to train on: a text file with a name on each line. Without it all that are
+            not tested on, or, without `test`, all.
+        test: the dances to test on: such a file, `disco` for the numbers 335 to 340, or the yaml or
+            folder of another data set. Without it the same as in training.
+        every: frames from one training window's first frame to the next one's.
+        damaged: what to do about a frame that cannot be read or has no mask or pose: refuse names
+            it; skip leaves out every window that holds it and counts them, for which all frames are
+            decoded at once. Nothing stands in for what is left out.
+        prepared: a folder that `python -m attnzoo.prepare` filled, from which training then reads.
 
     Raises:
-        UserError: a number is too small; nothing of either layout is there; a frame lacks its mask
-            or pose or is damaged; sizes do not agree; an index does not fit; a dance is too short.
+        UserError: a number is too small; nothing of any layout is there; a frame lacks its mask
+            or pose or is damaged; sizes do not agree; an index does not fit; a dance is too short;
+            a list names what is not there, or a dance for both parts.
     """
     check_numbers(size, frames)
-    takes = _chosen(_takes(path), sequence, path)
-    dances = [Dance(take, size) for take in takes]
-    for dance in dances:
+    if every < 1:
+        raise UserError(f"data.every={every}: must be at least 1")
+    takes = _chosen(_takes(path, "path"), sequence, path)
+    parts = _parts(takes, train, test)
+    memory = Memory()
+    made: dict[Take, Dance] = {}
+    for take in (*parts.train, *parts.test):
+        made.setdefault(take, Dance(take, size, memory))
+    for dance in made.values():
         check_length(dance.count, frames, 1, short, f"data.path={path}: {dance.name}")
-    if sum(dance.count for dance in dances) <= CHECKED:
-        for dance in dances:
-            for index in range(dance.count):
-                dance.frame(index)
-    starts = [(dance, start) for dance in dances for start in all_starts(dance.count, frames, 1)]
-    split = {
+    inspect([*made.values()], damaged, _catalogue(prepared), CHECKED)
+    training = [made[take] for take in parts.train]
+    starts = [(d, start) for d in training for start in all_starts(d.count, frames, 1)[::every]]
+    firsts = [(made[take], 0) for take in parts.test]
+    kept = _whole(starts, frames), _whole(firsts, frames)
+    left_out = len(starts) + len(firsts) - sum(map(len, kept))
+    split: dict[str, Any] = {
         "data": "tiktok",
         "path": Path(path).name,
-        "sequences": {take.name: len(take.frames) for take in takes},
-        "frames_sha256": _frames_sha256(takes),
-        "train": f"all {len(starts)} windows",
-        "test": "the first window of each sequence, which training sees too",
+        **_described(parts, every, len(kept[0])),
         "frames": frames,
         "size": size,
         "short": short.name,
-        "flow": "frames",
+        "flow": "pose" if takes[0].dense else "frames",
     }
-    test = Windows([(dance, 0) for dance in dances], frames)
-    train = Windows(starts, frames)
-    return Source("tiktok", frames, size, train, test, split, FlowSource.classical)
+    if damaged is Damaged.skip:
+        split["skipped"] = _skipped([*made.values()], left_out)
+    for part, windows in zip(("train on", "test on"), kept, strict=True):
+        if not windows:
+            raise UserError(f"data.path={path}: every window to {part} holds a damaged frame")
+    to_train, to_test = (Windows(windows, frames) for windows in kept)
+    return Source("tiktok", frames, size, to_train, to_test, split, FlowSource.classical)
 
 
-def _takes(path: str) -> list[Take]:
+@dataclass(frozen=True)
+class _Parts:
+    """The dances of both parts; separate: whether they have none in common."""
+
+    train: Sequence[Take]
+    test: Sequence[Take]
+    separate: bool
+
+
+def _parts(takes: Sequence[Take], train: str | None, test: str | None) -> _Parts:
+    if test is None:
+        chosen = takes if train is None else listed(takes, train, "data.train")
+        return _Parts(chosen, chosen, separate=False)
+    other = test != DISCO and (Path(test).suffix in _YAML or Path(test).expanduser().is_dir())
+    tested = _takes(test, "test") if other else listed(takes, test, "data.test")
+    if train is not None:
+        trained: Sequence[Take] = listed(takes, train, "data.train")
+    else:
+        names = {take.name for take in tested}
+        trained = [take for take in takes if take.name not in names]
+    both = {take.name for take in trained} & {take.name for take in tested}
+    if both:
+        raise UserError(f"data.train and data.test both have {', '.join(sorted(both)[:4])}")
+    if not trained:
+        raise UserError(f"data.test={test}: leaves no dance to train on")
+    return _Parts(trained, tested, separate=True)
+
+
+def _described(parts: _Parts, every: int, windows: int) -> dict[str, Any]:
+    """The split's part that says which dances and windows are in which part."""
+    apart = f", {every} frames apart" if every > 1 else ""
+    of_all = {
+        "sequences": {take.name: len(take.frames) for take in parts.train},
+        "frames_sha256": _frames_sha256(parts.train),
+        "train": f"all {windows} windows{apart}",
+    }
+    if not parts.separate:
+        return {**of_all, "test": "the first window of each sequence, which training sees too"}
+    return {
+        **of_all,
+        "test_sequences": {take.name: len(take.frames) for take in parts.test},
+        "test_frames_sha256": _frames_sha256(parts.test),
+        "test": "the first window of each test sequence, of which training sees none",
+    }
+
+
+def _skipped(dances: Sequence[Dance], windows: int) -> dict[str, Any]:
+    """What was left out, for the split and in the log."""
+    damaged = {
+        dance.name: {dance.take.frames[i]: text for i, text in sorted(dance.damaged.items())}
+        for dance in dances
+        if dance.damaged
+    }
+    count = sum(map(len, damaged.values()))
+    if count:
+        first = next(iter(next(iter(damaged.values())).values()))
+        _log.warning(
+            "data.damaged=skip: %d damaged frames, %d windows left out; the first: %s",
+            count, windows, first,
+        )  # fmt: skip
+    return {"windows": windows, "frames": count, "damaged": damaged}
+
+
+def _whole(starts: list[tuple[Dance, int]], frames: int) -> list[tuple[Recording, int]]:
+    return [(dance, start) for dance, start in starts if dance.whole(start, frames)]
+
+
+def _catalogue(prepared: str | None) -> Catalogue | None:
+    return None if prepared is None else catalogue_in(Path(prepared).expanduser())
+
+
+def _takes(path: str, setting: str) -> Sequence[Take]:
     place = Path(path).expanduser()
-    if place.is_file() and place.suffix in (".yaml", ".yml"):
-        return tsv_takes(place)
-    if not place.is_dir():
-        raise UserError(f"data.path={path}: no such folder; give DisCo's folder of dances or TSVs")
-    described = sorted(p for p in place.iterdir() if p.suffix in (".yaml", ".yml"))
-    if len(described) > 1:
-        names = ", ".join(p.name for p in described)
-        raise UserError(f"data.path={path}: holds {names}; name one of them")
-    takes = tsv_takes(described[0]) if described else folder_takes(place)
+    if not place.is_file() and not place.is_dir():
+        raise UserError(
+            f"data.{setting}={path}: no such folder; give a folder of dances, or DisCo's TSVs"
+        )
+    takes = _found(place, path, setting)
     if not takes:
         raise UserError(
-            f"data.path={path}: no dances there; must hold folders of pictures with groundsam and "
-            "openpose_json inside, or a yaml that names TSV files"
+            f"data.{setting}={path}: no dances there; must hold folders of pictures with groundsam "
+            "and openpose_json inside, or with images, masks and densepose, or a yaml that names "
+            "TSV files"
         )
+    for take in takes:
+        take.place = str(place.resolve())
     return takes
+
+
+def _found(place: Path, path: str, setting: str) -> Sequence[Take]:
+    if place.is_file():
+        return tsv_takes(place) if place.suffix in _YAML else []
+    described = sorted(p for p in place.iterdir() if p.suffix in _YAML)
+    if len(described) > 1:
+        names = ", ".join(p.name for p in described)
+        raise UserError(f"data.{setting}={path}: holds {names}; name one of them")
+    if described:
+        return tsv_takes(described[0])
+    return raw_takes(place) or folder_takes(place)
 
 
 def _chosen(takes: Sequence[Take], name: str | None, path: str) -> Sequence[Take]:
@@ -136,8 +226,7 @@ def _chosen(takes: Sequence[Take], name: str | None, path: str) -> Sequence[Take
         return takes
     found = [take for take in takes if take.name == name]
     if not found:
-        there = ", ".join(take.name for take in takes[:8]) + (", ..." if len(takes) > 8 else "")
-        raise UserError(f"data.sequence={name}: not in data.path={path}; there are {there}")
+        raise UserError(f"data.sequence={name}: not in data.path={path}; there are {some(takes)}")
     return found
 
 

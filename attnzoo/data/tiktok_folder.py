@@ -8,24 +8,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
+from attnzoo.data.catalogue import Stamp, stamp
 from attnzoo.data.flow import FINE
 from attnzoo.data.frames import in_order, opened, picture, pictures_in
 from attnzoo.data.limbs import of_keypoints
 from attnzoo.data.skeleton import keypoints
-from attnzoo.data.tiktok_take import Shot, Take, check_shape, person, skeleton
+from attnzoo.data.tiktok_take import Shot, Take, check_frame, check_shape, person, read, skeleton
 from attnzoo.errors import UserError
 
 _MASKS, _POSES = "groundsam", "openpose_json"
 
 
 def folder_takes(folder: Path) -> list[Take]:
-    """The dances of a folder, or the one that the folder itself is; none: an empty list.
-
-    Raises:
-        UserError: a frame has no mask or no keypoints, or sizes differ within a dance.
-    """
+    """The dances of a folder, or the one that the folder itself is; none: an empty list."""
     inside = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
     dances = [p for p in sorted(inside, key=in_order) if pictures_in(p)]
     own = (folder / _POSES).is_dir() or (folder / _MASKS).is_dir()
@@ -35,52 +34,85 @@ def folder_takes(folder: Path) -> list[Take]:
 
 
 class FolderTake(Take):
-    """One folder of frames; what can be checked without decoding is checked when it is made."""
+    """One folder of frames; names are read when it is made, and nothing else."""
 
     def __init__(self, folder: Path) -> None:
         self._pictures = pictures_in(folder)
         super().__init__(folder.name, tuple(p.name for p in self._pictures))
-        self._masks = [self._mask_of(p) for p in self._pictures]
-        self._poses = [self._pose_of(p) for p in self._pictures]
-        self._points = [keypoints(p.read_bytes(), str(p)) for p in self._poses]
-        self._check_sizes()
+        masks, poses = (_names(folder / part) for part in (_MASKS, _POSES))
+        self._masks = [_mask_of(p, masks) for p in self._pictures]
+        self._poses = [_pose_of(p, poses) for p in self._pictures]
+
+    def missing(self) -> dict[int, str]:
+        """See `Take.missing`."""
+        found: dict[int, str] = {}
+        for index in range(len(self.frames)):
+            for part in (self._masks[index], self._poses[index]):
+                if isinstance(part, str):
+                    found.setdefault(index, part)
+        return found
+
+    def stamps(self) -> list[Stamp]:
+        """Of every file that is there."""
+        files = (f for row in (self._pictures, self._masks, self._poses) for f in row)
+        return [stamp(file) for file in files if isinstance(file, Path)]
+
+    def parts(self, index: int) -> Iterator[bytes]:
+        """The frame's picture, mask and keypoints."""
+        for file in (self._pictures[index], self._masks[index], self._poses[index]):
+            yield _bytes(file)
 
     def shot(self, index: int, size: int) -> Shot:
         """Frame `index`; see `Take.shot`."""
-        name = str(self._pictures[index])
-        image = picture(self._pictures[index], name)
-        mask = picture(self._masks[index], str(self._masks[index]))
-        check_shape(mask.shape[:2], image.shape[:2], str(self._masks[index]))
+        file, mask_file, pose_file = (
+            self._pictures[index], _there(self._masks[index]), _there(self._poses[index]),
+        )  # fmt: skip
+        with opened(file, str(file)) as header:
+            check_frame((header.height, header.width), self._first, str(file))
+        image = picture(file, str(file))
+        mask = picture(_bytes(mask_file), str(mask_file))
+        check_shape(mask.shape[:2], image.shape[:2], str(mask_file))
         height, width = image.shape[:2]
-        points = self._points[index]
+        points = keypoints(_bytes(pose_file), str(pose_file))
         return Shot(
             picture=image,
             pose=skeleton(points, height, width, size),
             limbs=of_keypoints(points, height, width, max(size, FINE)),
-            mask=person(mask, labels=self._masks[index].suffix == ".png"),
+            mask=person(mask, labels=mask_file.suffix == ".png"),
         )
 
-    def _mask_of(self, frame: Path) -> Path:
-        folder = frame.parent / _MASKS
-        for suffix in ("png", "jpg"):
-            if (file := folder / f"{frame.name}.mask.{suffix}").is_file():
-                return file
-        raise UserError(f"{frame}: has no mask; must be {folder / frame.name}.mask.png or .jpg")
+    @cached_property
+    def _first(self) -> tuple[int, int]:
+        """Height and width of the first frame."""
+        with opened(self._pictures[0], str(self._pictures[0])) as header:
+            return header.height, header.width
 
-    def _pose_of(self, frame: Path) -> Path:
-        file = frame.parent / _POSES / f"{frame.name}.json"
-        if not file.is_file():
-            raise UserError(f"{frame}: has no keypoints; must be {file}")
-        return file
 
-    def _check_sizes(self) -> None:
-        first: tuple[int, int] | None = None
-        for file in self._pictures:
-            with opened(file, str(file)) as image:
-                size = image.size
-            first = first or size
-            if size != first:
-                raise UserError(
-                    f"{file}: {size[0]}x{size[1]}, the dance's first frame is "
-                    f"{first[0]}x{first[1]}; all must be of one size"
-                )
+def _names(folder: Path) -> frozenset[str]:
+    """What lies in a folder: one listing, where asking for each file would be thousands."""
+    return frozenset(p.name for p in folder.iterdir()) if folder.is_dir() else frozenset()
+
+
+def _mask_of(frame: Path, there: frozenset[str]) -> Path | str:
+    """The mask's file, or what to say of its not being there."""
+    folder = frame.parent / _MASKS
+    for suffix in ("png", "jpg"):
+        if (name := f"{frame.name}.mask.{suffix}") in there:
+            return folder / name
+    return f"{frame}: has no mask; must be {folder / frame.name}.mask.png or .jpg"
+
+
+def _pose_of(frame: Path, there: frozenset[str]) -> Path | str:
+    name = f"{frame.name}.json"
+    file = frame.parent / _POSES / name
+    return file if name in there else f"{frame}: has no keypoints; must be {file}"
+
+
+def _there(file: Path | str) -> Path:
+    if isinstance(file, str):
+        raise UserError(file)
+    return file
+
+
+def _bytes(file: Path | str) -> bytes:
+    return read(_there(file), f"{file}: is not there any more")

@@ -1,14 +1,18 @@
-"""What both layouts of DisCo's TikTok data give: takes, one dance each, read frame by frame."""
+"""What every layout of TikTok dances gives: takes, one dance each, read frame by frame."""
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from attnzoo.data.catalogue import Stamp
 from attnzoo.data.frames import Picture
 from attnzoo.data.limbs import Limbs
 from attnzoo.data.skeleton import HALF_WIDTH, Points, draw
@@ -39,10 +43,21 @@ class Shot:
 
 
 class Take(ABC):
-    """One dance: its name and the names of its frames, in order."""
+    """One dance: its name and the names of its frames, in order.
+
+    dense: whether poses are pictures of the whole body, from which motion can be taken; place:
+    where the data set lies.
+    """
+
+    dense = False
+    place = ""
 
     def __init__(self, name: str, frames: tuple[str, ...]) -> None:
         self.name, self.frames = name, frames
+
+    def missing(self) -> dict[int, str]:
+        """Frames that lack a part, and what they lack, as far as names of files tell."""
+        return {}
 
     @abstractmethod
     def shot(self, index: int, size: int) -> Shot:
@@ -51,6 +66,26 @@ class Take(ABC):
         Raises:
             UserError: a part of the frame is missing or damaged, or sizes do not agree.
         """
+
+    @abstractmethod
+    def stamps(self) -> list[Stamp]:
+        """Size and time of change of every file that the frames are read from."""
+
+    @abstractmethod
+    def parts(self, index: int) -> Iterator[bytes]:
+        """All that frame `index` is decoded from, as it lies on disk.
+
+        Raises:
+            UserError: a part is missing.
+        """
+
+    def digest(self, index: int) -> str:
+        """SHA-256 of the parts of frame `index`."""
+        found = hashlib.sha256()
+        for part in self.parts(index):
+            found.update(len(part).to_bytes(8, "little"))
+            found.update(part)
+        return found.hexdigest()
 
 
 def person(mask: Picture, *, labels: bool = False) -> NDArray[np.bool_]:
@@ -71,6 +106,25 @@ def person(mask: Picture, *, labels: bool = False) -> NDArray[np.bool_]:
 def skeleton(points: Points | None, height: int, width: int, size: int) -> Picture:
     """The drawn pose, with lines as wide as DisCo's, or two pixels at the final size if wider."""
     return draw(points, height, width, half_width=max(HALF_WIDTH, min(height, width) / size))
+
+
+def read(file: Path, otherwise: str) -> bytes:
+    """A file's bytes; UserError `otherwise` where it is missing."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(otherwise) from error
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def check_frame(frame: tuple[int, int], first: tuple[int, int], name: str) -> None:
+    """Refuses a frame of other sides (height, width) than the dance's first one."""
+    if frame != first:
+        raise UserError(
+            f"{name}: {frame[1]}x{frame[0]}, the dance's first frame is {first[1]}x{first[0]}; "
+            "all must be of one size"
+        )
 
 
 def check_shape(mask: tuple[int, int], frame: tuple[int, int], name: str) -> None:

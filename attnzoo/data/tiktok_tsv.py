@@ -11,13 +11,18 @@ import base64
 import binascii
 import json
 import logging
+import os
 import re
-from itertools import pairwise
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
+from attnzoo.data.catalogue import Stamp, stamp
 from attnzoo.data.flow import FINE
 from attnzoo.data.frames import Picture, opened, picture
 from attnzoo.data.limbs import of_keypoints
@@ -25,70 +30,69 @@ from attnzoo.data.skeleton import keypoints
 from attnzoo.data.tiktok_take import Shot, Take, check_pose, check_shape, person, skeleton
 from attnzoo.errors import UserError
 
-FIELDS = ("img", "masks", "poses", "vid2line")
+ROWS = ("img", "masks", "poses")
+FIELDS = (*ROWS, "vid2line")
 
 _log = logging.getLogger(__name__)
 
 
 class Tsv:
-    """Rows of a TSV file, read one at a time."""
+    """Rows of a TSV file, read one at a time; opening it reads its index and nothing else.
+
+    May be read from several threads and processes at once: each read names its own place.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         index = path.with_suffix(".lineidx")
         if not index.is_file():
             raise UserError(f"{path}: its index {index.name} is missing; it must lie beside it")
-        self._offsets = _offsets(index, path)
-        self.keys = self._checked()
+        self._bounds = _bounds(index, path)
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._bounds) - 1
 
-    def row(self, index: int) -> list[bytes]:
-        """The columns of a row; the first is its key."""
-        start = self._offsets[index]
-        end = self._offsets[index + 1] if index + 1 < len(self) else None
-        with self.path.open("rb") as file:
-            file.seek(start)
-            line = file.read() if end is None else file.read(end - start)
-        return line.rstrip(b"\r\n").split(b"\t")
+    def row(self, index: int, key: str | None = None) -> list[bytes]:
+        """The columns of a row; the first is its key.
 
-    def name(self, index: int) -> str:
+        Raises:
+            UserError: no row begins where the index says, or it is of another key than `key`.
+        """
+        start, end = map(int, self._bounds[index : index + 2])
+        before = min(start, 1)
+        line = os.pread(self._file, end - start + before, start - before)
+        columns = line[before:].rstrip(b"\r\n").split(b"\t")
+        if line[:before] not in (b"", b"\n") or len(columns) < 2 or b"\n" in columns[0]:
+            raise UserError(
+                f"{self.path}: no row begins at byte {start}, where its .lineidx has row {index}; "
+                "make the index anew from this file"
+            )
+        found = columns[0].decode("utf-8", "replace")
+        if key is not None and found != key:
+            raise UserError(f"{self.path}: row {index} is of {found}; must be of {key}")
+        return columns
+
+    def name(self, index: int, key: str) -> str:
         """What to call a row in an error."""
-        return f"{self.path}: row {index} ({self.keys[index]})"
-
-    def _checked(self) -> list[str]:
-        """The keys of all rows; refuses an offset at which no row begins."""
-        keys = []
-        with self.path.open("rb") as file:
-            for number, offset in enumerate(self._offsets):
-                file.seek(max(offset - 1, 0))
-                head = file.read(512)
-                before, head = (head[:1], head[1:]) if offset else (b"\n", head)
-                key, tab, _ = head.partition(b"\t")
-                if before != b"\n" or not tab or b"\n" in key:
-                    raise UserError(
-                        f"{self.path}: no row begins at byte {offset}, where its .lineidx has "
-                        f"row {number}; make the index anew from this file"
-                    )
-                keys.append(key.decode("utf-8", "replace"))
-        return keys
+        return f"{self.path}: row {index} ({key})"
 
 
-def _offsets(index: Path, path: Path) -> list[int]:
-    words = index.read_bytes().split()
+def _bounds(index: Path, path: Path) -> NDArray[np.int64]:
+    """Where each row begins, and behind the last one where the file ends."""
     try:
-        offsets = [int(word) for word in words]
-    except ValueError as error:
+        offsets = np.array(index.read_bytes().split(), np.int64)
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{index}: must hold one byte offset a line ({error})") from error
     size = path.stat().st_size
-    if not offsets:
+    if not len(offsets):
         raise UserError(f"{index}: empty; must hold the byte offset of each row of {path.name}")
-    if offsets[0] != 0 or any(b <= a for a, b in pairwise(offsets)):
+    if offsets[0] != 0 or (np.diff(offsets) <= 0).any():
         raise UserError(f"{index}: offsets must begin at 0 and grow")
     if offsets[-1] >= size:
         raise UserError(f"{index}: offset {offsets[-1]}, but {path.name} has {size} bytes: cut off")
-    return offsets
+    return np.append(offsets, size)
 
 
 def tsv_takes(description: Path) -> list[Take]:
@@ -99,17 +103,18 @@ def tsv_takes(description: Path) -> list[Take]:
             its file; the files do not hold the same frames; a dance's rows are not rows.
     """
     files = {field: Tsv(path) for field, path in _files(description).items()}
-    images = files["img"]
-    for field in FIELDS[1:]:
-        other = files[field]
+    images, lines = files["img"], files["vid2line"]
+    for other in files.values():
         if len(other) != len(images):
             raise UserError(
                 f"{other.path}: {len(other)} rows; {images.path.name} has {len(images)}"
             )
-        for number, (key, expected) in enumerate(zip(other.keys, images.keys, strict=True)):
-            if key != expected:
-                raise UserError(f"{other.path}: row {number} is of {key}; must be of {expected}")
-    return [TsvTake(files, rows) for rows in _dances(files["vid2line"])]
+    # The keys come from the smallest file; the others' are compared as their rows are read, and
+    # here the last one, which a shifted index has wrong.
+    keys, dances = _dances(lines)
+    for other in files.values():
+        other.row(len(keys) - 1, keys[-1])
+    return [TsvTake(files, rows, tuple(keys[rows.start : rows.stop])) for rows in dances]
 
 
 def _files(description: Path) -> dict[str, Path]:
@@ -145,49 +150,60 @@ def _instead(path: Path, description: Path, field: str) -> Path:
     return other
 
 
-def _dances(lines: Tsv) -> list[range]:
-    """The rows of each dance, in order."""
+def _dances(lines: Tsv) -> tuple[list[str], list[range]]:
+    """The keys of all rows, and the rows of each dance, in order."""
+    keys = []
     dances: list[range] = []
-    while (row := dances[-1].stop if dances else 0) < len(lines):
+    for row in range(len(lines)):
+        key, *columns = lines.row(row)
+        keys.append(key.decode("utf-8", "replace"))
+        if row < (dances[-1].stop if dances else 0):
+            continue
         try:
-            start, end = json.loads(lines.row(row)[1])
+            start, end = json.loads(columns[0])
             good = start == row and isinstance(end, int) and row <= end < len(lines)
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError):
             good = False
         if not good:
             raise UserError(
-                f"{lines.name(row)}: must hold its dance's first and last row, [{row}, END], "
-                f"END below {len(lines)}"
+                f"{lines.name(row, keys[row])}: must hold its dance's first and last row, "
+                f"[{row}, END], END below {len(lines)}"
             )
         dances.append(range(row, end + 1))
-    return dances
+    return keys, dances
 
 
 class TsvTake(Take):
     """Consecutive rows of the TSV files."""
 
-    def __init__(self, files: dict[str, Tsv], rows: range) -> None:
+    def __init__(self, files: dict[str, Tsv], rows: range, keys: tuple[str, ...]) -> None:
         self._files, self._rows = files, rows
-        keys = [files["img"].keys[row] for row in rows]
         # Custom_002_000001.png, TiktokDance_00337_0010png: the frame's number comes last.
-        super().__init__(re.sub(r"_[^_]*$", "", keys[0]), tuple(keys))
+        super().__init__(re.sub(r"_[^_]*$", "", keys[0]), keys)
+
+    def stamps(self) -> list[Stamp]:
+        """Of the three files of rows."""
+        return [stamp(self._files[field].path) for field in ROWS]
+
+    def parts(self, index: int) -> Iterator[bytes]:
+        """The picture, mask and pose of a frame as they are encoded."""
+        for field in ROWS:
+            yield self._column(field, index)
 
     def shot(self, index: int, size: int) -> Shot:
         """Frame `index`; see `Take.shot`."""
-        row = self._rows[index]
-        image, full = self._picture("img", row, size)
-        mask, mask_full = self._picture("masks", row, size)
-        check_shape(mask_full, full, self._files["masks"].name(row))
-        return Shot(image, mask=person(mask), **self._pose(row, size, full))
+        image, full = self._picture("img", index, size)
+        mask, mask_full = self._picture("masks", index, size)
+        check_shape(mask_full, full, self._name("masks", index))
+        return Shot(image, mask=person(mask), **self._pose(index, size, full))
 
-    def _picture(self, field: str, row: int, size: int) -> tuple[Picture, tuple[int, int]]:
-        """The picture of a row, reduced where its format can, and its full height and width."""
-        name = self._files[field].name(row)
-        return _decoded(self._column(field, row), name, size)
+    def _picture(self, field: str, index: int, size: int) -> tuple[Picture, tuple[int, int]]:
+        """The picture of a frame, reduced where its format can, and its full height and width."""
+        return _decoded(self._column(field, index), self._name(field, index), size)
 
-    def _pose(self, row: int, size: int, full: tuple[int, int]) -> dict[str, Any]:
-        """The `pose` and, where it has any, the `limbs` of a row."""
-        name, text = self._files["poses"].name(row), self._column("poses", row)
+    def _pose(self, index: int, size: int, full: tuple[int, int]) -> dict[str, Any]:
+        """The `pose` and, where it has any, the `limbs` of a frame."""
+        name, text = self._name("poses", index), self._column("poses", index)
         if text[:1] in (b"[", b"{"):
             points = keypoints(text, name)
             limbs = of_keypoints(points, *full, max(size, FINE))
@@ -196,10 +212,13 @@ class TsvTake(Take):
         check_pose(pose_full, full, name)
         return {"pose": pose}
 
-    def _column(self, field: str, row: int) -> bytes:
-        columns = self._files[field].row(row)
-        if len(columns) < 2 or not columns[1]:
-            raise UserError(f"{self._files[field].name(row)}: has no second column")
+    def _name(self, field: str, index: int) -> str:
+        return self._files[field].name(self._rows[index], self.frames[index])
+
+    def _column(self, field: str, index: int) -> bytes:
+        columns = self._files[field].row(self._rows[index], self.frames[index])
+        if not columns[1]:
+            raise UserError(f"{self._name(field, index)}: has no second column")
         return columns[1]
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice, repeat
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from attnzoo.data.backdrop import Backdrop
+from attnzoo.data.catalogue import Stamp
 from attnzoo.data.flow import FINE
 from attnzoo.data.flow_settings import FlowSource
 from attnzoo.data.frames import Picture, fingerprint, frames_of, size_text, square
 from attnzoo.data.look import Look
 from attnzoo.data.source import Source
+from attnzoo.data.spool import Spool
 from attnzoo.data.surface import raw_surface
 from attnzoo.data.windows import (
     TEST_WINDOWS,
@@ -31,32 +33,32 @@ from attnzoo.data.windows import (
 )
 from attnzoo.errors import UserError
 
-LIMIT = 600
-"""Frames of a video that are read; of a longer one the rest is left out, which is logged."""
-
 FOREGROUND = 127.5
 """Above this a mask's grey is foreground (DisCo's threshold)."""
-
-_TOLERANCE = 8
-"""How far a channel of an evenly coloured background strays by compression. DensePose's part
-colours begin only 13 steps away from its background."""
 
 NO_POSE = "data=video without data.pose has no poses to take it from"
 NO_JOINTS = "data=video has pose pictures at most, and no joints"
 
-_log = logging.getLogger(__name__)
-
 
 class Video(Recording):
-    """A video whose frames, made small, are all in memory."""
+    """A video whose frames were made small and put away; content: its files' hashes."""
 
-    def __init__(self, name: str, frames: Sequence[Frame], size: int) -> None:
+    def __init__(self, name: str, frames: Spool, size: int, content: object) -> None:
         super().__init__(name, len(frames), size)
         self._frames = frames
+        self._content = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def read(self, index: int) -> Frame:
         """Frame `index`."""
         return self._frames[index]
+
+    def stamps(self) -> list[Stamp]:
+        """None: opening reads the files and knows their content."""
+        return []
+
+    def digest(self, index: int) -> str:
+        """SHA-256 of the files' hashes and the frame's number."""
+        return hashlib.sha256(f"{self._content} {index}".encode()).hexdigest()
 
 
 def open_video(
@@ -69,12 +71,14 @@ def open_video(
     mask: str | None = None,
     windows: int = 1,
     short: Short = Short.refuse,
+    prepared: str | None = None,
 ) -> Source:
     """A video, or a folder of frames, as training and test data.
 
     Trains on the first windows of `frames` frames that share no frame, and tests on the same: the
     task is to make the clip again. Every picture is the central square, reduced by area. The whole
-    video is read here, frame by frame; only the small pictures stay in memory, `LIMIT` at most.
+    video is read here, frame by frame; the small pictures stay in memory up to a limit, those
+    beyond it lie in a temporary file.
 
     Args:
         path: any video that PyAV reads, or a folder of frames.
@@ -91,6 +95,8 @@ def open_video(
         windows: how many windows; 0 trains on every window there is, overlapping ones too, and
             tests on `TEST_WINDOWS` separate ones at most.
         short: what to do with a video shorter than a clip; loop plays it to and fro.
+        prepared: a folder that `python -m attnzoo.prepare` filled, from which training then reads;
+            the video itself is read when it is opened, as ever.
 
     Raises:
         UserError: a number is too small; a file is missing, empty, damaged or cut off; there are
@@ -100,22 +106,20 @@ def open_video(
     if windows < 0:
         raise UserError(f"data.windows={windows}: must be at least 0, and 0 means every window")
     file = Path(path).expanduser()
-    kept = list(islice(_frames(file, pose, mask, size), LIMIT + 1))
-    if len(kept) > LIMIT:
-        del kept[LIMIT:]
-        _log.warning("data.path=%s: only the first %d frames are used", path, LIMIT)
+    kept = Spool(_frames(file, pose, mask, size))
     check_length(len(kept), frames, stride, short, f"data.path={path}")
-    recording = Video(file.stem, kept, size)
+    files = {"path": file, "pose": pose, "mask": mask}
+    known = {k: p and {"name": Path(p).name, "sha256": _sha256(p)} for k, p in files.items()}
+    recording = Video(file.stem, kept, size, [known, len(kept)])
     separate = separate_starts(len(kept), frames, stride)
     every = all_starts(len(kept), frames, stride)
     starts = {
         "train": separate[:windows] if windows else every,
         "test": separate[:windows] if windows else separate[:TEST_WINDOWS],
     }
-    files = {"path": file, "pose": pose, "mask": mask}
     split = {
         "data": "video",
-        **{k: p and {"name": Path(p).name, "sha256": _sha256(p)} for k, p in files.items()},
+        **known,
         "frames_used": len(kept),
         "train": f"{len(starts['train'])} windows, the last starts at frame {starts['train'][-1]}",
         "test": [f"window that starts at frame {start}" for start in starts["test"]],
@@ -136,40 +140,18 @@ def _sha256(path: str | Path) -> str:
     return fingerprint(Path(path).expanduser())
 
 
-@dataclass(frozen=True)
-class _Backdrop:
-    """The one colour of the background of pose pictures; None where there is no such colour."""
-
-    colour: NDArray[np.int16] | None
-
-    @classmethod
-    def of(cls, image: Picture) -> _Backdrop:
-        """Read off the border of the first picture: a colour that most of it has."""
-        border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(np.int16)
-        colour = np.median(border, 0).astype(np.int16)
-        share = (np.abs(border - colour).max(1) <= _TOLERANCE).mean()
-        return cls(colour if share > 0.5 else None)
-
-    def covered(self, image: Picture) -> NDArray[np.uint8] | None:
-        """255 where the picture shows something else than background, 0 where it does not."""
-        if self.colour is None:
-            return None
-        low, high = (self.colour + d for d in (-_TOLERANCE, _TOLERANCE))
-        return np.asarray(cv2.bitwise_not(cv2.inRange(image, low, high)), np.uint8)
-
-
 def _frames(path: Path, pose: str | None, mask: str | None, size: int) -> Iterator[Frame]:
     """The video's frames with their conditions, decoded side by side."""
     images = frames_of(path, "data.path")
     same = pose is not None and Path(pose).expanduser().resolve() == path.resolve()
     poses = repeat(None) if pose is None or same else _beside(pose, "pose")
     masks = repeat(None) if mask is None else _beside(mask, "mask")
-    backdrop: _Backdrop | None = None
+    backdrop: Backdrop | None = None
     for number, image in enumerate(images):
         shown = image if same else _partner(poses, image, number, pose, "pose")
         cover = _partner(masks, image, number, mask, "mask")
         if shown is not None and backdrop is None:
-            backdrop = _Backdrop.of(shown)
+            backdrop = Backdrop.of(shown)
         yield _frame(image, shown, cover, backdrop, size)
 
 
@@ -199,7 +181,7 @@ def _partner(
 
 
 def _frame(
-    image: Picture, pose: Picture | None, cover: Picture | None, backdrop: _Backdrop | None,
+    image: Picture, pose: Picture | None, cover: Picture | None, backdrop: Backdrop | None,
     size: int,
 ) -> Frame:  # fmt: skip
     fine = max(size, FINE)
@@ -216,10 +198,9 @@ def _frame(
     if cover is not None:
         white = (cv2.cvtColor(cover, cv2.COLOR_RGB2GRAY) > FOREGROUND).astype(np.uint8) * 255
         mask = square(white, size) > FOREGROUND
-    return Frame(
-        picture=square(image, size),
-        pose=None if pose is None else square(pose, size),
-        mask=mask,
-        look=Look(square(moving, fine), still, surface, NO_JOINTS),
-        body=body,
-    )
+    picture, shown = square(image, size), None if pose is None else square(pose, size)
+    seen = picture if shown is None else shown
+    if fine != size:  # else flow looks at the very array, which halves what a frame keeps
+        seen = square(moving, fine)
+    look = Look(seen, still, surface, NO_JOINTS)
+    return Frame(picture=picture, pose=shown, mask=mask, look=look, body=body)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from typing import overload
 
 import cv2
@@ -15,17 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attnzoo.data.catalogue import Page, Stamp
 from attnzoo.data.clip import POSE_CHANNELS, Clip
 from attnzoo.data.flow import WindowFlow, dense_flow
 from attnzoo.data.frames import Picture
+from attnzoo.data.kept import Kept
 from attnzoo.data.look import Estimator, Look
 from attnzoo.errors import UserError
 
 TEST_WINDOWS = 4
 """Test windows of a recording at most."""
 
-_KEPT_BYTES = 1 << 28
-"""What the frames and flows of one recording may take in memory."""
+KEPT_BYTES = 1 << 28
+"""What the frames of all recordings of a data set may take in memory, and what their flows may."""
 
 
 class Short(Enum):
@@ -35,13 +36,24 @@ class Short(Enum):
     loop = "loop"
 
 
+class Damaged(Enum):
+    """A frame that cannot be read or lacks its mask or pose: an error, or its windows are left out.
+
+    What is left out is counted and named; nothing takes its place.
+    """
+
+    refuse = "refuse"
+    skip = "skip"
+
+
 @dataclass(frozen=True)
 class Frame:
     """One frame of a recording at the clip's size.
 
     picture and pose `[size, size, 3]` (pose None: none known), mask `[size, size]` (the person;
     None: unknown), body `[size, size]` (where a pose picture shows one), look: what flow is
-    computed from.
+    computed from; coordinates `[size, size, 3]`: U, cosine and sine of V as a pose image has them,
+    None where the pose has none.
     """
 
     picture: Picture
@@ -49,21 +61,73 @@ class Frame:
     mask: NDArray[np.bool_] | None
     look: Look
     body: NDArray[np.bool_] | None = None
+    coordinates: Picture | None = None
+
+
+class Memory:
+    """What the recordings of one data set keep of frames and flows, together."""
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self.frames, self.flows = Kept(limit), Kept(limit)
 
 
 class Recording(ABC):
-    """A named sequence of frames, read when asked for and kept as long as memory allows."""
+    """A named sequence of frames, read when asked for and kept as long as memory allows.
 
-    def __init__(self, name: str, count: int, size: int) -> None:
+    Args:
+        name: of the recording, unique in its data set.
+        count: of its frames.
+        size: pixels of a side.
+        memory: shared with the data set's other recordings; its own without.
+    """
+
+    def __init__(self, name: str, count: int, size: int, memory: Memory | None = None) -> None:
         self.name, self.count, self.size = name, count, size
-        fine = max(size, 256)
-        self.frame = lru_cache(_KEPT_BYTES // (7 * size**2 + 4 * fine**2))(self.read)
-        self.flow = lru_cache(_KEPT_BYTES // (8 * size**2))(self._flow)
-        self.estimated = lru_cache(_KEPT_BYTES // (8 * size**2))(self._estimated)
+        self.memory = memory or Memory()
+        self._own = object()  # names may return in another data set
 
     @abstractmethod
     def read(self, index: int) -> Frame:
         """Frame `index`, decoded. `frame(index)` is the same and remembers."""
+
+    @abstractmethod
+    def stamps(self) -> list[Stamp]:
+        """Size and time of change of the files that hold the frames."""
+
+    @abstractmethod
+    def digest(self, index: int) -> str:
+        """SHA-256 of what frame `index` and its conditions are read from; decodes nothing."""
+
+    @property
+    def page_name(self) -> str:
+        """Under which a catalogue holds this recording."""
+        return self.name
+
+    def page(self) -> Page:
+        """What a catalogue is to hold of this recording; reads all that frames are made from."""
+        return Page(tuple(map(self.digest, range(self.count))))
+
+    def frame(self, index: int) -> Frame:
+        """Frame `index`."""
+        kept = self.memory.frames
+        here = 7 * self.size**2 + 4 * max(self.size, 256) ** 2
+        return kept((self._own, index), here, lambda: self.read(index))
+
+    def flow(self, start: int, end: int) -> Tensor:
+        """The data's own flow between two frames `[2, H, W]`."""
+        return self._flow_kept(("own", start, end), lambda: self._flow(start, end))
+
+    def estimated(self, estimate: Estimator, start: int, end: int) -> Tensor:
+        """Flow `[2, H, W]` between two frames by an estimator, which must be hashable."""
+        key = (estimate, start, end)
+        return self._flow_kept(key, lambda: self._estimated(estimate, start, end))
+
+    def _flow_kept(self, key: Hashable, build: Callable[[], Tensor]) -> Tensor:
+        return self.memory.flows((self._own, key), 8 * self.size**2, build)
+
+    def background_from(self, index: int) -> Sequence[int]:
+        """The frames that `background(index)` depends on."""
+        return range(self.count) if self.frame(index).mask is None else (index,)
 
     def background(self, index: int) -> Picture:
         """The place without its dancer, for a clip that starts at frame `index`.
@@ -197,16 +261,12 @@ def _clip(recording: Recording, where: Sequence[int]) -> Clip:
     """The clip of these frames; its foreground, mask and background are the first one's."""
     frames = [recording.frame(i) for i in where]
     first = frames[0]
-    video = _image(np.stack([f.picture for f in frames]))
-    pose = torch.zeros(len(frames), POSE_CHANNELS, *video.shape[-2:])
-    for image, frame in zip(pose, frames, strict=True):
-        if frame.pose is not None:
-            image[:3] = _image(frame.pose)
+    video = image_of(np.stack([f.picture for f in frames]))
+    pose = torch.stack([pose_of(frame) for frame in frames])
     bodies = [f.mask if f.mask is not None else f.body for f in frames]
     empty = np.zeros(first.picture.shape[:2], bool)
     body = np.stack([empty if b is None else b for b in bodies])
-    mask = ~empty if first.mask is None else first.mask
-    shown = torch.from_numpy(mask)[None].float()
+    shown = mask_of(first)
     return Clip(
         name=f"{recording.name}-{where[0]:05d}",
         video=video,
@@ -214,13 +274,30 @@ def _clip(recording: Recording, where: Sequence[int]) -> Clip:
         foreground=video[0] * shown,
         mask=shown,
         reference_pose=pose[0],
-        background=_image(recording.background(where[0])),
+        background=image_of(recording.background(where[0])),
         body=torch.from_numpy(body)[:, None].float(),
         flow=WindowFlow(recording.flow, where),
         looks=WindowLooks(recording, where),
     )
 
 
-def _image(picture: Picture) -> Tensor:
+def pose_of(frame: Frame) -> Tensor:
+    """The pose image `[6, H, W]` of a frame; zeros where it has none."""
+    pose = torch.zeros(POSE_CHANNELS, *frame.picture.shape[:2])
+    if frame.pose is not None:
+        pose[:3] = image_of(frame.pose)
+    if frame.coordinates is not None:
+        pose[3:] = image_of(frame.coordinates)
+    return pose
+
+
+def mask_of(frame: Frame) -> Tensor:
+    """Where the person is `[1, H, W]`, 0 or 1; everywhere where nobody knows."""
+    if frame.mask is None:
+        return torch.ones(1, *frame.picture.shape[:2])
+    return torch.from_numpy(frame.mask)[None].float()
+
+
+def image_of(picture: Picture) -> Tensor:
     """`[..., H, W, 3]` bytes to `[..., 3, H, W]` in [0, 1]."""
     return torch.from_numpy(np.moveaxis(picture, -1, -3).astype(np.float32) / 255)

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 
 SLICE = 4
-"""Pictures that go through the auto-encoder at once: its finest maps are larger than the U-Net's,
-and a clip has many frames."""
+"""Latents that go through the decoder at once: its finest maps are larger than the U-Net's, and a
+clip has many frames. Pictures go through the encoder one by one and in one order in
+memory: products of another size or order round otherwise, and a latent is to be the same whatever
+pictures stand beside it.
+"""
 
 
 class KLCodec(nn.Module):
@@ -34,7 +37,7 @@ class KLCodec(nn.Module):
     def encode(self, images: Tensor) -> Tensor:
         """Images `[..., 3, H, W]` in [0, 1] -> latents `[..., c, H/factor, W/factor]`."""
         return _sliced(
-            images, lambda part: self.vae.encode(part * 2 - 1).latent_dist.mode() * self.scale
+            images, lambda part: self.vae.encode(part * 2 - 1).latent_dist.mode() * self.scale, 1
         )
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -43,9 +46,9 @@ class KLCodec(nn.Module):
         return (images / 2 + 0.5).clamp(0, 1)
 
 
-def _sliced(pictures: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
+def _sliced(pictures: Tensor, run: Callable[[Tensor], Tensor], at_once: int = SLICE) -> Tensor:
     """`run` on some pictures at a time; leading axes come back as they were."""
-    flat = pictures.reshape(-1, *pictures.shape[-3:])
+    flat = pictures.reshape(-1, *pictures.shape[-3:]).contiguous()
     with torch.no_grad():
-        made = torch.cat([run(part) for part in flat.split(SLICE)])
+        made = torch.cat([run(part) for part in flat.split(at_once)])
     return made.reshape(*pictures.shape[:-3], *made.shape[-3:])

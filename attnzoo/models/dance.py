@@ -119,6 +119,8 @@ class DanceModel(nn.Module):
 
     def tokens(self, batch: Batch) -> Tensor:
         """The image encoder's tokens `[b, n, d]`: what stays fixed while the U-Net trains."""
+        if batch.ready is not None:
+            return batch.ready.tokens
         encoded: Tensor = self.image_encoder(batch.foreground, batch.mask, batch.reference_pose)
         return encoded
 
@@ -143,7 +145,8 @@ class DanceModel(nn.Module):
             t: `[b]` timesteps; the frames of a clip share theirs.
             tokens: `[b, n, d]` from `tokens` or `null_tokens`.
             pose: `[b, f, p, H, W]` pose images in [0, 1].
-            background: `[b, 3, H, W]` in [0, 1].
+            background: `[b, 3, H, W]` in [0, 1], or latents of it `[b, c, h, w]` where the
+                background ControlNet takes those.
             motion: what flow-guided mechanisms follow.
 
         Returns:
@@ -156,7 +159,8 @@ class DanceModel(nn.Module):
         times = repeat(t, "b -> (b f)", f=f)
         context = repeat(self.image_projection(tokens), "b n d -> (b f) n d", f=f)
         poses = self.pose_features(rearrange(pose, "b f c h w -> (b f) c h w"))
-        if takes_latents(self.background_controlnet):
+        latent = background.shape[-2:] == noisy.shape[-2:]
+        if takes_latents(self.background_controlnet) and not latent:
             background = self.codec.encode(background)
         places = repeat(background, "b c h w -> (b f) c h w", f=f)
         down, mid = self._residuals(images, times, context, poses, places)

@@ -176,8 +176,9 @@ class DreamPoseModel(DanceModel):
 
     def tokens(self, batch: Batch) -> Tensor:
         """The image encoder's tokens with the foreground's latents in them, `[b, n, d]`."""
+        ready = None if batch.ready is None else batch.ready.foreground
         with torch.no_grad():
-            latents = self.codec.encode(batch.foreground)
+            latents = self.codec.encode(batch.foreground) if ready is None else ready
         adapted: Tensor = self.adapter(super().tokens(batch), latents)
         return adapted
 

@@ -7,12 +7,14 @@ gets the same from the same seed.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 import torch
@@ -48,6 +50,21 @@ def _epoch(seed: int, stage: int, epoch: int, clips: int) -> list[int]:
     drawn = torch.randperm(clips, generator=generator(seed, Purpose.order, stage, epoch))
     order: list[int] = drawn.tolist()
     return order
+
+
+@dataclass
+class Meter:
+    """How many clips were made, and the seconds that it took, of several threads each its share."""
+
+    clips: int = 0
+    seconds: float = 0.0
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def add(self, seconds: float) -> None:
+        """One more clip, from any thread."""
+        with self._lock:
+            self.clips += 1
+            self.seconds += seconds
 
 
 @dataclass(frozen=True)
@@ -95,7 +112,7 @@ class Batches:
     """The batches of one stage.
 
     clips: the training clips; batch: how many a batch has; workers: threads that make clips ahead
-    (then `clips` is indexed from several threads at once), 0 for none.
+    (then `clips` is indexed from several threads at once), 0 for none; meter: what they did.
     """
 
     clips: Sequence[Clip]
@@ -103,6 +120,7 @@ class Batches:
     stage: int
     batch: int
     workers: int = 0
+    meter: Meter = field(default_factory=Meter, compare=False)
 
     def index(self, number: int) -> int:
         """Which clip stands at `number` of the stage's sequence: all once, then all again."""
@@ -122,7 +140,7 @@ class Batches:
     def _made(self, numbers: Iterable[int]) -> Iterator[Clip]:
         indices = (self.index(number) for number in numbers)
         if self.workers == 0:
-            yield from (self.clips[i] for i in indices)
+            yield from map(self._one, indices)
             return
         # Threads, not processes: a clip's flow is a closure over its geometry, which cannot be
         # sent; rendering and decoding release the interpreter for most of their time.
@@ -130,7 +148,7 @@ class Batches:
             ahead: deque[Future[Clip]] = deque()
             try:
                 for i in indices:
-                    ahead.append(pool.submit(self.clips.__getitem__, i))
+                    ahead.append(pool.submit(self._one, i))
                     if len(ahead) > 2 * self.workers:
                         yield ahead.popleft().result()
                 while ahead:
@@ -138,3 +156,9 @@ class Batches:
             finally:
                 for future in ahead:
                     future.cancel()
+
+    def _one(self, index: int) -> Clip:
+        started = time.perf_counter()
+        clip = self.clips[index]
+        self.meter.add((time.perf_counter() - started) / max(self.workers, 1))
+        return clip

@@ -34,6 +34,8 @@ class History:
 
     skipped: steps, counted from 1, that changed nothing since loss or gradient was no number;
     spikes: those whose loss was far above all shortly before.
+    waited: those of the seconds in which training waited for clips; making: seconds in which the
+    loader made `made` clips, also while training was at work.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -41,6 +43,9 @@ class History:
     trained_parameters: int = 0
     skipped: list[int] = field(default_factory=list)
     spikes: list[int] = field(default_factory=list)
+    waited: float = 0.0
+    making: float = 0.0
+    made: int = 0
 
 
 @dataclass

@@ -13,11 +13,12 @@ from attnzoo import registry
 from attnzoo.data.clip import Clip
 from attnzoo.data.source import Source
 from attnzoo.models.dance import DanceModel
-from attnzoo.train.checkpoint import Progress
+from attnzoo.train.checkpoint import History, Progress
 from attnzoo.train.plain import plain
 from attnzoo.train.record import (
     Curve,
     DataRecord,
+    LoaderRecord,
     NoiseRecord,
     ParameterRecord,
     SamplingRecord,
@@ -111,6 +112,19 @@ def _stage(experiment: Experiment, progress: Progress, number: int, frames: int)
         loss=curve(history.losses, CURVE_POINTS),
         skipped=history.skipped,
         spikes=history.spikes,
+        loader=loader(history, trained, frames),
+    )
+
+
+def loader(history: History, trained: int, frames: int) -> LoaderRecord | None:
+    """How the loader kept up in a stage of `trained` frames; None where nothing was measured."""
+    working = history.seconds - history.waited
+    if not history.made or history.making <= 0 or working <= 0:
+        return None
+    return LoaderRecord(
+        frames_per_second=history.made * frames / history.making,
+        needed=trained / working,
+        waited=history.waited,
     )
 
 

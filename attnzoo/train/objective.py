@@ -80,11 +80,11 @@ class Objective:
 
     def __call__(self, batch: Batch, first: int) -> Tensor:
         """The loss (float32 scalar) of a batch on the model's device; `first` as for `draw`."""
-        model, device = self.model, batch.video.device
+        model, device = self.model, batch.pose.device
         # With gradients: a method may have an adapter there that trains.
-        tokens = model.tokens(batch)
+        tokens, ready = model.tokens(batch), batch.ready
         with torch.no_grad():
-            clean = model.codec.encode(batch.video).float()
+            clean = (model.codec.encode(batch.video) if ready is None else ready.latents).float()
             draw = self.draw(first, tuple(clean.shape))
             times, noise = draw.times.to(device), draw.noise.to(device)
             noisy = self.scheduler.add_noise(clean, noise, times)
@@ -92,6 +92,7 @@ class Objective:
             if self.kind == "v_prediction":
                 target = self.scheduler.get_velocity(clean, noise, times)
         null = draw.null.to(device)[:, None, None]
-        tokens = torch.where(null, model.null_tokens(tokens), tokens)
+        nobody = model.null_tokens(tokens) if ready is None else ready.null.to(tokens.dtype)
+        tokens = torch.where(null, nobody, tokens)
         prediction = model(noisy, times, tokens, batch.pose, batch.background, batch.motion)
         return F.mse_loss(prediction.float(), target)

@@ -57,12 +57,26 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class LoaderRecord:
+    """Whether clips came as fast as training took them.
+
+    frames_per_second: what the loader makes; needed: what training would take if it never waited;
+    waited: seconds of the stage in which it did.
+    """
+
+    frames_per_second: float
+    needed: float
+    waited: float
+
+
+@dataclass(frozen=True)
 class StageRecord:
     """One stage as it went: trained_parameters is their number; seconds without checkpoints.
 
-    A stage in which there is nothing to train has no steps. skipped: steps that changed nothing,
-    since loss or gradient was no number; spikes: steps whose loss was far above all shortly before
-    (`attnzoo.train.spikes`). Both were not counted in records of before.
+    A stage in which there is nothing to train has no steps. loader: null where nothing was
+    measured. skipped: steps that changed nothing, since loss or gradient was no number; spikes:
+    steps whose loss was far above all shortly before (`attnzoo.train.spikes`). None of these was
+    counted in records of before.
     """
 
     steps: int
@@ -72,6 +86,7 @@ class StageRecord:
     seconds: float
     frames_per_second: float | None
     loss: Curve
+    loader: LoaderRecord | None = None
     skipped: list[int] = field(default_factory=list)
     spikes: list[int] = field(default_factory=list)
 

@@ -34,6 +34,10 @@ from attnzoo.train.stages import enter_stage, parameter_groups
 from attnzoo.train.stopping import Stopping
 
 _LOG = logging.getLogger(__name__)
+
+WAITING = 0.2
+"""The share of a stage's time from which on waiting for clips is worth a word."""
+
 _SCHEDULES = {Schedule.constant: "constant_with_warmup", Schedule.cosine: "cosine"}
 
 
@@ -183,10 +187,21 @@ class StageTrainer:
             listening = self._stopping.listening(says=self.run.processes.first)
             with listening, self._saved_when_interrupted():
                 self._steps()
+            self._tell_of_waiting()
         self.ema.copy_to(self.trainable)
         self.optimizer.zero_grad()
         # The accelerator saves what it has prepared: the next stage starts without this one's.
         self.run.accelerator.free_memory()
+
+    def _tell_of_waiting(self) -> None:
+        found = self.run.progress.history
+        if found.waited > WAITING * found.seconds:
+            _LOG.warning(
+                "stage %d waited for clips during %.0f %% of its time: a larger workers= makes "
+                "more of them at once, `python -m attnzoo.prepare` makes them beforehand",
+                self.stage,
+                100 * found.waited / found.seconds,
+            )
 
     @contextmanager
     def _saved_when_interrupted(self) -> Iterator[None]:
@@ -215,15 +230,19 @@ class StageTrainer:
         )
         parts = batches.starting(self.share.firsts(progress.steps, self.plan.steps))
         frames = self.share.step * run.source.frames
-        began, before = progress.history.seconds, progress.steps
+        history, before = progress.history, progress.steps
+        began, made, making = history.seconds, history.made, history.making
         with progress_bar(
             f"stage {self.stage}", self.plan.steps, progress.steps, run.processes.first
         ) as bar:
             while progress.steps < self.plan.steps:
                 started = time.perf_counter()
                 loss = self._step(parts)
-                progress.history.seconds += time.perf_counter() - started
-                speed = frames * (progress.steps - before) / (progress.history.seconds - began)
+                history.seconds += time.perf_counter() - started
+                history.made, history.making = (
+                    made + batches.meter.clips, making + batches.meter.seconds
+                )  # fmt: skip
+                speed = frames * (progress.steps - before) / (history.seconds - began)
                 bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} frames/s", refresh=False)
                 bar.update()
                 self._log(loss, speed)
@@ -253,7 +272,9 @@ class StageTrainer:
         passes: list[Pass] = []
         self._spoiled = False
         for part in range(self.share.accumulate):
+            asked = time.perf_counter()
             first, batch = next(parts)
+            self.run.progress.history.waited += time.perf_counter() - asked
             batch = batch.to(accelerator.device)
             this = Pass(self.objective, accelerator, batch, first, self._seed(part))
             passes.append(this)

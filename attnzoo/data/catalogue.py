@@ -1,0 +1,94 @@
+"""What is known of files that were read before: their content's hashes, as long as they stand.
+
+A page of the catalogue belongs to one recording (or one set of weights). It holds when the files
+have the sizes and times of change that it names; then nobody has to read them to know what they
+hold. It is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from attnzoo.files import replacing
+
+Stamp = tuple[str, int, int]
+"""A file's whole path, its bytes, and when it was changed in nanoseconds."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """digests: SHA-256 of each frame's parts, "" for one that is damaged; damaged: what is said of
+    those, by frame; decoded: whether every frame was tried.
+    """
+
+    digests: tuple[str, ...]
+    damaged: dict[int, str] = field(default_factory=dict)
+    decoded: bool = False
+
+
+def stamp(file: Path) -> Stamp:
+    """The stamp of a file."""
+    state = file.stat()
+    return (str(file.absolute()), state.st_size, state.st_mtime_ns)
+
+
+class Catalogue:
+    """The pages in a folder, which need not be there yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def page(self, name: str, stamps: Sequence[Stamp]) -> Page | None:
+        """The page under `name`, None if there is none or the files have changed since."""
+        try:
+            content = json.loads(self._file(name).read_text())
+            if content["stamps"] != _digest_of(stamps):
+                return None
+            damaged = {int(i): str(text) for i, text in content["damaged"].items()}
+            return Page(tuple(content["digests"]), damaged, bool(content["decoded"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None  # not there, or not whole: made anew
+
+    def put(self, name: str, stamps: Sequence[Stamp], page: Page) -> None:
+        """Writes a page; `stamps` are those from before the files were read."""
+        file = self._file(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "name": name,
+            "stamps": _digest_of(stamps),
+            "digests": page.digests,
+            "damaged": page.damaged,
+            "decoded": page.decoded,
+        }
+        with replacing(file) as beside:
+            beside.write_text(json.dumps(content))
+
+    def files(self, files: Sequence[Path], *, write: bool) -> str:
+        """SHA-256 of the contents of files, in their order; read only where they have changed."""
+        stamps = [stamp(file.resolve()) for file in files]
+        name = "\n".join(place for place, *_ in stamps)
+        page = self.page(name, stamps)
+        if page is None:
+            page = Page(tuple(_sha256(file) for file in files))
+            if write:
+                self.put(name, stamps, page)
+        return hashlib.sha256("\n".join(page.digests).encode()).hexdigest()
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+
+
+def _digest_of(stamps: Sequence[Stamp]) -> str:
+    return hashlib.sha256(json.dumps([list(s) for s in stamps]).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    found = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()

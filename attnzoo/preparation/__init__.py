@@ -1,0 +1,1 @@
+"""What a model's frozen parts and the flow estimator say of training clips, computed once."""
