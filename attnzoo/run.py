@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from attnzoo import application, commands, config, job
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
+from attnzoo.paths import typed
 from attnzoo.summary import summary
 
 _LOG = logging.getLogger(__name__)
@@ -98,7 +100,7 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
     folders = [o.value() for o in parsed if o.key_or_group == "resume"]
     if not folders or folders[-1] is None:
         return overrides
-    folder = Path(str(folders[-1]))
+    folder = typed(str(folders[-1]), f"resume={folders[-1]}")
     for text, override in zip(overrides, parsed, strict=True):
         key = override.key_or_group
         if key not in ("resume", *CHANGEABLE) and not key.replace("/", ".").startswith(LOGGING):
@@ -115,26 +117,49 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
     given = any(o.key_or_group == application.PLUGINS for o in parsed)
     stored = [] if given else config.plugins_of(text)
     for plugin in stored:
-        if plugin.endswith(".py") and not Path(plugin).is_file():
-            raise UserError(
-                f"resume={folder}: its plug-in {plugin} is gone; say where it is now, as in "
-                f"resume={folder} +plugins=[{Path(plugin).name}]"
-            )
+        if plugin.endswith(".py"):
+            _check_plugin(plugin, folder)
     named = ",".join(map(application.quoted, stored))
     plugins = [f"{application.PLUGINS}=[{named}]"] if stored else []
     return [*groups, *plugins, *overrides, f"hydra.run.dir={application.quoted(folder)}"]
+
+
+def _check_plugin(plugin: str, folder: Path) -> None:
+    """UserError unless a stored plug-in is the file that a user of this machine named once.
+
+    A folder may come from elsewhere, and code that comes with it runs only when it is named anew.
+    """
+    named = f"resume={folder} +plugins=[{Path(plugin).name}]"
+    path = typed(plugin, f"resume={folder}: its plug-in {plugin}")
+    if not path.is_absolute() or path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(
+            f"resume={folder}: its plug-in {plugin} came with the folder, and code is run only "
+            f"when it is named: {named}, if you trust it"
+        )
+    if not path.is_file():
+        raise UserError(
+            f"resume={folder}: its plug-in {plugin} is gone; say where it is now, as in {named}"
+        )
 
 
 def _stored(folder: Path) -> str:
     if not folder.is_dir():
         raise UserError(f"resume={folder}: no such folder; give the folder of an earlier run")
     try:
-        return (folder / CONFIG).read_text()
-    except OSError as error:
+        text = (folder / CONFIG).read_text()
+        several = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UserError(
-            f"resume={folder}: no {CONFIG} can be read there ({error.strerror}); "
+            f"resume={folder}: no {CONFIG} can be read there ({said}); "
             "give the folder of an earlier run"
         ) from error
+    if several or "${" in text:
+        raise UserError(
+            f"resume={folder}: its {CONFIG} holds aliases or ${{...}}, which no run writes; "
+            "give the folder of an earlier run"
+        )
+    return text
 
 
 def _check_folder(folder: Path) -> None:

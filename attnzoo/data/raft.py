@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attnzoo.data.frames import Picture
-from attnzoo.errors import UserError
+from attnzoo.errors import DAMAGED, UserError
+from attnzoo.paths import typed
 
 NETWORKS = ("raft_small", "raft_large")
 
@@ -39,7 +40,8 @@ class Raft:
                 "flow=raft needs motion.weights=FILE, torchvision's raft_large or raft_small; "
                 "weights are never downloaded"
             )
-        state = _state(Path(weights).expanduser(), f"motion.weights={weights}")
+        path = typed(weights, f"motion.weights={weights}")
+        state = _state(path, f"motion.weights={weights}")
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = _fitting(networks, state, f"motion.weights={weights}").to(self.device).eval()
 
@@ -79,10 +81,10 @@ def _state(path: Path, setting: str) -> Mapping[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (SafetensorError, pickle.UnpicklingError, *DAMAGED) as error:
         line = str(error).strip().splitlines()[0][:120] if str(error).strip() else "empty"
         raise UserError(f"{setting}: not a file of weights ({line})") from error
-    if not isinstance(state, Mapping):
+    if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
         raise UserError(f"{setting}: holds a {type(state).__name__}; must be a state dict")
     return state
 

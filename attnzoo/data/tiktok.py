@@ -27,6 +27,7 @@ from attnzoo.data.windows import (
     check_numbers,
 )
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 JOINTS = "the poses of data=tiktok are joints here, which have no surface"
 PICTURES = "the poses of data=tiktok are pictures here, not joints"
@@ -113,7 +114,7 @@ def open_tiktok(
 
 
 def _takes(path: str) -> list[Take]:
-    place = Path(path).expanduser()
+    place = typed(path, f"data.path={path}")
     if place.is_file() and place.suffix in (".yaml", ".yml"):
         return tsv_takes(place)
     if not place.is_dir():

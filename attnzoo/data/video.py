@@ -30,6 +30,7 @@ from attnzoo.data.windows import (
     separate_starts,
 )
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 LIMIT = 600
 """Frames of a video that are read; of a longer one the rest is left out, which is logged."""
@@ -99,7 +100,7 @@ def open_video(
     check_numbers(size, frames, stride)
     if windows < 0:
         raise UserError(f"data.windows={windows}: must be at least 0, and 0 means every window")
-    file = Path(path).expanduser()
+    file = typed(path, f"data.path={path}")
     kept = list(islice(_frames(file, pose, mask, size), LIMIT + 1))
     if len(kept) > LIMIT:
         del kept[LIMIT:]
@@ -161,7 +162,7 @@ class _Backdrop:
 def _frames(path: Path, pose: str | None, mask: str | None, size: int) -> Iterator[Frame]:
     """The video's frames with their conditions, decoded side by side."""
     images = frames_of(path, "data.path")
-    same = pose is not None and Path(pose).expanduser().resolve() == path.resolve()
+    same = pose is not None and typed(pose, f"data.pose={pose}").resolve() == path.resolve()
     poses = repeat(None) if pose is None or same else _beside(pose, "pose")
     masks = repeat(None) if mask is None else _beside(mask, "mask")
     backdrop: _Backdrop | None = None
@@ -171,10 +172,13 @@ def _frames(path: Path, pose: str | None, mask: str | None, size: int) -> Iterat
         if shown is not None and backdrop is None:
             backdrop = _Backdrop.of(shown)
         yield _frame(image, shown, cover, backdrop, size)
+    for others, name, setting in ((poses, pose, "pose"), (masks, mask, "mask")):
+        if name is not None and not (same and setting == "pose") and next(others, None) is not None:
+            raise UserError(f"data.{setting}={name}: more frames than the video; give as many")
 
 
 def _beside(path: str, setting: str) -> Iterator[Picture]:
-    return frames_of(Path(path).expanduser(), f"data.{setting}")
+    return frames_of(typed(path, f"data.{setting}={path}"), f"data.{setting}")
 
 
 def _partner(

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from attnzoo.errors import UserError
+from attnzoo.errors import DAMAGED, UserError
 from attnzoo.models.sources import Place
 
 _LOG = logging.getLogger(__name__)
@@ -116,5 +116,5 @@ def readable(place: object) -> Iterator[None]:
             "since it may run any code: write its tensors as safetensors on a machine that "
             "trusts it"
         ) from error
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except (SafetensorError, *DAMAGED) as error:
         raise UserError(f"{place}: cannot be read: {' '.join(str(error).split())}") from error
