@@ -329,6 +329,8 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
         groups = [text for text in overrides if text.startswith(("attn=", "model=", "data="))]
         known = hydra.compose(config.NAME, groups, return_hydra_config=True)
         raise UserError(_unknown(unknown[1], known)) from error
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+        raise UserError(f"{' '.join(overrides)}: cannot be composed: {error}") from error
     for key in _foreign(cfg, config.Run):
         raise UserError(_unknown(key, cfg))
     return cfg

@@ -282,7 +282,9 @@ def groups_of(text: str) -> list[str]:
 
 def plugins_of(text: str) -> list[str]:
     """The plug-ins of a stored configuration that can be read."""
-    kept = typing.cast(DictConfig, OmegaConf.create(text)).get("plugins") or []
+    kept = typing.cast(DictConfig, OmegaConf.create(text)).get("plugins")
+    if kept is None:
+        return []
     plain = OmegaConf.to_container(kept) if OmegaConf.is_list(kept) else None
     if not isinstance(plain, list) or not all(isinstance(one, str) for one in plain):
         raise UserError(f"the stored configuration's plugins must be a list of texts, not {kept!r}")

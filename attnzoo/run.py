@@ -30,6 +30,10 @@ CHANGEABLE = ("device", "workers", "tracker", "plugins")
 LOGGING = ("hydra.verbose", "hydra.job_logging", "hydra.hydra_logging")
 
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Of libyaml, where it was built in: the other takes seconds for deep nesting."""
+
+
 class _Finished(Exception):
     """The run that is to go on has its record."""
 
@@ -147,7 +151,7 @@ def _stored(folder: Path) -> str:
         raise UserError(f"resume={folder}: no such folder; give the folder of an earlier run")
     try:
         text = (folder / CONFIG).read_text()
-        several = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
+        several = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, _LOADER))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         said = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UserError(

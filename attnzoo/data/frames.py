@@ -186,6 +186,8 @@ def _video(path: Path, setting: str) -> Iterator[Picture]:
             if not container.streams.video:
                 raise UserError(f"{setting}={path}: has no video stream")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise UserError(f"{setting}={path}: nothing here decodes its format")
             stream.thread_type = "AUTO"
             # Decoders hide damage by default: they drop frames or paint over holes.
             stream.codec_context.options = {"err_detect": "explode", "flags": "+output_corrupt"}
@@ -203,7 +205,11 @@ def _video(path: Path, setting: str) -> Iterator[Picture]:
                         )
                     yield _upright(_rgb(frame, f"{setting}={path}"), frame.rotation, shape)
                     number += 1
-                    end = max(end, (frame.time or 0.0) + float(frame.duration * stream.time_base))
+                    end = max(
+                        end,
+                        (frame.time or 0.0)
+                        + float((frame.duration or 0) * (stream.time_base or 0)),
+                    )
             _check_whole(container, end, f"{setting}={path}: cut off after frame {number}")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, UserError):

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import logging
 import os
+import re
 import shlex
 import signal
 import sys
@@ -33,6 +34,7 @@ SECONDS = 5.0
 """Of processor time that a case may take once everything is imported."""
 HANGS = 30.0
 """Seconds of processor time, or of waiting four times as long, after which a case is stopped."""
+BAR = re.compile(r"\d+%\|.*\|")
 CLIP = 0.5e6
 """Characters of output that are looked at."""
 
@@ -65,14 +67,20 @@ class Ran:
     started: list[Any] = field(default_factory=list)
 
     @property
+    def lines(self) -> list[str]:
+        """What stands on stderr but for progress bars."""
+        every = self.err.replace("\r", "\n").splitlines()
+        return [line for line in every if line.strip() and not BAR.search(line)]
+
+    @property
     def fault(self) -> str | None:
         """What no command may do with any input, or None."""
         if "Traceback (most recent call last)" in self.err:
             return "traceback: " + self.err.strip().splitlines()[-1][:200]
         if self.status not in (0, 1, 2):
             return f"exit status {self.status}"
-        if self.status == 2 and (self.err.count("\n") != 1 or not self.err.endswith("\n")):
-            return f"{self.err.count(chr(10))} lines on stderr: {self.err[:300]!r}"
+        if self.status == 2 and len(self.lines) != 1:
+            return f"{len(self.lines)} lines on stderr: {self.err[:300]!r}"
         if self.seconds > SECONDS:
             return f"{self.seconds:.1f} s"
         return None

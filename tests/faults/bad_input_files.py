@@ -221,7 +221,7 @@ def tsv(name: str = "T", change: Make | None = None) -> Make:
 
         columns = {
             "images": [encoded(scene(i)) for i in range(COUNT)],
-            "masks": [encoded(np.repeat(body(i)[..., None], 3, 2) * np.uint8(255)) for i in range(COUNT)],
+            "masks": [encoded(body(i).astype(np.uint8) * 255) for i in range(COUNT)],
             "poses": [people(i) for i in range(COUNT)],
             "vid2line": [json.dumps([0, COUNT - 1])] * COUNT,
         }  # fmt: skip

@@ -63,7 +63,7 @@ LINES = (
     "align v --size 32 --grid 8 --frames 4 --group 2 --out o",
     "flow --count 1 --frames 4",
     "plan attn=temporal data.size=32 --gpu V100 --utilisation 0.5",
-    "bench attn=stsa,temporal frames=8,16 size=[4,4,4] what=module backward=true rounds=3 out=a.jsonl",
+    "bench attn=stsa,temporal frames=8,16 size=[4,4,4] what=module rounds=3 out=a.jsonl",
     "bench suite=unet frames=8 resolution=16",
     "tables protocol=p.yaml seeds=1 workers=1 out=o part=0/2",
     "tables protocol=p.yaml add=['temporal positions=sinusoidal'] only=table2",
@@ -175,10 +175,11 @@ FILES: dict[str, tuple[Callable[[Path], object], str, tuple[str, ...]]] = {
         "read_state w.pt",
         ("w.pt",),
     ),
-    "safetensors": (tensors("w.safetensors", a=(9,)), "read_state w.safetensors", ("w.safetensors",)),
+    "safetensors": (tensors("w.safetensors", a=(9,)), "read_state w.safetensors", (
+        "w.safetensors",)),
     "plug-in": (plugin(), "run +plugins=[mine.py] attn=mine", ("mine.py",)),
 }  # fmt: skip
-"""Right files by kind: how they are made, the command that reads them, and those that are broken."""
+"""Right files by kind: how they are made, what reads them, and which of them are broken."""
 
 
 def _gif(path: Path) -> None:

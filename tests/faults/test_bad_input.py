@@ -1,0 +1,61 @@
+"""Wrong and unusual input of every kind; `bad_input.py` runs the same list as a program."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from bad_input import KINDS, cases, prepare
+from bad_input_case import Case, judged, run
+from fuzz import broken_bytes, broken_line
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> None:
+    prepare()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_input_is_one_line_or_a_right_result(kind, tmp_path):
+    faults = [
+        f"{case.name}: {fault}"
+        for number, case in enumerate(KINDS[kind])
+        if (fault := judged(case, run(case, tmp_path / str(number))))
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_there_are_at_least_as_many_as_were_promised():
+    assert len(cases()) >= 200
+
+
+def wrong(case: Case, tmp_path) -> str:
+    return judged(case, run(case, tmp_path)) or ""
+
+
+def test_a_case_that_is_not_as_it_should_be_is_seen(tmp_path, monkeypatch):
+    """What judges can be wrong, too."""
+    assert "instead of 2" in wrong(Case("right", "list", ("no",)), tmp_path / "a")
+    assert "does not say ['words']" in wrong(Case("words", "list x*", ("words",)), tmp_path / "b")
+    assert "refused" in wrong(Case("refused", "list x*", right=lambda ran: True), tmp_path / "c")
+    assert "should be" in wrong(Case("result", "list", right=lambda ran: False), tmp_path / "d")
+    monkeypatch.setattr("attnzoo.list.command", lambda arguments: 1 / 0)
+    assert "ZeroDivisionError" in wrong(Case("fault", "list", ("no",)), tmp_path / "e")
+
+    def ends(arguments):
+        raise SystemExit(3)
+
+    monkeypatch.setattr("attnzoo.list.command", ends)
+    assert "status 3" in wrong(Case("status", "list", ("no",)), tmp_path / "f")
+    monkeypatch.setattr("bad_input_case.HANGS", 0.2)
+    monkeypatch.setattr("attnzoo.list.command", lambda arguments: [0 for _ in iter(int, 1)])
+    assert "Hang" in wrong(Case("hang", "list", ("no",)), tmp_path / "g")
+
+
+def test_the_fuzzer_breaks_the_same_from_the_same_seed():
+    def both(seed: int) -> tuple[list[str], bytes]:
+        draw = random.Random(seed)
+        return broken_line(draw), broken_bytes(bytes(100), draw)
+
+    assert both(1) == both(1)
+    assert len({repr(both(seed)) for seed in range(50)}) > 40
