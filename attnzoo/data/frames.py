@@ -205,11 +205,8 @@ def _video(path: Path, setting: str) -> Iterator[Picture]:
                         )
                     yield _upright(_rgb(frame, f"{setting}={path}"), frame.rotation, shape)
                     number += 1
-                    end = max(
-                        end,
-                        (frame.time or 0.0)
-                        + float((frame.duration or 0) * (stream.time_base or 0)),
-                    )
+                    lasts = float((frame.duration or 0) * (stream.time_base or 0))
+                    end = max(end, (frame.time or 0.0) + lasts)
             _check_whole(container, end, f"{setting}={path}: cut off after frame {number}")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, UserError):

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 import pytest
 from bad_input import KINDS, cases, prepare
 from bad_input_case import Case, judged, run
-from fuzz import broken_bytes, broken_line
+from bad_input_files import record
+from fuzz import ROWS, broken_bytes, broken_line
+
+from attnzoo import results
+from attnzoo.bench.journal import Journal
+from attnzoo.errors import UserError
+from attnzoo.train.record import read_record
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,3 +67,34 @@ def test_the_fuzzer_breaks_the_same_from_the_same_seed():
 
     assert both(1) == both(1)
     assert len({repr(both(seed)) for seed in range(50)}) > 40
+
+
+def test_a_record_cut_at_each_byte_says_which_file_it_is(tmp_path: Path) -> None:
+    content = record()
+    content["scores"] = {"ssim": content["scores"]["ssim"]}
+    content["data"] |= {"split": {}, "settings": {}}
+    content |= {"profile": None, "environment": {}}
+    whole = json.dumps(content).encode()
+    path = tmp_path / "record.json"
+    path.write_bytes(whole)
+    assert read_record(path) == content and len(results.load(tmp_path)) == 8
+    for end in range(len(whole)):
+        path.write_bytes(whole[:end])
+        for read in (read_record, lambda _: results.load(tmp_path)):
+            with pytest.raises(UserError) as refused:
+                read(path)
+            assert str(refused.value).startswith(f"{path}: ") and "\n" not in str(refused.value)
+
+
+def test_a_journal_cut_at_each_byte_keeps_its_whole_lines(tmp_path: Path) -> None:
+    whole = ROWS + '{"round": {"a": 0.5}}\n{"round": {"a": 0.25}}\n'
+    for end in range(len(whole) + 1):
+        path = tmp_path / "j.part"
+        path.write_text(whole[:end])
+        found = Journal(path, "here")
+        lines = whole[: end + 1].count("\n") if end < len(whole) else 4
+        assert (len(found.facts), sum(map(len, found.seconds.values()))) == (
+            int(lines > 1),
+            max(0, lines - 2),
+        )
+        found.close()
