@@ -10,21 +10,22 @@ import fnmatch
 import importlib
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
-import bad_input_data
-import bad_input_options
-import bad_input_results
-import bad_input_weights
 from bad_input_case import Case, judged, run
 
-KINDS = {
-    **bad_input_options.CASES,
-    **bad_input_data.CASES,
-    **bad_input_results.CASES,
-    **bad_input_weights.CASES,
-}
+
+def _kinds() -> dict[str, list[Case]]:
+    """Those of all files beside this one that have `CASES`: a new command brings a file."""
+    found: dict[str, list[Case]] = {}
+    for file in sorted(Path(__file__).parent.glob("bad_input_*.py")):
+        found |= getattr(importlib.import_module(file.stem), "CASES", {})
+    return found
+
+
+KINDS = _kinds()
 
 
 def cases() -> list[Case]:
@@ -57,6 +58,7 @@ def main(arguments: list[str]) -> int:
     prepare()
     counts: dict[str, Counter[str]] = {}
     wrong = []
+    began, longest = time.process_time(), (0.0, "")
     with tempfile.TemporaryDirectory() as place:
         for kind, several in KINDS.items():
             for number, case in enumerate(several):
@@ -64,6 +66,7 @@ def main(arguments: list[str]) -> int:
                     continue
                 ran = run(case, Path(place) / f"{kind}{number}")
                 fault = judged(case, ran)
+                longest = max(longest, (ran.seconds, case.name))
                 ended = "not as it should be" if fault else OUTCOMES.get(ran.status, "other")
                 counts.setdefault(kind, Counter())[ended] += 1
                 if fault:
@@ -72,6 +75,8 @@ def main(arguments: list[str]) -> int:
                 elif said:
                     print(f"{case.name} ({ran.seconds:.2f} s): {ran.err.strip() or 'right'}")
     print(table(counts))
+    seconds = time.process_time() - began
+    print(f"{seconds:.0f} s of processor time, the longest {longest[0]:.1f} s: {longest[1]}")
     return 1 if wrong else 0
 
 

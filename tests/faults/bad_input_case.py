@@ -28,6 +28,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from attnzoo import commands, registry
 from attnzoo._imports import loaded_files
+from attnzoo.errors import UserError
 from attnzoo.metrics import registry as metrics_registry
 
 SECONDS = 5.0
@@ -185,6 +186,25 @@ def _journal(arguments: Sequence[str]) -> None:
     found.close()
 
 
+def _motion(arguments: Sequence[str]) -> None:
+    """`motion SHAPE VALUE`: a variant that follows flows of that shape, of that number alone."""
+    import attnzoo
+    from attnzoo.motion import Motion
+
+    shape, value = arguments
+    torch.manual_seed(0)
+    module = attnzoo.create("stsa_flow", channels=8, heads=2, size=(2, 2, 2))
+    tokens = torch.randn(1, 4, 4, 4, 8)
+    flows = torch.full([int(side) for side in shape.split(",")], float(value))
+    try:
+        found = module(tokens, flow=Motion.pairs(flows))
+    except ValueError as error:  # what code that calls the module gets
+        raise UserError(str(error)) from error
+    still = module(tokens, flow=Motion.pairs(torch.zeros(1, 4, 4, 2, 8, 8)))
+    same = "as without motion" if torch.equal(found, still) else "moved"
+    print("finite" if found.isfinite().all() else "not finite", same)
+
+
 def _modules(arguments: Sequence[str]) -> None:
     import attnzoo
     from attnzoo.testing.small_unet import stock
@@ -217,6 +237,7 @@ COMMANDS: dict[str, commands.Command] = {
     "base": _base,
     "journal": _journal,
     "load_modules": _modules,
+    "motion": _motion,
     "read_weights": _weights,
     "read_state": _state,
 }

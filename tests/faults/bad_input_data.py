@@ -309,7 +309,7 @@ VIDEOS = [
     Case(
         "video: turned by 30 degrees",
         VIDEO.format("v.mp4"),
-        ("v.mp4", "30"),
+        ("v.mp4", "rotation"),
         video("v.mp4", moving(4), change=rotated(30)),
     ),
     Case(
@@ -979,4 +979,24 @@ DANCES = [
     Case("TSV: two yamls", TIKTOK, ("name one of them",), tsv(change=written("b.yaml", ""))),
 ]
 
-CASES = {"videos": VIDEOS, "pictures": PICTURES, "dances": DANCES}
+
+def follows(*words: str) -> Callable[[Ran], bool]:
+    return lambda ran: all(word in ran.out.split("\n")[0] for word in words)
+
+
+FLOWS = [
+    Case("flow of NaN", "motion 1,4,4,2,8,8 nan", right=follows("finite", "as without motion")),
+    Case("infinite flow", "motion 1,4,4,2,8,8 inf", right=follows("finite", "as without motion")),
+    Case("flow beyond all pictures", "motion 1,4,4,2,8,8 1e30", right=follows("finite")),
+    Case("flow that is right", "motion 1,4,4,2,8,8 2", right=follows("finite", "moved")),
+    Case("flow of another grid", "motion 1,4,4,2,6,10 2", right=follows("finite")),
+    Case("flow coarser than the tokens", "motion 1,4,4,2,2,2 1", right=follows("finite")),
+    Case("flow of three channels", "motion 1,4,4,3,8,8 1", ("[b, f, f, 2, H, W]",)),
+    Case("flow of unequal frames", "motion 1,4,3,2,8,8 1", ("[b, f, f, 2, H, W]",)),
+    Case("flow without frames", "motion 1,2,8,8 1", ("[b, f, f, 2, H, W]",)),
+    Case("flow of fewer frames", "motion 1,3,3,2,8,8 1", ("3 frames",)),
+    Case("flow of more clips", "motion 2,4,4,2,8,8 1", ("clips",)),
+    Case("flow of no pixels", "motion 1,4,4,2,0,8 1", ("0",)),
+]
+
+CASES = {"flows": FLOWS, "videos": VIDEOS, "pictures": PICTURES, "dances": DANCES}
