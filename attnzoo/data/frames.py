@@ -101,13 +101,13 @@ def pixels(image: Image.Image, name: str) -> Picture:
             what lies behind them nobody knows.
     """
     # Of deep colours Pillow keeps the upper half and says so only in how it will decode.
-    if image.mode.startswith(("I", "F")) or any("16" in str(tile[3]) for tile in image.tile):
-        raise UserError(
-            f"{name}: {image.mode} pixels of 16 bits or more; a frame has 8 bits a channel"
-        )
+    modes = [image.mode, *(str(tile[3]) for tile in getattr(image, "tile", ()))]
+    deep = next((mode for mode in modes if mode.startswith(("I", "F")) or "16" in mode), None)
+    if deep is not None:
+        raise UserError(f"{name}: {deep} pixels; a frame has 8 bits a channel")
     try:
         upright = ImageOps.exif_transpose(image)
-        if image.has_transparency_data and upright.convert("RGBA").getextrema()[3] != (255, 255):
+        if image.has_transparency_data and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
             raise UserError(f"{name}: has transparent pixels; a frame hides what is behind it")
         return np.asarray(upright.convert("RGB"))
     except UserError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from torch.nn import functional as F
 from attnzoo.data.frames import Picture
 from attnzoo.errors import DAMAGED, UserError
 from attnzoo.paths import typed
+
+UNREADABLE: tuple[type[Exception], ...] = (SafetensorError, pickle.UnpicklingError, *DAMAGED)
 
 NETWORKS = ("raft_small", "raft_large")
 
@@ -80,8 +83,10 @@ def _state(path: Path, setting: str) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, *DAMAGED) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of other pickle protocols
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
         line = str(error).strip().splitlines()[0][:120] if str(error).strip() else "empty"
         raise UserError(f"{setting}: not a file of weights ({line})") from error
     if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):

@@ -76,6 +76,9 @@ def _controlnet(latents: int, condition: int) -> ControlNetModel:
     )
 
 
+UNREADABLE: tuple[type[Exception], ...] = (SafetensorError, *DAMAGED)
+
+
 def weights_path() -> Path:
     """Where the shipped weights lie."""
     return Path(str(importlib.resources.files("attnzoo"))) / "weights" / WEIGHTS
@@ -93,7 +96,7 @@ def load_embedded(path: Path | None = None) -> DanceModel:
     model = build_embedded()
     try:
         state = {k: v.to(torch.float32) for k, v in load_file(path).items()}
-    except (SafetensorError, *DAMAGED) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: no weights can be read ({error})") from error
     wanted = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     found = {k: tuple(v.shape) for k, v in state.items()}

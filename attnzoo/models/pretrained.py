@@ -23,6 +23,8 @@ from attnzoo.models.sources import Place
 
 _LOG = logging.getLogger(__name__)
 
+UNREADABLE: tuple[type[Exception], ...] = (SafetensorError, *DAMAGED)
+
 SHOWN = 8
 """So many names stand in a message; of the others there is the number."""
 
@@ -116,5 +118,5 @@ def readable(place: object) -> Iterator[None]:
             "since it may run any code: write its tensors as safetensors on a machine that "
             "trusts it"
         ) from error
-    except (SafetensorError, *DAMAGED) as error:
+    except UNREADABLE as error:
         raise UserError(f"{place}: cannot be read: {' '.join(str(error).split())}") from error

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from attnzoo.errors import DAMAGED, UserError
 
+UNREADABLE: tuple[type[Exception], ...] = (SafetensorError, *DAMAGED)
+
 _WRAPPERS = ("state_dict", "model", "module", "target_encoder", "encoder", "classifier")
 """Keys under which published checkpoints keep the weights."""
 
@@ -53,7 +55,7 @@ def read_weights(path: Path, *, drop: Iterable[str] = ("module.",)) -> dict[str,
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of other pickle protocols
                 content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, *DAMAGED) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: no weights can be read ({_line(error)})") from error
     except pickle.UnpicklingError as error:
         # torch's own text advises to run what is in the file.
