@@ -22,6 +22,8 @@ SEEDS = 2**63 - 1
 """The largest seed that every generator takes."""
 TIMES = 1000
 """Of the noise schedule: more steps than that cannot be taken."""
+BATCH = 65536
+"""Clips of one forward pass."""
 WORKERS = 256
 """Threads that make clips; more of them than any machine keeps busy."""
 UNLIMITED = ("train.clip_norm", "train.checkpoint_seconds")
@@ -181,11 +183,12 @@ class Experiment:
             if not value > 0:
                 raise UserError(f"{name}={value}: must be above 0")
         for name, value in [*((name, value) for name, value, _ in least), *above]:
-            if math.isinf(value) and name not in UNLIMITED:
+            if isinstance(value, float) and math.isinf(value) and name not in UNLIMITED:
                 raise UserError(f"{name}={value}: must be finite")
         for name, value, most in (
             ("seed", self.seed, SEEDS),
             ("workers", self.workers, WORKERS),
+            ("train.batch", train.batch, BATCH),
             ("sample.steps", sample.steps, TIMES),
         ):
             if value > most:

@@ -66,6 +66,8 @@ RUN = [
     Case("unknown setting of Hydra", "run hydra.foo=1", ("hydra.foo",)),
     Case("seed in words", "run seed=one", ("seed=one", "Integer")),
     Case("negative seed", "run seed=-1", ("seed=-1", "at least 0")),
+    Case("a seed of 400 digits", f"run seed={'9' * 400}", ("at most 9223372036854775807",)),
+    Case("a batch of a milliard", "run train.batch=1000000000", ("train.batch=1000000000",)),
     Case("fraction of a seed", "run seed=1.5", ("seed=1.5",)),
     Case("seed beyond 64 bits", "run seed=99999999999999999999", ("at most 9223372036854775807",)),
     Case("NaN learning rate", "run train.stage1.learning_rate=nan", ("learning_rate=nan",)),
