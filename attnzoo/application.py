@@ -306,6 +306,11 @@ def check_options(variant: str, options: dict[str, Any]) -> None:
             )
         if key not in names:
             raise UserError(f"attn={variant} has no option {key!r}{suggestion(key, names)}")
+    if not issubclass(entry.cls, torch.nn.Module):
+        raise UserError(
+            f"{entry.place}: {entry.cls.__name__} is no torch.nn.Module; "
+            "attnzoo.attention.Mechanism is one"
+        )
     # Built without memory, for what only the constructor can say.
     with torch.device("meta"):
         registry.create(variant, 64, 1, **options)

@@ -105,10 +105,6 @@ def register(
             )
         if not isinstance(kind, Kind):
             raise RegistrationError(f"{place}: the kind is {kind!r}, must be one of attnzoo.Kind")
-        if not callable(getattr(cls, "state_dict", None)):
-            raise RegistrationError(
-                f"{place}: {cls!r} is no torch.nn.Module; attnzoo.attention.Mechanism is one"
-            )
         if name in _entries and not is_typed_again(_entries[name].cls, cls):
             raise RegistrationError(
                 f"the name {name!r} is used twice: {_entries[name].place} and {place}"
