@@ -25,6 +25,8 @@ SHOWN = (1, 4, 8)
 
 MOST = 10_000
 """Embedded clips that are measured."""
+SIZE = 64
+"""Pixels of a side of theirs."""
 
 DANCERS = """\
 End-point error in pixels (64 pixels a side) against the exact flow, over the body's pixels that
@@ -60,11 +62,11 @@ def command(arguments: Sequence[str]) -> None:
         raise UserError(f"--count {given.count}: must be at least one clip")
     if given.count > MOST:
         raise UserError(f"--count {given.count}: at most {MOST} clips")
-    if given.frames < 2:
-        raise UserError(f"--frames={given.frames}: must be at least 2")
+    from attnzoo.data.windows import check_numbers
     from attnzoo.testing.flow_clips import recorded
     from attnzoo.testing.flow_sources import ways
 
+    check_numbers(SIZE, given.frames)
     made = ways(given.weights)
     every = [(path, True) for path in given.pose] + [(path, False) for path in given.clip]
     clips = [recorded(path, made, pose=pose, frames=given.frames) for path, pose in every]

@@ -17,7 +17,6 @@ from attnzoo.bench.journal import Journal
 from attnzoo.errors import UserError
 from attnzoo.train.record import read_record
 
-
 EVERY = 3
 """Of so many cases one is tried here."""
 
