@@ -286,12 +286,24 @@ def _composed(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
             given = {o.key_or_group.removeprefix("attn."): o.value() for o in options}
             check_options(_compose(rest).attn.name, given)
         cfg = _compose(overrides)
+    if not OmegaConf.is_missing(cfg, "attn"):
+        _check_class(cfg.attn.name)
     if list(cfg.plugins) != plugins_of(overrides):
         raise UserError(
             f"plugins={list(cfg.plugins)}: a file of settings is read after plug-ins are loaded; "
             f"name them on the command line, {_PLUGIN_FORM}"
         )
     return cfg
+
+
+def _check_class(variant: str) -> None:
+    """UserError for a class of a plug-in that is no module: the registry knows no torch."""
+    entry = registry.get(variant)
+    if not issubclass(entry.cls, torch.nn.Module):
+        raise UserError(
+            f"{entry.place}: {entry.cls.__name__} is no torch.nn.Module; "
+            "attnzoo.attention.Mechanism is one"
+        )
 
 
 def check_options(variant: str, options: dict[str, Any]) -> None:
@@ -306,11 +318,7 @@ def check_options(variant: str, options: dict[str, Any]) -> None:
             )
         if key not in names:
             raise UserError(f"attn={variant} has no option {key!r}{suggestion(key, names)}")
-    if not issubclass(entry.cls, torch.nn.Module):
-        raise UserError(
-            f"{entry.place}: {entry.cls.__name__} is no torch.nn.Module; "
-            "attnzoo.attention.Mechanism is one"
-        )
+    _check_class(variant)
     # Built without memory, for what only the constructor can say.
     with torch.device("meta"):
         registry.create(variant, 64, 1, **options)
