@@ -20,6 +20,7 @@ from typing import Any
 
 from attnzoo._options import RegistrationError
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 loaded_files: dict[Path, ModuleType] = {}
 """The modules of the files that `plugin_module` has run."""
@@ -52,7 +53,7 @@ def plugin_module(text: str) -> ModuleType:
     if not text.endswith(".py"):
         module: ModuleType = imported(text, functools.partial(importlib.import_module, text))
         return module
-    path = Path(text).expanduser().resolve()
+    path = typed(text, f"plugin {text!r}").resolve()
     if path not in loaded_files:
         if not path.is_file():
             raise UserError(f"plugin {text!r}: no such file")

@@ -40,7 +40,10 @@ def command(arguments: Sequence[str]) -> None:
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} ({default})")
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="write align.csv, align.png and align.json here"
+        "--out",
+        type=commands.path,
+        metavar="FOLDER",
+        help="write align.csv, align.png and align.json here",
     )
     given = parser.parse_args(arguments)
     from attnzoo.testing.alignment import aligned

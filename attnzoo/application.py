@@ -8,6 +8,7 @@ first job has run for an hour. What Hydra or OmegaConf complain of becomes a `Us
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 import re
@@ -29,10 +30,12 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from attnzoo import config, registry
 from attnzoo._options import suggestion
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 PLUGINS = "plugins"
 _PLUGIN_FORM = "+plugins=[FILE.py,MODULE]"
@@ -67,6 +70,7 @@ def launch(
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(list(arguments))
+    _refuse_flags(args)
     with _complaints():
         sweep = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
         overrides = _plugged(prepare(list(args.overrides), sweep))
@@ -81,7 +85,7 @@ def launch(
             for job in jobs:
                 cfg = _composed(job, args.config_dir)
                 _check_swept(cfg, swept)
-                check(cfg, Path(cfg.hydra.sweep.dir if sweep else cfg.hydra.run.dir))
+                check(cfg, _folder(cfg, sweep))
         elif args.help or args.cfg:
             _composed(args.overrides, args.config_dir)
         failures: list[UserError] = []
@@ -127,6 +131,22 @@ def refuse_sweep(overrides: Sequence[str], multirun: bool) -> None:
             "-m: several processes share one run; start each run of a sweep by itself, or give the "
             "sweep a launcher, as in -m hydra/launcher=submitit_slurm"
         )
+
+
+def _refuse_flags(args: argparse.Namespace) -> None:
+    """UserError for flags of Hydra's that would take another program, or run a pickle's code."""
+    for name in ("config_name", "config_path", "experimental_rerun"):
+        if getattr(args, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(
+                f"{flag} {getattr(args, name)}: not offered here; settings are key=value and files "
+                "in groups below --config-dir"
+            )
+
+
+def _folder(cfg: DictConfig, sweep: bool) -> Path:
+    key = "sweep" if sweep else "run"
+    return typed(str(cfg.hydra[key].dir), f"hydra.{key}.dir={cfg.hydra[key].dir}")
 
 
 def spread(task: Task, schema: type, overrides: Sequence[str]) -> None:
@@ -190,6 +210,8 @@ def plugins_of(overrides: Sequence[str]) -> list[str]:
             several = [value] if isinstance(value, str) else value
             if not isinstance(several, list) or not all(isinstance(v, str) for v in several):
                 raise UserError(f"{text}: a list is needed, the same for all jobs: {_PLUGIN_FORM}")
+            if not all(several):
+                raise UserError(f"{text}: an empty name; right is {_PLUGIN_FORM}")
             named = [_whole(v) for v in several]
     return named
 
@@ -328,12 +350,24 @@ def _composed(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
             given = {o.key_or_group.removeprefix("attn."): o.value() for o in options}
             check_options(_compose(rest).attn.name, given)
         cfg = _compose(overrides)
+    if not OmegaConf.is_missing(cfg, "attn"):
+        _check_class(cfg.attn.name)
     if list(cfg.plugins) != plugins_of(overrides):
         raise UserError(
             f"plugins={list(cfg.plugins)}: a file of settings is read after plug-ins are loaded; "
             f"name them on the command line, {_PLUGIN_FORM}"
         )
     return cfg
+
+
+def _check_class(variant: str) -> None:
+    """UserError for a class of a plug-in that is no module: the registry knows no torch."""
+    entry = registry.get(variant)
+    if not issubclass(entry.cls, torch.nn.Module):
+        raise UserError(
+            f"{entry.place}: {entry.cls.__name__} is no torch.nn.Module; "
+            "attnzoo.attention.Mechanism is one"
+        )
 
 
 def check_options(variant: str, options: dict[str, Any]) -> None:
@@ -348,6 +382,7 @@ def check_options(variant: str, options: dict[str, Any]) -> None:
             )
         if key not in names:
             raise UserError(f"attn={variant} has no option {key!r}{suggestion(key, names)}")
+    _check_class(variant)
     # Built without memory, for what only the constructor can say.
     with torch.device("meta"):
         registry.create(variant, 64, 1, **options)
@@ -357,6 +392,13 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     """Composes; a key that no schema has is refused, though Hydra lets a `+` add it."""
     try:
         cfg = hydra.compose(config.NAME, list(overrides), return_hydra_config=True)
+    except YAMLError as error:
+        said = " ".join(str(error).split())
+        raise UserError(f"a file of settings is not YAML that can be read: {said}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise UserError(
+            f"{' '.join(overrides)}: a file of settings is not text in YAML: {error}"
+        ) from error
     except (HydraException, OmegaConfBaseException) as error:
         unknown = re.match(r"Could not override '([^']+)'", str(error))
         if unknown is None:
@@ -364,6 +406,8 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
         groups = [text for text in overrides if text.startswith(("attn=", "model=", "data="))]
         known = hydra.compose(config.NAME, groups, return_hydra_config=True)
         raise UserError(_unknown(unknown[1], known)) from error
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+        raise UserError(f"{' '.join(overrides)}: cannot be composed: {error}") from error
     for key in _foreign(cfg, config.Run):
         raise UserError(_unknown(key, cfg))
     return cfg
@@ -431,11 +475,17 @@ def _translated(error: Exception) -> UserError:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else ""
     lines = [line.strip() for line in f"{error}\n{cause}".splitlines()]
     text = " ".join(line for line in lines if line and not line.startswith(_NOISE))
+    place = re.search(r"^\s*full_key: (\S+)$", str(error), re.MULTILINE)
+    if place and place[1] not in text:
+        text = f"{place[1]}: {text}"
     merging = re.match(r"Error merging override (\S+) (.*)", text)
     if merging:
         text = f"{merging[1]}: {merging[2]}"
     if isinstance(error, OverrideParseException):
-        text = f"{error.override}: cannot be read ({text}); right is key=value, lists as [1,2]"
+        text = (
+            f"{error.override}: cannot be read ({text}); right is key=value, lists as [1,2], and "
+            "quotes inside the shell's around other text, \"key='...'\""
+        )
     return UserError(text)
 
 

@@ -14,11 +14,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from attnzoo import registry
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 BAD_INPUT = 2
 INTERRUPTED = 128 + signal.SIGINT
@@ -28,6 +30,24 @@ FAULT = 1
 
 Command = Callable[[Sequence[str]], None]
 """Takes the arguments behind its own name."""
+
+
+def path(text: str) -> Path:
+    """The type of an argument that is a file or a folder."""
+    try:
+        return typed(text, text or "''")
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def seed(text: str) -> int:
+    """The type of an argument that seeds something."""
+    if not text.isdecimal() or int(text) > MOST_SEED:
+        raise argparse.ArgumentTypeError(f"{text}: must be an integer from 0 to {MOST_SEED}")
+    return int(text)
+
+
+MOST_SEED = 2**63 - 1
 
 
 class Parser(argparse.ArgumentParser):

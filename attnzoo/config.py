@@ -290,14 +290,19 @@ def groups_of(text: str) -> list[str]:
         chosen = {group: kept[group].name for group in OPTIONAL if group in kept}
         named = {"attn": kept.attn.name, **OPTIONAL, **chosen, "data": kept.data.name}
         return [f"{group}={name}" for group, name in named.items()]
-    except (AttributeError, OmegaConfBaseException, YAMLError) as error:
-        raise UserError(f"{UNREADABLE}: {error}") from error
+    except (AttributeError, TypeError, RecursionError, OmegaConfBaseException, YAMLError) as error:
+        raise UserError(f"{UNREADABLE}: {' '.join(str(error).split())}") from error
 
 
 def plugins_of(text: str) -> list[str]:
     """The plug-ins of a stored configuration that can be read."""
-    kept = typing.cast(DictConfig, OmegaConf.create(text))
-    return [str(plugin) for plugin in kept.get("plugins") or ()]
+    kept = typing.cast(DictConfig, OmegaConf.create(text)).get("plugins")
+    if kept is None:
+        return []
+    plain = OmegaConf.to_container(kept) if OmegaConf.is_list(kept) else None
+    if not isinstance(plain, list) or not all(isinstance(one, str) for one in plain):
+        raise UserError(f"the stored configuration's plugins must be a list of texts, not {kept!r}")
+    return plain
 
 
 @contextmanager

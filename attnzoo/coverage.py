@@ -19,6 +19,9 @@ from attnzoo.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST = 1_000_000
+"""Simulations of a row."""
+
 PANELS = (
     ("mean", "in use", "mean of a score: the interval in use"),
     ("mean", "Student's t", "the same by Student's t alone"),
@@ -31,12 +34,16 @@ PANELS = (
 def command(arguments: Sequence[str]) -> None:
     """Simulates, prints a line a row, and writes table and picture."""
     parser = commands.Parser("attnzoo coverage", description="Simulate what intervals are worth.")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to write")
+    parser.add_argument(
+        "--out", type=commands.path, required=True, metavar="FOLDER", help="where to write"
+    )
     parser.add_argument("--simulations", type=int, default=1000, help="of each row (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    parser.add_argument("--seed", type=commands.seed, default=0, help="(%(default)s)")
     given = parser.parse_args(arguments)
     if given.simulations < 10:
         raise UserError(f"--simulations {given.simulations}: at least 10 are needed")
+    if given.simulations > MOST:
+        raise UserError(f"--simulations {given.simulations}: at most {MOST}, which takes days")
     try:
         given.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from attnzoo.data.clip import Clip
 
 ALL_WINDOWS = 10_000
+MOST = 10_000
+"""Clips that are measured."""
 
 
 def command(arguments: Sequence[str]) -> None:
@@ -27,6 +29,8 @@ def command(arguments: Sequence[str]) -> None:
     given = _parser().parse_args(arguments)
     if given.count < 4:
         raise UserError(f"--count {given.count}: at least 4 clips are needed")
+    if given.count > MOST:
+        raise UserError(f"--count {given.count}: at most {MOST}, all of which are in memory")
     for plugin in given.plugin or ():
         from attnzoo.metrics import registry
 
@@ -44,15 +48,20 @@ def _parser() -> commands.Parser:
         "attnzoo distort", description="Which metric notices which damage to clips."
     )
     parser.add_argument(
-        "--clips", type=Path, metavar="FOLDER", help="videos to damage (default: embedded dancers)"
+        "--clips",
+        type=commands.path,
+        metavar="FOLDER",
+        help="videos to damage (default: embedded dancers)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("distort"), metavar="FOLDER", help="(%(default)s)"
+        "--out", type=commands.path, default=Path("distort"), metavar="FOLDER", help="(%(default)s)"
     )
     parser.add_argument("--count", type=int, default=16, help="clips at most (%(default)s)")
     parser.add_argument("--frames", type=int, default=16, help="of a clip (%(default)s)")
     parser.add_argument("--size", type=int, default=64, help="pixels of a side (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the damages (%(default)s)")
+    parser.add_argument(
+        "--seed", type=commands.seed, default=0, help="of the damages (%(default)s)"
+    )
     parser.add_metrics()
     return parser
 

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 SHOWN = (1, 4, 8)
 """Spans that the picture of the dancers shows."""
 
+MOST = 10_000
+"""Embedded clips that are measured."""
+SIZE = 64
+"""Pixels of a side of theirs."""
+
 DANCERS = """\
 End-point error in pixels (64 pixels a side) against the exact flow, over the body's pixels that
 both frames show, mean over clips with its 95 % interval; by speed in pixels a frame; and, over all
@@ -49,13 +54,19 @@ def command(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--weights", metavar="FILE", help="torchvision's raft_large or raft_small, to compare RAFT"
     )
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write tables and pictures here")
+    parser.add_argument(
+        "--out", type=commands.path, metavar="FOLDER", help="write tables and pictures here"
+    )
     given = parser.parse_args(arguments)
     if given.count < 1:
         raise UserError(f"--count {given.count}: must be at least one clip")
+    if given.count > MOST:
+        raise UserError(f"--count {given.count}: at most {MOST} clips")
+    from attnzoo.data.windows import check_numbers
     from attnzoo.testing.flow_clips import recorded
     from attnzoo.testing.flow_sources import ways
 
+    check_numbers(SIZE, given.frames)
     made = ways(given.weights)
     every = [(path, True) for path in given.pose] + [(path, False) for path in given.clip]
     clips = [recorded(path, made, pose=pose, frames=given.frames) for path, pose in every]

@@ -146,7 +146,8 @@ class Motion:
 
     def _computed(self, k: int, r: int) -> Tensor:
         flow = self._pair(k, r)
-        if flow.dim() != 4 or flow.shape[1] != 2 or flow.shape[0] != (self._batch or flow.shape[0]):
+        fits = flow.dim() == 4 and flow.shape[1] == 2 and 0 not in flow.shape
+        if not fits or flow.shape[0] != (self._batch or flow.shape[0]):
             batch = self._batch or "b"
             raise ValueError(f"the flow of a pair is [{batch}, 2, H, W], not {list(flow.shape)}")
         return _finite(flow) if k != r else torch.zeros_like(flow, dtype=torch.float32)

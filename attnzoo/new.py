@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attnzoo import commands, registry
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 TEMPLATE = Path(__file__).parent / "template"
 _NAME, _CLASS = "my_attention", "MyAttention"
@@ -26,6 +27,7 @@ def command(arguments: Sequence[str]) -> None:
     _check_name(name)
     files = [Path(f"{name}.py"), Path(f"test_{name}.py")]
     for file in files:
+        typed(file, str(file))
         if file.exists() or file.is_symlink():
             raise UserError(f"{file} exists already; take another name, or another folder")
     _check_free(name)

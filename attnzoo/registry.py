@@ -13,6 +13,7 @@ import fnmatch
 import functools
 import importlib
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,6 +57,7 @@ ENTRY_POINTS = "attnzoo.attention"
 _LOG = logging.getLogger(__name__)
 _C = TypeVar("_C", bound=type)
 _SCHEMA_SUFFIX = "_options"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 _entries: dict[str, Entry] = {}
@@ -96,6 +98,13 @@ def register(
     place = place_of(caller.f_code.co_filename, caller.f_lineno)
 
     def enter(cls: _C) -> _C:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise RegistrationError(
+                f"{place}: {name!r} cannot be a variant's name: letters, digits and _.- are right, "
+                "since it is a choice on the command line and a folder's name"
+            )
+        if not isinstance(kind, Kind):
+            raise RegistrationError(f"{place}: the kind is {kind!r}, must be one of attnzoo.Kind")
         if name in _entries and not is_typed_again(_entries[name].cls, cls):
             raise RegistrationError(
                 f"the name {name!r} is used twice: {_entries[name].place} and {place}"

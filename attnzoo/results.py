@@ -34,6 +34,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attnzoo.errors import UserError
+from attnzoo.paths import inside
 from attnzoo.train.migration import migrated
 from attnzoo.train.record import NAME, SCHEMA
 
@@ -73,6 +74,8 @@ def _paths(folder: Path) -> Iterable[str]:
 
 def _read(path: str, folder: Path) -> tuple[Row, list[Row], list[str], list[str]]:
     """Facts of a record, its scores, clips and scenarios."""
+    if os.path.islink(path):
+        inside(folder, os.path.relpath(path, folder), path)
     try:
         with open(path, "rb") as file:
             content = migrated(_DECODER.decode(file.read().decode()))
@@ -80,13 +83,17 @@ def _read(path: str, folder: Path) -> tuple[Row, list[Row], list[str], list[str]
             found = content.get("schema") if isinstance(content, dict) else None
             raise ValueError(f"its schema is {found}, not {SCHEMA}")
         facts = _facts(content, path, folder)
-        clips, scenarios = content["sampling"]["clips"], content["sampling"]["scenarios"]
+        clips, scenarios = (_texts(content["sampling"][key], key) for key in ("clips", "scenarios"))
+        if len(scenarios) != len(clips):
+            raise ValueError(f"{len(scenarios)} scenarios for {len(clips)} clips")
         return facts, _scores(content["scores"], len(clips)), clips, scenarios
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except KeyError as error:
         raise UserError(f"{path}: not a record: it lacks {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except UserError:
+        raise
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"{path}: not a record that can be read: {error}") from error
 
 
@@ -101,7 +108,7 @@ def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
     training, stages = content["training"], ("stage1", "stage2")
     data, parameters = content["data"], content["parameters"]
     same = ("seed", "schema", "variant", "kind", "method", "flow", "slots", "stack", "device")
-    return {
+    facts = {
         "path": os.path.relpath(path, folder),
         "cell": os.path.basename(os.path.dirname(path)),
         **{name: content[name] for name in same},
@@ -123,6 +130,26 @@ def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
         "hardware": _hardware(content["environment"]),
         **{f"option.{name}": written(value) for name, value in content["options"].items()},
     }
+    for name, value in facts.items():
+        kind = INTEGERS if name in _INTEGERS else NUMBERS if name in _NUMERIC else TEXTS
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r:.60}")
+    return facts
+
+
+INTEGERS, NUMBERS, TEXTS = (int,), (int, float), (str, type(None))
+_INTEGERS = {
+    "seed", "schema", "frames", "size", "total_parameters", "added_parameters",
+    "trained_parameters", "trained_parameters_2",
+}  # fmt: skip
+_NUMERIC = {"training_seconds", "sampling_seconds", "seconds"}
+"""Columns that hold numbers; all others of a record are texts, or missing."""
+
+
+def _texts(value: Any, name: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"{name} are {value!r:.60}, not a list of texts")
+    return value
 
 
 def written(value: Any) -> str:
@@ -144,9 +171,9 @@ def _scores(scores: Mapping[str, Any], clips: int) -> list[Row]:
         {
             "score": name,
             "total": _number(score["value"], name),
-            "n": score.get("n", 0),
+            "n": _count(score.get("n", 0), name),
             "real": _number(score.get("real"), name),
-            "reason": score.get("reason"),
+            "reason": _reason(score.get("reason"), name),
             "value": _numbers(score.get("clips") or [], clips, name),
             "influence": _numbers(score.get("influence") or [], clips, name),
         }
@@ -159,7 +186,22 @@ def _number(value: Any, name: str) -> float:
         return float("nan")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"score {name} holds {value!r}, not a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError(f"score {name} holds a number that is too large") from error
+
+
+def _count(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"score {name} counts {value!r:.60} samples")
+    return value
+
+
+def _reason(value: Any, name: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"score {name} has the reason {value!r:.60}, not a text")
+    return value
 
 
 _NUMBERS = {float, int, type(None)}
@@ -173,6 +215,8 @@ def _numbers(values: list[Any], clips: int, name: str) -> list[Any]:
         raise ValueError(f"score {name} has {len(values)} values for {clips} clips")
     if not set(map(type, values)) <= _NUMBERS:
         raise ValueError(f"score {name} holds what is no number")
+    if int in set(map(type, values)):
+        values = [None if one is None else _number(one, name) for one in values]
     return values
 
 
@@ -189,8 +233,6 @@ class _Parts:
 
     def add(self, facts: Row, scores: list[Row], clips: list[str], scenarios: list[str]) -> None:
         """One record."""
-        if len(scenarios) != len(clips):
-            raise UserError(f"{facts['path']}: {len(scenarios)} scenarios for {len(clips)} clips")
         self.facts.append(facts)
         self.counts.append((len(scores), len(clips)))
         self.clips += clips

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -22,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from attnzoo import application, commands, config, job
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
+from attnzoo.paths import typed
 from attnzoo.summary import summary
 from attnzoo.train.processes import Processes, join, joined
 
@@ -36,6 +38,10 @@ CHANGEABLE = (
 """What may be said anew when a run goes on: where and how it computes and where plug-ins lie, not
 what."""
 LOGGING = ("hydra.verbose", "hydra.job_logging", "hydra.hydra_logging")
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Of libyaml, where it was built in: the other takes seconds for deep nesting."""
 
 
 class _Finished(Exception):
@@ -160,7 +166,7 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
     folders = [o.value() for o in parsed if o.key_or_group == "resume"]
     if not folders or folders[-1] is None:
         return overrides
-    folder = Path(str(folders[-1]))
+    folder = typed(str(folders[-1]), f"resume={folders[-1]}")
     for text, override in zip(overrides, parsed, strict=True):
         key = override.key_or_group
         if key not in ("resume", *CHANGEABLE) and not key.replace("/", ".").startswith(LOGGING):
@@ -177,26 +183,49 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
     given = any(o.key_or_group == application.PLUGINS for o in parsed)
     stored = [] if given else config.plugins_of(text)
     for plugin in stored:
-        if plugin.endswith(".py") and not Path(plugin).is_file():
-            raise UserError(
-                f"resume={folder}: its plug-in {plugin} is gone; say where it is now, as in "
-                f"resume={folder} +plugins=[{Path(plugin).name}]"
-            )
+        if plugin.endswith(".py"):
+            _check_plugin(plugin, folder)
     named = ",".join(map(application.quoted, stored))
     plugins = [f"{application.PLUGINS}=[{named}]"] if stored else []
     return [*groups, *plugins, *overrides, f"hydra.run.dir={application.quoted(folder)}"]
+
+
+def _check_plugin(plugin: str, folder: Path) -> None:
+    """UserError unless a stored plug-in is the file that a user of this machine named once.
+
+    A folder may come from elsewhere, and code that comes with it runs only when it is named anew.
+    """
+    named = f"resume={folder} +plugins=[{Path(plugin).name}]"
+    path = typed(plugin, f"resume={folder}: its plug-in {plugin}")
+    if not path.is_absolute() or path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(
+            f"resume={folder}: its plug-in {plugin} came with the folder, and code is run only "
+            f"when it is named: {named}, if you trust it"
+        )
+    if not path.is_file():
+        raise UserError(
+            f"resume={folder}: its plug-in {plugin} is gone; say where it is now, as in {named}"
+        )
 
 
 def _stored(folder: Path) -> str:
     if not folder.is_dir():
         raise UserError(f"resume={folder}: no such folder; give the folder of an earlier run")
     try:
-        return (folder / CONFIG).read_text()
-    except OSError as error:
+        text = (folder / CONFIG).read_text()
+        several = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, _LOADER))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UserError(
-            f"resume={folder}: no {CONFIG} can be read there ({error.strerror}); "
+            f"resume={folder}: no {CONFIG} can be read there ({said}); "
             "give the folder of an earlier run"
         ) from error
+    if several or "${" in text:
+        raise UserError(
+            f"resume={folder}: its {CONFIG} holds aliases or ${{...}}, which no run writes; "
+            "give the folder of an earlier run"
+        )
+    return text
 
 
 def _check_folder(folder: Path) -> None:

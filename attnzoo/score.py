@@ -18,6 +18,7 @@ from attnzoo._options import suggestion
 from attnzoo.errors import UserError
 from attnzoo.metrics import registry
 from attnzoo.metrics.registry import Metric, Profile
+from attnzoo.paths import typed
 
 if TYPE_CHECKING:
     import torch
@@ -50,17 +51,21 @@ def _parser() -> commands.Parser:
         description="Score generated videos against real ones, paired by name. A folder holds "
         "<video>/<frame>.png or <video>.mp4, .gif, ...",
     )
-    parser.add_argument("--real", type=Path, metavar="DIR", help="the real videos")
-    parser.add_argument("--fake", type=Path, metavar="DIR", help="the generated videos")
+    parser.add_argument("--real", type=commands.path, metavar="DIR", help="the real videos")
+    parser.add_argument("--fake", type=commands.path, metavar="DIR", help="the generated videos")
     parser.add_argument("--profile", choices=PROFILES, default="both")
     parser.add_argument("--only", metavar="NAME,NAME", help="these metrics alone")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row for each number")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it, unrounded")
+    parser.add_argument(
+        "--csv", type=commands.path, metavar="FILE", help="write a row for each number"
+    )
+    parser.add_argument(
+        "--json", type=commands.path, metavar="FILE", help="write all of it, unrounded"
+    )
     parser.add_argument(
         "--cache", metavar="FOLDER|none", help="where features are kept (default: the user's cache)"
     )
     parser.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
-    parser.add_argument("--seed", type=int, default=0, help="of resampling")
+    parser.add_argument("--seed", type=commands.seed, default=0, help="of resampling")
     parser.add_argument("--list", action="store_true", help="list the metrics and what they are")
     parser.add_metrics()
     return parser
@@ -130,7 +135,7 @@ def _measured(given: Any, metrics: Sequence[Metric], pairs: Sequence[Pair]) -> M
 
     everything = [metric for profile in Profile for metric in registry.metrics(profile)]
     weights = parse(given.weights, everything)
-    folder = Path(given.cache).expanduser() if given.cache else user_folder()
+    folder = user_folder() if given.cache is None else typed(given.cache, f"--cache {given.cache}")
     cache = Features(None if given.cache == "none" else folder)
     measured = Measurement(metrics, weights, cache, _device(given.device))
     # In a log file each refresh is a line.
@@ -149,6 +154,8 @@ def _device(text: str | None) -> torch.device:
         device = torch.device(text)
     except RuntimeError as error:
         raise UserError(f"--device {text}: no such device; cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {text}: cannot be scored on; cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"--device {text}: PyTorch sees no GPU here; cpu is right")
     return device

@@ -16,7 +16,7 @@ def command(arguments: Sequence[str]) -> None:
     parser.add_plugins()
     parser.add_argument(
         "--picture",
-        type=Path,
+        type=commands.path,
         metavar="FOLDER",
         help="also draw which tokens a token attends to, as NAME.png into this folder",
     )

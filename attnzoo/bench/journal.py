@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 from attnzoo.bench.row import Facts
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} are no seconds")
+    return float(value)
 
 
 class Journal:
@@ -23,12 +30,14 @@ class Journal:
         self.seconds: dict[str, list[float]] = {}
         self.first: dict[str, float] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        head, *lines = (path.read_text() if path.exists() else "").splitlines() or [""]
+        # Whatever a disk has left there: a line that is no text is no line of ours.
+        text = path.read_bytes().decode(errors="replace") if path.exists() else ""
+        head, *lines = text.splitlines() or [""]
         whole = [json.dumps({"address": address})]
         for line in lines if head == whole[0] else []:
             try:
                 self._take(json.loads(line))
-            except ValueError:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 break
             whole.append(line)
         path.write_text("".join(f"{line}\n" for line in whole))
@@ -36,12 +45,14 @@ class Journal:
 
     def _take(self, entry: Mapping[str, object]) -> None:
         if "round" in entry:
-            for key, seconds in dict(entry["round"]).items():  # type: ignore[call-overload]
+            found = dict(entry["round"])  # type: ignore[call-overload]
+            times = {str(key): _seconds(value) for key, value in found.items()}
+            for key, seconds in times.items():
                 self.seconds.setdefault(key, []).append(seconds)
         else:
-            key = str(entry["key"])
+            key, first = str(entry["key"]), _seconds(entry["first"])
             self.facts[key] = Facts(**entry["facts"])  # type: ignore[arg-type]
-            self.first[key] = float(entry["first"])  # type: ignore[arg-type]
+            self.first[key] = first
 
     def add_facts(self, key: str, facts: Facts, first: float) -> None:
         """Of a cell that is ready; first: seconds of its last run before the rounds."""

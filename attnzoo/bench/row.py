@@ -137,7 +137,7 @@ def read_rows(path: Path, key: str) -> list[Row]:
         return [Row.of(json.loads(line)) for line in lines if line]
     except OSError as error:
         raise UserError(f"{key}={path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{key}={path}: is no file of rows of this bench ({type(error).__name__}: {error})"
         ) from error

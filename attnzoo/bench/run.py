@@ -21,6 +21,7 @@ from attnzoo.bench.table import table
 from attnzoo.errors import UserError
 
 OUTPUTS = Path("outputs/bench")
+MOST_THREADS = 1024
 
 SETTINGS = (
     "out", "against", "base", "plots", "rounds", "limit", "width", "longest", "memory", "steps",
@@ -55,6 +56,8 @@ def settings_of(given: Given, plugins: Sequence[str] = ()) -> Settings:
     """
     quick = truth(given, "quick")
     threads = positive(given, "threads", None)
+    if threads is not None and threads > MOST_THREADS:
+        raise UserError(f"threads={threads}: at most {MOST_THREADS}")
     if threads is not None:
         torch.set_num_threads(threads)
     device = _device(str(single(given, "device", "cpu")))
@@ -98,6 +101,7 @@ def run(settings: Settings) -> bool:
     old = None if settings.against is None else read_rows(settings.against, "against")
     kept = _kept(settings)
     _check_writable(settings.out)
+    _check_folder(settings.plots)
     print(f"{len(settings.cells)} cells, rows to {settings.out}", flush=True)
     journal = settings.out.with_name(settings.out.name + ".part")
     result = sweep(settings.cells, settings.plan, settings.device, journal, kept, settings.plugins)
@@ -180,6 +184,14 @@ def _check_writable(out: Path) -> None:
             pass
     except OSError as error:
         raise UserError(f"out={out}: cannot be written ({error.strerror})") from error
+
+
+def _check_folder(plots: Path | None) -> None:
+    try:
+        if plots is not None:
+            plots.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"plots={plots}: cannot be written ({error.strerror})") from error
 
 
 def _device(name: str) -> torch.device:

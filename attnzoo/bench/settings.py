@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from attnzoo._options import suggestion
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 Given = Mapping[str, Sequence[Any]]
 """Values by key, in the order in which they were typed; a key without comma has one."""
@@ -95,6 +97,8 @@ def number(given: Given, key: str, default: float | None) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise UserError(f"{key}={value}: must be a positive number")
+    if not math.isfinite(value):
+        raise UserError(f"{key}={value}: must be finite")
     return float(value)
 
 
@@ -103,7 +107,7 @@ def path(given: Given, key: str, suffix: str | None = None) -> Path | None:
     value = single(given, key, None)
     if value is None:
         return None
-    found = Path(str(value)).expanduser()
+    found = typed(str(value), f"{key}={value}")
     if suffix is not None and found.suffix != suffix:
         raise UserError(f"{key}={value}: must end with {suffix}")
     return found

@@ -25,6 +25,7 @@ from attnzoo.data.look import Estimator, Look
 from attnzoo.data.source import Source
 from attnzoo.data.surface import Surface
 from attnzoo.data.wardrobe import background, front_logo, person
+from attnzoo.data.windows import check_numbers
 from attnzoo.errors import UserError
 
 Array = NDArray[np.float32]
@@ -36,6 +37,10 @@ SCENARIOS = (
     "unseen person, unseen pose",
 )
 """Section 5.2's four, in its order."""
+
+
+MOST_CLIPS = 1 << 20
+"""Clips of a part; each is drawn when the data are opened, and made when it is asked for."""
 
 
 class Camera(Enum):
@@ -212,14 +217,14 @@ def open_embedded(
     Raises:
         UserError: a number is too small, or `part` is the training part.
     """
-    for name, value, least in (
-        ("data.frames", frames, 2), ("data.size", size, 32), ("data.clips", clips, 1),
-        ("data.train_clips", train_clips, 1),
-    ):  # fmt: skip
+    check_numbers(size, frames)
+    for name, value, least in (("clips", clips, 1), ("train_clips", train_clips, 1),
+                               ("seed", seed, 0)):  # fmt: skip
         if value < least:
-            raise UserError(f"{name}={value}: must be at least {least}")
-    if size % 8:
-        raise UserError(f"data.size={size}: must be a multiple of 8")
+            raise UserError(f"data.{name}={value}: must be at least {least}")
+    for name, value in (("clips", clips), ("train_clips", train_clips)):
+        if value > MOST_CLIPS:
+            raise UserError(f"data.{name}={value}: must be at most {MOST_CLIPS}")
     if part is Part.train:
         raise UserError("data.part=train: choose validation or test, training clips are seen")
     rng = np.random.default_rng([seed, 0x7A1])

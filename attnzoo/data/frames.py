@@ -9,20 +9,25 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from attnzoo.errors import UserError
+from attnzoo.errors import DAMAGED, UserError
 
 Picture = NDArray[np.uint8]
 """RGB `[H, W, 3]`."""
+
+_LISTS = ("concat", "dash", "ffmetadata", "hls", "imf", "sdp", "webm_dash_manifest")
+"""Formats that only name other files or addresses."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What counts as a frame in a folder."""
@@ -78,21 +83,36 @@ def picture(data: bytes | Path, name: str, *, least: int | None = None) -> Pictu
 def opened(data: bytes | Path, name: str) -> Image.Image:
     """An encoded picture whose size and mode are known, not yet decoded."""
     try:
-        return Image.open(io.BytesIO(data) if isinstance(data, bytes) else data)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{name}: not a picture that can be read ({_line(error)})") from error
-    except Image.DecompressionBombError as error:
+        with warnings.catch_warnings():
+            # Pillow only warns of what is half as large as what it refuses.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(data) if isinstance(data, bytes) else data)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(f"{name}: too large a picture ({_line(error)})") from error
+    except DAMAGED as error:
+        raise UserError(f"{name}: not a picture that can be read ({_line(error)})") from error
 
 
 def pixels(image: Image.Image, name: str) -> Picture:
-    """Decodes a picture to RGB."""
-    if image.mode.startswith(("I", "F")):
-        raise UserError(f"{name}: {image.mode} pixels; a frame has 8 bits a channel")
+    """Decodes a picture to RGB.
+
+    Raises:
+        UserError: it is damaged, has more than 8 bits a channel, or pixels through which one sees:
+            what lies behind them nobody knows.
+    """
+    # Of deep colours Pillow keeps the upper half and says so only in how it will decode.
+    modes = [image.mode, *(str(tile[3]) for tile in getattr(image, "tile", ()))]
+    deep = next((mode for mode in modes if mode.startswith(("I", "F")) or "16" in mode), None)
+    if deep is not None:
+        raise UserError(f"{name}: {deep} pixels; a frame has 8 bits a channel")
     try:
         upright = ImageOps.exif_transpose(image)
+        if image.has_transparency_data and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
+            raise UserError(f"{name}: has transparent pixels; a frame hides what is behind it")
         return np.asarray(upright.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except UserError:
+        raise
+    except DAMAGED as error:
         raise UserError(f"{name}: damaged picture ({_line(error)})") from error
 
 
@@ -154,12 +174,20 @@ def _folder(path: Path, setting: str) -> Iterator[Picture]:
 def _video(path: Path, setting: str) -> Iterator[Picture]:
     if path.stat().st_size == 0:
         raise UserError(f"{setting}={path}: an empty file; give a video or a folder of frames")
-    number = 0
+    number, end = 0, 0.0
     try:
-        with av.open(str(path)) as container:
+        # A relative path with a colon would be taken for a protocol.
+        with av.open(str(path.absolute())) as container:
+            if container.format.name in _LISTS:
+                raise UserError(
+                    f"{setting}={path}: a list of other files ({container.format.name}), which may "
+                    "lie anywhere; give the video itself"
+                )
             if not container.streams.video:
                 raise UserError(f"{setting}={path}: has no video stream")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise UserError(f"{setting}={path}: nothing here decodes its format")
             stream.thread_type = "AUTO"
             # Decoders hide damage by default: they drop frames or paint over holes.
             stream.codec_context.options = {"err_detect": "explode", "flags": "+output_corrupt"}
@@ -170,9 +198,16 @@ def _video(path: Path, setting: str) -> Iterator[Picture]:
                 for frame in packet.decode():
                     if frame.is_corrupt:
                         raise UserError(f"{setting}={path}: frame {number} is damaged")
-                    image = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-                    yield _upright(image, frame.rotation, shape)
+                    if frame.rotation % 90:
+                        raise UserError(
+                            f"{setting}={path}: declares a rotation by {frame.rotation} degrees; "
+                            "only quarters can be applied"
+                        )
+                    yield _upright(_rgb(frame, f"{setting}={path}"), frame.rotation, shape)
                     number += 1
+                    lasts = float((frame.duration or 0) * (stream.time_base or 0))
+                    end = max(end, (frame.time or 0.0) + lasts)
+            _check_whole(container, end, f"{setting}={path}: cut off after frame {number}")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if isinstance(error, UserError):
             raise
@@ -181,6 +216,26 @@ def _video(path: Path, setting: str) -> Iterator[Picture]:
             f"{setting}={path}: cannot be decoded {where} ({_line(error)}); "
             "give a whole video or a folder of frames"
         ) from error
+
+
+def _rgb(frame: av.VideoFrame, name: str) -> Picture:
+    """A frame's colours; what is seen through it is unknown, so it must be opaque."""
+    if any(part.is_alpha for part in frame.format.components):
+        every = frame.to_ndarray(format="rgba")
+        if every[..., 3].min() < 255:
+            raise UserError(f"{name}: has transparent pixels; a frame hides what is behind it")
+        return np.ascontiguousarray(every[..., :3])
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+
+
+def _check_whole(container: Any, end: float, message: str) -> None:
+    """UserError where much less was there than the header of a file with one stream promises.
+
+    Matroska and AVI simply end where they were cut; their headers still know how long they were.
+    """
+    promised = (container.duration or 0) / av.time_base
+    if len(container.streams) == 1 and promised > end + max(1.0, 0.05 * promised):
+        raise UserError(f"{message}: {end:.1f} of {promised:.1f} seconds")
 
 
 def _upright(image: Picture, rotation: int, shape: Fraction | None) -> Picture:

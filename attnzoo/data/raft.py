@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attnzoo.data.frames import Picture
-from attnzoo.errors import UserError
+from attnzoo.errors import DAMAGED, UserError
+from attnzoo.paths import typed
+
+UNREADABLE: tuple[type[Exception], ...] = (SafetensorError, pickle.UnpicklingError, *DAMAGED)
 
 NETWORKS = ("raft_small", "raft_large")
 
@@ -39,7 +43,8 @@ class Raft:
                 "flow=raft needs motion.weights=FILE, torchvision's raft_large or raft_small; "
                 "weights are never downloaded"
             )
-        state = _state(Path(weights).expanduser(), f"motion.weights={weights}")
+        path = typed(weights, f"motion.weights={weights}")
+        state = _state(path, f"motion.weights={weights}")
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = _fitting(networks, state, f"motion.weights={weights}").to(self.device).eval()
 
@@ -78,11 +83,13 @@ def _state(path: Path, setting: str) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of other pickle protocols
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
         line = str(error).strip().splitlines()[0][:120] if str(error).strip() else "empty"
         raise UserError(f"{setting}: not a file of weights ({line})") from error
-    if not isinstance(state, Mapping):
+    if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
         raise UserError(f"{setting}: holds a {type(state).__name__}; must be a state dict")
     return state
 

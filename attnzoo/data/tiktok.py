@@ -30,6 +30,7 @@ from attnzoo.data.windows import (
     check_numbers,
 )
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 CHECKED = 128
 """A data set of so many frames at most is decoded whole when it is opened, to find damage before
@@ -192,7 +193,7 @@ def _catalogue(prepared: str | None) -> Catalogue | None:
 
 
 def _takes(path: str, setting: str) -> Sequence[Take]:
-    place = Path(path).expanduser()
+    place = typed(path, f"data.{setting}={path}")
     if not place.is_file() and not place.is_dir():
         raise UserError(
             f"data.{setting}={path}: no such folder; give a folder of dances, or DisCo's TSVs"

@@ -29,6 +29,7 @@ from attnzoo.data.limbs import of_keypoints
 from attnzoo.data.skeleton import keypoints
 from attnzoo.data.tiktok_take import Shot, Take, check_pose, check_shape, person, skeleton
 from attnzoo.errors import UserError
+from attnzoo.paths import inside, typed
 
 ROWS = ("img", "masks", "poses")
 FIELDS = (*ROWS, "vid2line")
@@ -121,7 +122,7 @@ def _files(description: Path) -> dict[str, Path]:
     """The four files: inside the yaml's folder, one that is named wrongly by what lies there."""
     try:
         named = yaml.safe_load(description.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{description}: not YAML ({' '.join(str(error).split())})") from error
     if isinstance(named, dict) and named.get("composite"):
         raise UserError(f"{description}: composite: true; name the yaml of one set of TSV files")
@@ -130,13 +131,14 @@ def _files(description: Path) -> dict[str, Path]:
     folder = description.parent.resolve()
     found = {}
     for field in FIELDS:
-        path = (folder / named[field]).resolve()
-        if not path.is_relative_to(folder):
-            raise UserError(f"{description}: {field}: {named[field]} leaves the yaml's folder")
+        path = inside(folder, named[field], f"{description}: {field}", "the yaml's folder")
+        path = typed(path, f"{description}: {field}: {named[field]}")
         if not path.is_file():
             path = _instead(path, description, field)
         if path.suffix != ".tsv":
             raise UserError(f"{description}: {field}: {path.name} must be a .tsv file")
+        index = path.with_suffix(".lineidx").relative_to(folder)
+        inside(folder, str(index), f"{description}: {field}", "the yaml's folder")
         found[field] = path
     return found
 
@@ -161,8 +163,8 @@ def _dances(lines: Tsv) -> tuple[list[str], list[range]]:
             continue
         try:
             start, end = json.loads(columns[0])
-            good = start == row and isinstance(end, int) and row <= end < len(lines)
-        except (ValueError, TypeError):
+            good = type(start) is type(end) is int and start == row <= end < len(lines)
+        except (ValueError, TypeError, IndexError, RecursionError):
             good = False
         if not good:
             raise UserError(

@@ -32,6 +32,7 @@ from attnzoo.data.windows import (
     separate_starts,
 )
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 FOREGROUND = 127.5
 """Above this a mask's grey is foreground (DisCo's threshold)."""
@@ -105,7 +106,7 @@ def open_video(
     check_numbers(size, frames, stride)
     if windows < 0:
         raise UserError(f"data.windows={windows}: must be at least 0, and 0 means every window")
-    file = Path(path).expanduser()
+    file = typed(path, f"data.path={path}")
     kept = Spool(_frames(file, pose, mask, size))
     check_length(len(kept), frames, stride, short, f"data.path={path}")
     files = {"path": file, "pose": pose, "mask": mask}
@@ -143,7 +144,7 @@ def _sha256(path: str | Path) -> str:
 def _frames(path: Path, pose: str | None, mask: str | None, size: int) -> Iterator[Frame]:
     """The video's frames with their conditions, decoded side by side."""
     images = frames_of(path, "data.path")
-    same = pose is not None and Path(pose).expanduser().resolve() == path.resolve()
+    same = pose is not None and typed(pose, f"data.pose={pose}").resolve() == path.resolve()
     poses = repeat(None) if pose is None or same else _beside(pose, "pose")
     masks = repeat(None) if mask is None else _beside(mask, "mask")
     backdrop: Backdrop | None = None
@@ -153,10 +154,13 @@ def _frames(path: Path, pose: str | None, mask: str | None, size: int) -> Iterat
         if shown is not None and backdrop is None:
             backdrop = Backdrop.of(shown)
         yield _frame(image, shown, cover, backdrop, size)
+    for others, name, setting in ((poses, pose, "pose"), (masks, mask, "mask")):
+        if name is not None and not (same and setting == "pose") and next(others, None) is not None:
+            raise UserError(f"data.{setting}={name}: more frames than the video; give as many")
 
 
 def _beside(path: str, setting: str) -> Iterator[Picture]:
-    return frames_of(Path(path).expanduser(), f"data.{setting}")
+    return frames_of(typed(path, f"data.{setting}={path}"), f"data.{setting}")
 
 
 def _partner(

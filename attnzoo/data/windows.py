@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from attnzoo.errors import UserError
 
 TEST_WINDOWS = 4
 """Test windows of a recording at most."""
+
+MOST_PIXELS, MOST_FRAMES = 4096, 4096
+"""Pixels of a side and frames of a clip; more is a slip of the finger, and no memory's size."""
 
 KEPT_BYTES = 1 << 28
 """What the frames of all recordings of a data set may take in memory, and what their flows may."""
@@ -238,9 +242,15 @@ def check_length(count: int, frames: int, stride: int, short: Short, name: str) 
 
 def check_numbers(size: int, frames: int, stride: int = 1) -> None:
     """Refuses numbers that no clip can have."""
-    for name, value, least in (("size", size, 32), ("frames", frames, 2), ("stride", stride, 1)):
+    for name, value, least, most in (
+        ("size", size, 32, MOST_PIXELS),
+        ("frames", frames, 2, MOST_FRAMES),
+        ("stride", stride, 1, sys.maxsize),
+    ):
         if value < least:
             raise UserError(f"data.{name}={value}: must be at least {least}")
+        if value > most:
+            raise UserError(f"data.{name}={value}: must be at most {most}")
     if size % 8:
         raise UserError(f"data.size={size}: must be a multiple of 8")
 

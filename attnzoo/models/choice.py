@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from attnzoo.errors import UserError
 from attnzoo.models.sources import Place, disco_file
+from attnzoo.paths import typed
 
 if TYPE_CHECKING:
     from attnzoo.models.dance import DanceModel
@@ -31,11 +32,22 @@ class Embedded:
 
     def check(self) -> None:
         """UserError if a file of weights was named and is not there."""
-        if self.weights is not None and not Path(self.weights).expanduser().is_file():
+        if self.weights is None:
+            return
+        if not typed(self.weights, f"model.weights={self.weights}").is_file():
             raise UserError(
                 f"model.weights={self.weights}: no such file; `python -m attnzoo.train.base` "
                 "writes one"
             )
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(typed(self.weights, "model.weights"), "pt"):
+                pass  # the header is checked, nothing else is read
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"model.weights={self.weights}: no safetensors that can be read ({error})"
+            ) from error
 
     def build(self) -> DanceModel:
         """The model with its image-level weights, without a variant.

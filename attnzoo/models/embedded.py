@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from attnzoo.errors import UserError
+from attnzoo.errors import DAMAGED, UserError
 from attnzoo.models.codec import PixelShuffleCodec
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.image_encoder import ImageEncoder
@@ -75,6 +76,9 @@ def _controlnet(latents: int, condition: int) -> ControlNetModel:
     )
 
 
+UNREADABLE: tuple[type[Exception], ...] = (SafetensorError, *DAMAGED)
+
+
 def weights_path() -> Path:
     """Where the shipped weights lie."""
     return Path(str(importlib.resources.files("attnzoo"))) / "weights" / WEIGHTS
@@ -90,7 +94,10 @@ def load_embedded(path: Path | None = None) -> DanceModel:
     if not path.is_file():
         raise UserError(f"{path}: the base's weights are missing; `python -m attnzoo.train.base`")
     model = build_embedded()
-    state = {k: v.to(torch.float32) for k, v in load_file(path).items()}
+    try:
+        state = {k: v.to(torch.float32) for k, v in load_file(path).items()}
+    except UNREADABLE as error:
+        raise UserError(f"{path}: no weights can be read ({error})") from error
     wanted = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     found = {k: tuple(v.shape) for k, v in state.items()}
     wrong = sorted(k for k in wanted | found if wanted.get(k) != found.get(k))

@@ -18,10 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from attnzoo.errors import UserError
+from attnzoo.errors import DAMAGED, UserError
 from attnzoo.models.sources import Place
 
 _LOG = logging.getLogger(__name__)
+
+UNREADABLE: tuple[type[Exception], ...] = (SafetensorError, *DAMAGED)
 
 SHOWN = 8
 """So many names stand in a message; of the others there is the number."""
@@ -119,5 +121,5 @@ def readable(place: object) -> Iterator[None]:
             "since it may run any code: write its tensors as safetensors on a machine that "
             "trusts it"
         ) from error
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{place}: cannot be read: {' '.join(str(error).split())}") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 WEIGHTS = ("diffusion_pytorch_model", "model", "pytorch_model")
 """Names of weights' files, before what tells shards and formats apart."""
@@ -44,7 +45,7 @@ class Place:
     @property
     def root(self) -> Path:
         """As a path, for what lies on this machine."""
-        return Path(self.where).expanduser()
+        return typed(self.where, f"{self.setting}={self.where}")
 
     @property
     def source(self) -> str:
@@ -172,7 +173,7 @@ def disco_file(path: str) -> Path:
     Raises:
         UserError: there is none.
     """
-    given = Path(path).expanduser()
+    given = typed(path, f"model.disco={path}")
     found = given / DISCO if given.is_dir() else given
     if not found.is_file():
         raise UserError(f"model.disco={path}: no such file; give DisCo's {DISCO} or its folder")

@@ -89,14 +89,17 @@ def load_modules(model: Any, folder: str | Path) -> Attachment:
         raise UserError(
             f"{folder / DESCRIPTION}: {error}; if it is yours: attnzoo.load_plugin"
         ) from error
-    made = attach(
-        model,
-        found["variant"],
-        frames=found["frames"],
-        slots=found["slots"],
-        stack=found["stack"],
-        **found["options"],
-    )
+    try:
+        made = attach(
+            model,
+            found["variant"],
+            frames=found["frames"],
+            slots=found["slots"],
+            stack=found["stack"],
+            **found["options"],
+        )
+    except UserError as error:
+        raise UserError(f"{folder / DESCRIPTION}: {error}") from error
     try:
         _refuse(folder, unet, _differences(found, unet, made, weights))
         _fill(made, weights)
@@ -198,17 +201,29 @@ def _read(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file; attnzoo.save_modules writes it")
     try:
         found = json.loads(path.read_text())
-        complete = all(found[key] is not None for key in _KEYS) and "slots" in found["base"]
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        absent = [key for key in _KEYS if found[key] is None]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is no description of modules: {error}") from error
-    if not complete or found["format"] != FORMAT:
+    if absent or found["format"] != FORMAT:
         raise UserError(f"{path} is of format {found['format']}, right is {FORMAT}")
+    for key, kind in _KEYS.items():
+        if not isinstance(found[key], kind) or isinstance(found[key], bool):
+            raise UserError(f"{path}: {key} is {found[key]!r:.60}, must be of type {kind.__name__}")
+    places = found["base"].get("slots")
+    numbers = ("channels", "heads")
+    if not isinstance(places, dict) or not all(
+        isinstance(one, dict) and all(type(one.get(n)) is int for n in numbers)
+        for one in places.values()
+    ):
+        raise UserError(f"{path}: base.slots must give channels and heads of each slot")
     return dict(found)
 
 
-_KEYS = (
-    "format", "variant", "options", "frames", "slots", "stack", "base", "weights_sha256",
-)  # fmt: skip
+_KEYS = {
+    "format": int, "variant": str, "options": dict, "frames": int, "slots": str, "stack": str,
+    "base": dict, "weights_sha256": str,
+}  # fmt: skip
+"""What a description holds, and of which type."""
 
 
 def _weights(folder: Path, found: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from attnzoo import commands
 
@@ -21,10 +20,14 @@ def command(arguments: Sequence[str]) -> None:
         "holds everything, videos and records too: it needs no network and nothing beside it.",
     )
     parser.add_argument(
-        "--results", type=Path, required=True, metavar="DIR", help="what attnzoo.tables made"
+        "--results",
+        type=commands.path,
+        required=True,
+        metavar="DIR",
+        help="what attnzoo.tables made",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the page (default: report.html in DIR)"
+        "--out", type=commands.path, metavar="FILE", help="the page (default: report.html in DIR)"
     )
     given = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)

@@ -7,12 +7,16 @@ wants numbers over all of them takes its data frame, whoever wants one cell's pa
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from attnzoo.errors import UserError
+from attnzoo.paths import inside
+from attnzoo.train.record import read_record
 
 PROTOCOL = "protocol.json"
 
@@ -117,12 +121,12 @@ class Folder:
 
     def video(self, kind: str, clip: str) -> Path | None:
         """The video of a clip by a cell, or of the data (`real`, `pose`); None if there is none."""
-        path = self.path / "clips" / kind / f"{clip}.mp4"
+        path = inside(self.path, f"clips/{kind}/{clip}.mp4", f"{self.path}: clip {clip}")
         return path if path.is_file() else None
 
     def reference(self, clip: str) -> Path | None:
         """The picture of a clip's person and background; None if there is none."""
-        path = self.path / "clips" / "reference" / f"{clip}.png"
+        path = inside(self.path, f"clips/reference/{clip}.png", f"{self.path}: clip {clip}")
         return path if path.is_file() else None
 
 
@@ -136,21 +140,24 @@ def read_folder(path: Path) -> Folder:
         path / PROTOCOL, "; a results folder is what `python -m attnzoo.tables` made"
     )
     try:
-        cells = {
-            name: Cell(name, cell["label"], cell["attn"], tuple(cell["overrides"]))
-            for name, cell in protocol["cells"].items()
-        }
+        cells = {name: _cell(name, cell) for name, cell in protocol["cells"].items()}
         tables = {
             name: TableRows(
                 name,
-                table["title"],
-                tuple(Row(r["label"], r["cell"], r.get("group")) for r in table["rows"]),
+                _text(table["title"], "title"),
+                tuple(map(_row, table["rows"])),
             )
             for name, table in protocol["tables"].items()
         }
-        name, seeds = protocol["name"], tuple(protocol["seeds"])
-    except (KeyError, TypeError, AttributeError) as error:
+        name, seeds = _text(protocol["name"], "name"), tuple(protocol["seeds"])
+        if not all(type(seed) is int for seed in seeds):
+            raise ValueError(f"seeds are {seeds!r:.60}, not numbers")
+        if not isinstance(protocol.get("settings", {}), dict):
+            raise ValueError("settings are no object")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _wrong(path / PROTOCOL, error) from error
+    for cell in cells:
+        inside(path, f"records/{cell}", f"{path / PROTOCOL}: cell {cell}")
     for table in tables.values():
         for row in table.rows:
             if row.cell not in cells:
@@ -164,8 +171,8 @@ def read_folder(path: Path) -> Folder:
         tables=tables,
         records=records,
         failures=failures,
-        costs=_each(path / "costs", cells),
-        curves=_each(path / "curves", cells),
+        costs=_each(path / "costs", cells, _check_cost),
+        curves=_each(path / "curves", cells, _check_curve),
         clips=_clips(path / "clips" / "index.json"),
     )
 
@@ -178,6 +185,9 @@ def _records(
     for cell in cells:
         for file in sorted((path / "records" / cell).glob("seed*.json")):
             number, _, rest = file.name.removeprefix("seed").partition(".")
+            inside(path, str(file.relative_to(path)), f"{file}")
+            if not number.isdecimal():
+                raise UserError(f"{file}: its name has no seed; right is seed0.json")
             content = _object(file)
             if rest == "error.json":
                 try:
@@ -185,17 +195,59 @@ def _records(
                 except KeyError as missing:
                     raise _wrong(file, missing) from missing
                 failures.append(Failure(cell, int(number), error, kind))
-            elif rest == "json" and number.isdigit():
-                if "scores" not in content:
-                    raise UserError(f"{file}: not a record: it has no scores")
-                records.setdefault(cell, {})[int(number)] = content
+            elif rest == "json":
+                records.setdefault(cell, {})[int(number)] = read_record(file)
     return records, tuple(failures)
 
 
-def _each(folder: Path, cells: Mapping[str, Cell]) -> dict[str, Mapping[str, Any]]:
+def _each(
+    folder: Path, cells: Mapping[str, Cell], check: Callable[[Mapping[str, Any]], None]
+) -> dict[str, Mapping[str, Any]]:
     """The files of a folder that has one a cell, by cell."""
     files = {cell: folder / f"{cell}.json" for cell in cells}
-    return {cell: _object(file) for cell, file in files.items() if file.is_file()}
+    found = {cell: _object(file) for cell, file in files.items() if file.is_file()}
+    for cell, content in found.items():
+        try:
+            check(content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _wrong(files[cell], error) from error
+    return found
+
+
+def _check_cost(cost: Mapping[str, Any]) -> None:
+    """ValueError (or what a missing part raises) unless tables and plots can be made of it."""
+    for part in (cost.get("profile") or {}, cost.get("environment") or {}):
+        if not isinstance(part, dict):
+            raise ValueError(f"{part!r:.60} is no object")
+    for name in ("forward", "training"):
+        found = (cost.get("profile") or {}).get(name) or {}
+        latency = found.get("latency_s") or {}
+        for end in ("median", "low", "high") if latency else ():
+            _finite(latency[end], f"{name}.latency_s.{end}")
+        for key in ("frames_per_s", "peak_memory_bytes", "flops"):
+            if found.get(key) is not None:
+                _finite(found[key], f"{name}.{key}")
+    for key in ("hardware", "versions"):
+        if not isinstance((cost.get("environment") or {}).get(key) or {}, dict):
+            raise ValueError(f"environment.{key} is no object")
+
+
+def _check_curve(curve: Mapping[str, Any]) -> None:
+    """Likewise of scores over steps."""
+    for kind in ("denoising", "training"):
+        part = curve.get(kind)
+        if part is None:
+            continue
+        for step in part["steps"]:
+            _finite(step, f"{kind}.steps")
+        if len(part["scores"]) != len(part["steps"]):
+            raise ValueError(
+                f"{kind} has {len(part['scores'])} scores at {len(part['steps'])} steps"
+            )
+        for one in part["scores"]:
+            for name, score in one.items():
+                if score["value"] is not None:
+                    _finite(score["value"], f"{kind}.scores.{name}")
 
 
 def _clips(index: Path) -> tuple[ShownClip, ...]:
@@ -204,23 +256,64 @@ def _clips(index: Path) -> tuple[ShownClip, ...]:
     try:
         return tuple(
             ShownClip(
-                name=clip["name"],
-                scenario=clip["scenario"],
-                fps=float(clip["fps"]),
+                name=_named(clip["name"], "name"),
+                scenario=_text(clip["scenario"], "scenario"),
+                fps=_finite(clip["fps"], "fps"),
                 frames=int(clip["frames"]),
                 size=int(clip["size"]),
                 boxes=tuple(_box(box) for box in clip["boxes"]),
             )
             for clip in _json(index)
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _wrong(index, error) from error
+
+
+_NAMED = re.compile(r"[^/\\\0]+")
+
+
+def _named(value: Any, what: str) -> str:
+    """A name that makes a file's: it may not lead anywhere else."""
+    name = _text(value, what)
+    if not _NAMED.fullmatch(name) or name in (".", ".."):
+        raise ValueError(f"{what} {name!r} cannot be a file's name")
+    return name
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is {value!r:.60}, not a text")
+    return value
+
+
+def _finite(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{what} is {value!r:.60}, not a finite number")
+    return float(value)
+
+
+def _cell(name: str, cell: Mapping[str, Any]) -> Cell:
+    overrides = cell["overrides"]
+    if not isinstance(overrides, list):
+        raise ValueError(f"overrides of {name} are {overrides!r:.60}, not a list")
+    if not isinstance(cell.get("chosen") or {}, dict):
+        raise ValueError(f"chosen settings of {name} are no object")
+    texts = tuple(_text(one, "overrides") for one in overrides)
+    return Cell(
+        _named(name, "cell"), _text(cell["label"], "label"), _text(cell["attn"], "attn"), texts
+    )
+
+
+def _row(row: Mapping[str, Any]) -> Row:
+    group = row.get("group")
+    named = None if group is None else _text(group, "group")
+    return Row(_text(row["label"], "label"), _text(row["cell"], "cell"), named)
 
 
 def _box(values: Any) -> tuple[float, float, float, float] | None:
     if values is None:
         return None
-    left, top, right, bottom = (float(value) for value in values)
+    left, top, right, bottom = (_finite(value, "box") for value in values)
     return left, top, right, bottom
 
 
@@ -236,7 +329,7 @@ def _json(path: Path, hint: str = "") -> Any:
         return json.loads(path.read_text())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}{hint}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON: {error}") from error
 
 

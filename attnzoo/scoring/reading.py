@@ -54,7 +54,7 @@ def _count(path: Path, option: str) -> int:
         with opened(path, f"{option} {path}") as image:
             return int(getattr(image, "n_frames", 1))
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path.absolute())) as container:
             return sum(
                 packet.size > 0 and not packet.is_discard for packet in container.demux(video=0)
             )

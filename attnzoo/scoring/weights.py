@@ -11,6 +11,7 @@ from attnzoo.errors import UserError
 from attnzoo.metrics.features import WEIGHTS as EMBEDDED
 from attnzoo.metrics.networks.weights import sha256
 from attnzoo.metrics.registry import Metric, Network, WeightFile
+from attnzoo.paths import typed
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,14 @@ def parse(given: Sequence[str], metrics: Sequence[Metric]) -> Weights:
     for text in given:
         name, equals, path = text.partition("=")
         if not equals:
-            folder = Path(text).expanduser()
+            folder = typed(text, f"--weights {text}")
             if not folder.is_dir():
                 raise UserError(f"--weights {text}: no such folder; a file is NAME=FILE")
             folders.append(folder)
             continue
         if name not in options:
             raise UserError(f"--weights {text}: no network {name!r}{suggestion(name, options)}")
-        named[name] = Path(path).expanduser()
+        named[name] = typed(path, f"--weights {text}")
         if not named[name].is_file():
             raise UserError(f"--weights {text}: no such file")
     return Weights(named, [*folders, *_downloaded()])

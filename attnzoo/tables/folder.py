@@ -143,7 +143,7 @@ def check_same_protocol(other: Path, own: str) -> None:
             f"reuse={other}: no {PROTOCOL} can be read there ({error.strerror}); "
             "give a folder that attnzoo.tables has written"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"reuse={other}: {path} is no protocol ({error})") from error
     if theirs != own:
         raise UserError(

@@ -8,6 +8,7 @@ merged key by key, and lists and values replaced.
 from __future__ import annotations
 
 import itertools
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
@@ -35,12 +36,18 @@ def read_protocol(path: Path, chosen: Path | None = None) -> Protocol:
         raise UserError(f"{path}: {error}") from error
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path, over: Sequence[str] = ()) -> dict[str, Any]:
     content = _yaml(path)
     base = content.pop("base", None)
     if base is None:
         return content
-    return _merged(_content(path.with_name(f"{base}.yaml")), content)
+    if not isinstance(base, str) or not ID.fullmatch(base):
+        raise UserError(
+            f"{path}: base: must name a file beside it, without .yaml, not {_said(base)}"
+        )
+    if base in (path.stem, *over):
+        raise UserError(f"{path}: base: {base} is based on this file itself")
+    return _merged(_content(path.with_name(f"{base}.yaml"), (path.stem, *over)), content)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +63,7 @@ def _yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: no YAML: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold keys with values")
@@ -74,7 +81,7 @@ def _protocol(content: Mapping[str, Any]) -> Protocol:
         cells |= made
         tables[name] = table
     protocol = Protocol(
-        name=str(content["name"]),
+        name=_text("name", content["name"]),
         seeds=_integers("seeds", content["seeds"], 0),
         clips=_integers("clips", [content["clips"]], 1)[0],
         settings=_settings("settings", content["settings"]),
@@ -106,20 +113,30 @@ def _cell(name: str, value: Any) -> Cell:
     place = f"cells.{name}"
     _check_keys(place, value, Cell, without=("chosen", "added"))
     like = value.get("like")
+    if like is not None:
+        _text(f"{place}.like", like)
     overrides = _texts(f"{place}.overrides", value["overrides"])
-    return Cell(str(value["label"]), overrides, None if like is None else str(like))
+    return Cell(
+        _text(f"{place}.label", value["label"]), overrides, None if like is None else str(like)
+    )
 
 
 def _table(name: str, value: Any) -> Table:
     _check_keys(f"tables.{name}", value, Table)
     rows = []
     if not isinstance(value["rows"], list):
-        raise UserError(f"tables.{name}.rows: must be a list of cells, not {value['rows']!r}")
+        raise UserError(f"tables.{name}.rows: must be a list of cells, not {_said(value['rows'])}")
     for row in value["rows"]:
         given = {"cell": row} if isinstance(row, str) else row
         _check_keys(f"tables.{name}.rows", given, Row)
+        for key, one in given.items():
+            if not isinstance(one, str | None) or (key == "cell" and not one):
+                raise UserError(f"tables.{name}.rows: {key} must be a text, not {_said(one)}")
         rows.append(Row(**given))
-    return Table(str(value["title"]), tuple(rows), bool(value.get("alone", False)))
+    title, alone = _text(f"tables.{name}.title", value["title"]), value.get("alone", False)
+    if not isinstance(alone, bool):
+        raise UserError(f"tables.{name}.alone: must be true or false, not {_said(alone)}")
+    return Table(title, tuple(rows), alone)
 
 
 def _grid(name: str, value: Any) -> tuple[dict[str, Cell], Table]:
@@ -128,12 +145,14 @@ def _grid(name: str, value: Any) -> tuple[dict[str, Cell], Table]:
     A cell is called by the table's name and its values'; the last axis makes the rows of a group.
     """
     place = f"grids.{name}"
-    unknown = sorted(set(value) - {"title", "settings", "axes"})
-    if unknown or not value.get("axes"):
-        raise UserError(f"{place}: title, settings and axes are needed, not {unknown}")
+    given = dict(_map(place, value))
+    unknown = sorted(set(given) - {"title", "settings", "axes"})
+    if unknown or not given.get("axes") or "title" not in given:
+        raise UserError(f"{place}: title, settings and axes are needed, not {sorted(given)}")
     common = _texts(f"{place}.settings", value.get("settings", []))
     cells, rows = {}, []
-    axes = [list(_map(f"{place}.axes.{axis}", v)) for axis, v in _map(place, value["axes"])]
+    several = _map(f"{place}.axes", value["axes"])
+    axes = [list(_map(f"{place}.axes.{axis}", v)) for axis, v in several]
     for point in itertools.product(*axes):
         cell = "-".join([name, *(key for key, _ in point)])
         values = [_cell(key, one) for key, one in point]
@@ -142,7 +161,7 @@ def _grid(name: str, value: Any) -> tuple[dict[str, Cell], Table]:
         label = ", ".join(one.label for one in values)
         cells[cell] = Cell(label, (*common, *overrides), like)
         rows.append(Row(cell, values[-1].label, ", ".join(one.label for one in values[:-1])))
-    return cells, Table(str(value["title"]), tuple(rows), alone=True)
+    return cells, Table(_text(f"{place}.title", value["title"]), tuple(rows), alone=True)
 
 
 def _curves(value: Any) -> Curves:
@@ -158,7 +177,10 @@ def _curves(value: Any) -> Curves:
 
 def _search(value: Any) -> Search:
     _check_keys("search", value, Search)
-    settings = [_texts("search.settings", one) for one in value.get("settings", [])]
+    given = value.get("settings", [])
+    if not isinstance(given, list):
+        raise UserError(f"search.settings: must be a list of lists of texts, not {_said(given)}")
+    settings = [_texts("search.settings", one) for one in given]
     return Search(_texts("search.common", value.get("common", [])), tuple(settings))
 
 
@@ -166,6 +188,8 @@ def _with_chosen(cells: Mapping[str, Cell], chosen: Mapping[str, Any]) -> dict[s
     for name in chosen:
         if name not in cells:
             raise UserError(f"chosen settings of no cell: {name!r}{suggestion(name, cells)}")
+    for name, value in chosen.items():
+        _map(f"chosen settings of {name}", value)
     return {
         name: replace(cell, chosen=dict(chosen.get(cell.like or name, {})))
         for name, cell in cells.items()
@@ -175,7 +199,7 @@ def _with_chosen(cells: Mapping[str, Cell], chosen: Mapping[str, Any]) -> dict[s
 def _check_keys(place: str, value: Any, kind: type, without: Sequence[str] = ()) -> None:
     """UserError unless `value` has the fields of a dataclass, and all that have no default."""
     if not isinstance(value, Mapping):
-        raise UserError(f"{place}: must hold keys with values, not {value!r}")
+        raise UserError(f"{place}: must hold keys with values, not {_said(value)}")
     known = {f.name: f for f in fields(kind) if f.name not in without}
     for key in value:
         if key not in known:
@@ -188,14 +212,19 @@ def _check_keys(place: str, value: Any, kind: type, without: Sequence[str] = ())
 
 def _map(place: str, value: Any) -> list[tuple[str, Any]]:
     if not isinstance(value, Mapping):
-        raise UserError(f"{place}: must hold names with values, not {value!r}")
+        raise UserError(f"{place}: must hold names with values, not {_said(value)}")
     return [(str(name), one) for name, one in value.items()]
+
+
+def _said(value: Any) -> str:
+    """A value in short; what aliases have made of it may be larger than any memory."""
+    return reprlib.repr(value)
 
 
 def _shares(place: str, value: Any) -> tuple[float, ...]:
     numbers = isinstance(value, list | tuple) and all(isinstance(v, int | float) for v in value)
     if not numbers or not all(0 < one <= 1 for one in value):
-        raise UserError(f"{place}: must be numbers above 0 up to 1, not {value!r}")
+        raise UserError(f"{place}: must be numbers above 0 up to 1, not {_said(value)}")
     return tuple(map(float, value))
 
 
@@ -208,13 +237,19 @@ def _settings(place: str, value: Any) -> tuple[str, ...]:
 
 def _texts(place: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
-        raise UserError(f"{place}: must be a list of texts, not {value!r}")
+        raise UserError(f"{place}: must be a list of texts, not {_said(value)}")
     return tuple(value)
+
+
+def _text(place: str, value: Any) -> str:
+    if not isinstance(value, str | int | float):
+        raise UserError(f"{place}: must be a text, not {_said(value)}")
+    return str(value)
 
 
 def _integers(place: str, value: Any, least: int) -> tuple[int, ...]:
     """One or more different integers."""
     fine = isinstance(value, list | tuple) and value and all(type(one) is int for one in value)
     if not fine or min(value) < least or len(set(value)) < len(value):
-        raise UserError(f"{place}: must be different integers from {least} on, not {value!r}")
+        raise UserError(f"{place}: must be different integers from {least} on, not {_said(value)}")
     return tuple(value)

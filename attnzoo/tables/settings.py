@@ -22,6 +22,8 @@ CHOSEN = "chosen.yaml"
 ADDED_TO = ("table1", "table2")
 """The tables in which an added variant gets a row, where the protocol has them."""
 
+MOST_SEEDS, MOST_PROCESSES = 10_000, 1024
+
 SETTINGS = (
     "out", "quick", "six", "only", "seeds", "workers", "threads", "search", "add", "reuse", "part",
     "protocol",
@@ -71,6 +73,9 @@ def settings_of(given: Given, plugins: Sequence[str], command: str) -> Settings:
     gpu = torch.cuda.is_available()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = positive(given, "workers", None)
+    for key, value in (("workers", workers), ("threads", threads)):
+        if value is not None and value > MOST_PROCESSES:
+            raise UserError(f"{key}={value}: at most {MOST_PROCESSES}")
     if workers is None:
         # Several processes of several threads stall each other; a GPU is one process's.
         workers = 1 if gpu else max(1, (cores or 1) // (threads or 1))
@@ -99,6 +104,8 @@ def _protocol(given: Given) -> Protocol:
     chosen = file.with_name(CHOSEN)
     protocol = read_protocol(file, chosen if chosen.is_file() else None)
     seeds = positive(given, "seeds", None)
+    if seeds is not None and seeds > MOST_SEEDS:
+        raise UserError(f"seeds={seeds}: at most {MOST_SEEDS}")
     return protocol if seeds is None else replace(protocol, seeds=tuple(range(seeds)))
 
 
@@ -152,6 +159,6 @@ def _part(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
     number, _, count = str(value).partition("/")
-    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+    if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
         raise UserError(f"part={value}: must be NUMBER/COUNT, as in part=0/4 to part=3/4")
     return int(number), int(count)

@@ -204,7 +204,7 @@ def read_record(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text())
     except OSError as error:
         raise UserError(f"{path}: no record can be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a record: {error}") from error
     try:
         content = migrated(content)
@@ -243,7 +243,7 @@ def _check(value: Any, kind: Any, place: str) -> None:
         _need(isinstance(value, dict), value, "an object", place)
     elif kind is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        _need(number and math.isfinite(value), value, "a finite number", place)
+        _need(number and _finite(value), value, "a finite number", place)
     elif kind is int:
         _need(isinstance(value, int) and not isinstance(value, bool), value, "an integer", place)
     else:
@@ -282,6 +282,13 @@ def _check_json(value: Any, place: str) -> None:
         _need(math.isfinite(value), value, "a finite number", place)
     else:
         _need(value is None or isinstance(value, str | int), value, "a JSON value", place)
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        return False
 
 
 def _need(fine: bool, value: Any, what: str, place: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -16,6 +17,17 @@ from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
 from attnzoo.train.plain import plain
+
+SEEDS = 2**63 - 1
+"""The largest seed that every generator takes."""
+TIMES = 1000
+"""Of the noise schedule: more steps than that cannot be taken."""
+BATCH = 65536
+"""Clips of one forward pass."""
+WORKERS = 256
+"""Threads that make clips; more of them than any machine keeps busy."""
+UNLIMITED = ("train.clip_norm", "train.checkpoint_seconds")
+"""Settings of which infinity means: never."""
 
 
 class Precision(Enum):
@@ -181,6 +193,17 @@ class Experiment:
         for name, value in above:
             if not value > 0:
                 raise UserError(f"{name}={value}: must be above 0")
+        for name, value in [*((name, value) for name, value, _ in least), *above]:
+            if isinstance(value, float) and math.isinf(value) and name not in UNLIMITED:
+                raise UserError(f"{name}={value}: must be finite")
+        for name, value, most in (
+            ("seed", self.seed, SEEDS),
+            ("workers", self.workers, WORKERS),
+            ("train.batch", train.batch, BATCH),
+            ("sample.steps", sample.steps, TIMES),
+        ):
+            if value > most:
+                raise UserError(f"{name}={value}: must be at most {most}")
         if not 0 <= train.ema < 1:
             raise UserError(f"train.ema={train.ema}: must be at least 0 and below 1")
         for name in ("null_tokens", "high_noise"):

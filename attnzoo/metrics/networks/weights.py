@@ -16,7 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from attnzoo.errors import UserError
+from attnzoo.errors import DAMAGED, UserError
+
+UNREADABLE: tuple[type[Exception], ...] = (SafetensorError, *DAMAGED)
 
 _WRAPPERS = ("state_dict", "model", "module", "target_encoder", "encoder", "classifier")
 """Keys under which published checkpoints keep the weights."""
@@ -53,7 +55,7 @@ def read_weights(path: Path, *, drop: Iterable[str] = ("module.",)) -> dict[str,
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of other pickle protocols
                 content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: no weights can be read ({_line(error)})") from error
     except pickle.UnpicklingError as error:
         # torch's own text advises to run what is in the file.
@@ -61,18 +63,21 @@ def read_weights(path: Path, *, drop: Iterable[str] = ("module.",)) -> dict[str,
             f"{path}: no weights can be read; a file of weights alone is needed, since code in a "
             "file is not run"
         ) from error
-    while isinstance(content, Mapping) and not _is_state(content):
+    for _ in _WRAPPERS:
+        if not isinstance(content, Mapping) or _is_state(content):
+            break
         inner = next((content[key] for key in _WRAPPERS if key in content), None)
         if inner is None:
             raise UserError(f"{path}: holds no weights under {', '.join(_WRAPPERS)}")
         content = inner
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping) or not _is_state(content):
         raise UserError(f"{path}: holds a {type(content).__name__}, not weights by name")
     return {_without(name, drop): value for name, value in content.items()}
 
 
 def _is_state(content: Mapping[str, Any]) -> bool:
-    return bool(content) and all(isinstance(value, Tensor) for value in content.values())
+    texts = all(isinstance(name, str) for name in content)
+    return bool(content) and texts and all(isinstance(v, Tensor) for v in content.values())
 
 
 def _without(name: str, parts: Iterable[str]) -> str:

@@ -164,11 +164,12 @@ def search_lines(folder: Path) -> tuple[SearchLine, ...]:
     if not log.is_file():
         return ()
     lines = []
-    for number, text in enumerate(log.read_text().splitlines(), 1):
+    for number, line in enumerate(log.read_bytes().splitlines(), 1):
         try:
+            text = line.decode()
             tried = json.loads(text)
             cell = str(tried.pop("cell"))
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{log}, line {number}: not a line of the search: {error}") from error
         lines.append(SearchLine(cell, "; ".join(f"{k}: {plain(v)}" for k, v in tried.items())))
     return tuple(lines)

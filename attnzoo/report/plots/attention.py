@@ -6,7 +6,9 @@ it nothing is drawn.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
+from zipfile import BadZipFile
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,7 +37,7 @@ def draw(data: Data) -> Iterator[Drawn]:
         with np.load(path, allow_pickle=False) as stored:
             masks = {name: stored[name].astype(bool) for name in stored.files if name != "query"}
             query = tuple(int(i) for i in stored["query"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: not masks with a query: {error}") from error
     if not masks or any(mask.ndim != 3 for mask in masks.values()) or len(query) != 3:
         raise UserError(f"{path}: masks are [frames, rows, columns] and a query is a place in them")

@@ -1,0 +1,54 @@
+"""Paths as people type them, and paths that come out of a file.
+
+Part of the registry: imports the standard library only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attnzoo.errors import UserError
+
+
+def typed(text: str | Path, what: str) -> Path:
+    """A path from a command line, with `~` expanded; nothing has to be there.
+
+    Args:
+        text: the path; an empty one is refused, since it would mean the working directory.
+        what: how an error begins, such as `data.path=clip.mp4`.
+
+    Raises:
+        UserError: it is empty, begins with the home of nobody, or can be no path here.
+    """
+    if not str(text):
+        raise UserError(f"{what}: an empty path; name a file or a folder")
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{what}: no such user, {Path(text).parts[0]}") from error
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # too long, a link to itself, not ours, a zero inside
+        raise UserError(f"{what}: {getattr(error, 'strerror', None) or error}") from error
+    return path
+
+
+def inside(folder: Path, name: str, what: str, called: str = "") -> Path:
+    """`folder/name`, for a name that a file gives: it has to lie in the folder, links followed.
+
+    `called` is what to call the folder in an error.
+
+    Raises:
+        UserError: it does not, or can be no path; the message begins with `what`.
+    """
+    try:
+        root = folder.resolve()
+        path = (root / name).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UserError(f"{what}: {name!r:.300} cannot be a path here ({said})") from error
+    if not path.is_relative_to(root):
+        raise UserError(f"{what}: {name} leaves {called or f'the folder {folder}'}")
+    return path
