@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from attnzoo.bench.row import Facts
+from attnzoo.files import replacing
 
 
 class Journal:
@@ -23,15 +24,18 @@ class Journal:
         self.seconds: dict[str, list[float]] = {}
         self.first: dict[str, float] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        head, *lines = (path.read_text() if path.exists() else "").splitlines() or [""]
+        head, *lines = (path.read_text(errors="replace") if path.exists() else "").splitlines() or [
+            ""
+        ]
         whole = [json.dumps({"address": address})]
         for line in lines if head == whole[0] else []:
             try:
                 self._take(json.loads(line))
-            except ValueError:
+            except (ValueError, KeyError, TypeError, AttributeError):
                 break
             whole.append(line)
-        path.write_text("".join(f"{line}\n" for line in whole))
+        with replacing(path) as beside:  # a kill here must not take what was known
+            beside.write_text("".join(f"{line}\n" for line in whole))
         self._file = path.open("a")
 
     def _take(self, entry: Mapping[str, object]) -> None:
