@@ -21,9 +21,9 @@ from attnzoo.train.record import read_record
 
 CLOCKS = frozenset(
     (
-        "seconds", "frames_per_second", "frames_per_s", "load", "resumed", "latency_s", "interval", "latency",
-        "latency_low", "latency_high", "throughput", "roofline_share", "others", "peak_bytes",
-        "amortised",
+        "seconds", "frames_per_second", "frames_per_s", "load", "resumed", "latency_s", "interval",
+        "latency", "latency_low", "latency_high", "throughput", "roofline_share", "others",
+        "peak_bytes", "amortised",
     )
 )  # fmt: skip
 """Keys of JSON objects whose values are times, or follow from them."""
@@ -208,10 +208,8 @@ def _content(path: Path) -> Any:
 def timeless(value: Any) -> Any:
     """A JSON value without what two runs of the same do not have in common."""
     if isinstance(value, dict):
-        kept = {
-            k: v for k, v in value.items() if k not in CLOCKS and not k.startswith("peak_flops")
-        }
-        return {k: timeless(v) for k, v in kept.items()}
+        clocks = {k for k in value if k in CLOCKS or k.startswith("peak_flops")}
+        return {k: timeless(v) for k, v in value.items() if k not in clocks}
     return [timeless(v) for v in value] if isinstance(value, list) else value
 
 

@@ -231,6 +231,7 @@ COVERAGE = Job(
     "coverage",
     ("coverage", "--out", OUT, "--simulations", "10"),
     resumes=False,
+    everyday=False,  # it computes long and writes three files at the end
 )
 
 JOBS = {job.name: job for job in (TRAIN, TABLES, BENCH, SCORE, COVERAGE, HUNGRY)}

@@ -88,11 +88,10 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = ", ".join(fault.name for fault in FAULTS)
     parser.add_argument("--rounds", type=int, help="of each fault and job, instead of its own")
-    parser.add_argument("--only", action="append", choices=[f.name for f in FAULTS],
-                        metavar="NAME", help=f"this fault; may be given again: {names}")  # fmt: skip
-    parser.add_argument("--job", action="append", choices=list(JOBS), help="may be given again")
+    several = "this one; may be given again"
+    parser.add_argument("--only", action="append", choices=[f.name for f in FAULTS], help=several)
+    parser.add_argument("--job", action="append", choices=list(JOBS), help=several)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "results/faults/faults.jsonl")
     parser.add_argument("--scratch", type=Path, help="where jobs work; kept where one fails")
@@ -180,11 +179,11 @@ def table(played: Sequence[Played], impossible: Sequence[tuple[str, str]]) -> st
         "| fault | job | rounds | faults | lost | wrong | time |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for fault in FAULTS:
+    for fault in dict.fromkeys(fault.name for fault in FAULTS):
         for job in JOBS:
-            mine = [p for p in played if (p.fault, p.job) == (fault.name, job)]
+            mine = [p for p in played if (p.fault, p.job) == (fault, job)]
             if mine:
-                lines.append(_row(fault.name, job, mine))
+                lines.append(_row(fault, job, mine))
     for name, reason in impossible:
         lines.append(f"| {name} | cannot be done here: {reason} | 0 | 0 | - | - | - |")
     lines.append(_row("all", "", list(played)))

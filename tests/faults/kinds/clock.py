@@ -39,9 +39,10 @@ def possible() -> None:
     """OSError where the clock of this process does not jump."""
     os.environ[SET] = "1"
     try:
-        seen = {
-            round(time.time() - time.monotonic()) // 60 for _ in range(40) if not time.sleep(0.01)
-        }
+        seen = set()
+        for _ in range(40):
+            seen.add(round(time.time() - time.monotonic()) // 60)
+            time.sleep(0.01)
     finally:
         del os.environ[SET]
     if len(seen) < 3:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from jobs import COVERAGE
 from rounds import Round
 
 from kinds.fault import Fault
@@ -85,4 +86,5 @@ def _killed(round: Round, before: Callable[[], None], *statuses: int) -> None:
 FAULTS = (
     Fault("kill-at-change", at_a_change, rounds=3),
     Fault("kill-in-write", in_the_middle, rounds=2),
+    Fault("kill-in-write", in_the_middle, rounds=1, fits=lambda job: job is COVERAGE),
 )
