@@ -24,9 +24,8 @@ class Journal:
         self.seconds: dict[str, list[float]] = {}
         self.first: dict[str, float] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        head, *lines = (path.read_text(errors="replace") if path.exists() else "").splitlines() or [
-            ""
-        ]
+        text = path.read_text(errors="replace") if path.exists() else ""
+        head, *lines = text.splitlines() or [""]
         whole = [json.dumps({"address": address})]
         for line in lines if head == whole[0] else []:
             try:

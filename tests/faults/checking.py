@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import yaml
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from attnzoo.files import PARTIAL
@@ -100,6 +101,8 @@ def _csv(path: Path) -> None:
 def _picture(path: Path) -> None:
     with Image.open(path) as picture:
         picture.load()
+    if not path.read_bytes().endswith(b"IEND\xae\x42\x60\x82"):
+        raise ValueError("the end is missing")
 
 
 def _video(path: Path) -> None:
@@ -202,7 +205,16 @@ def _content(path: Path) -> Any:
         return timeless(json.loads(path.read_text()))
     if path.suffix == ".jsonl":
         return [timeless(json.loads(line)) for line in path.read_text().splitlines()]
+    if path.suffix == ".safetensors":  # whose texts stand in no order of their own
+        with safe_open(path, framework="pt") as file:
+            texts = file.metadata()
+        tensors = load_file(path)
+        return texts, {n: (str(t.dtype), t.shape, _raw(t)) for n, t in tensors.items()}
     return path.read_bytes()
+
+
+def _raw(tensor: torch.Tensor) -> bytes:
+    return tensor.flatten().view(torch.uint8).numpy().tobytes()
 
 
 def timeless(value: Any) -> Any:
