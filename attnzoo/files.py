@@ -26,6 +26,8 @@ except ImportError:  # Windows has none
 
 PARTIAL = ".partial-"
 SUMS = "sums.json"
+_FULL = 1 << 16
+"""Bytes: less is free on a disk that is full."""
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -49,6 +51,13 @@ def replacing(path: Path) -> Iterator[Path]:
             # A folder replaces no folder that holds something; for a moment there is none.
             shutil.rmtree(path)
         beside.replace(path)
+    except OSError:
+        raise
+    except Exception as error:
+        # Libraries in other languages say that a write failed, and not why.
+        if shutil.disk_usage(path.parent).free < _FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         remove(beside)
 

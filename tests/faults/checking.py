@@ -112,7 +112,7 @@ def _video(path: Path) -> None:
 
 
 def _arrays(path: Path) -> None:
-    with np.load(path) as stored:
+    with path.open("rb") as file, np.load(file) as stored:
         for name in stored.files:
             stored[name]
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NoReturn
 
 _PR_SET_CHILD_SUBREAPER = 36
-HANG_S = 240.0
+HANG_S = 900.0
 """A command that has not ended after so long is taken for one that hangs."""
 ORPHANS_S = 30.0
 """How long worker processes may take to notice that the command is gone."""

@@ -306,7 +306,7 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
     "a.safetensors": lambda path: save_file({"a": torch.ones(9)}, path),
     "a.html": lambda path: path.write_text("<html><p>text</p></html>\n"),
     "a.svg": lambda path: path.write_text("<svg><path/></svg>\n"),
-    "a.md": lambda path: path.write_text("# Title\n\nText.\n"),
+    "a.md": lambda path: path.write_text("# A title alone\n"),
     "a.yaml": lambda path: path.write_text("a: 1\nb: [1, 2]\n"),
     "a.bin": lambda path: torch.save({"a": torch.ones(3)}, path),
 }

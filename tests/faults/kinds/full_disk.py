@@ -12,7 +12,7 @@ from kinds import mounts
 from kinds.fault import Fault
 
 LARGE = "size=1g"
-SAYS = ("No space left", "File too large", "full")
+SAYS = ("No space left", "File too large", "could not be written")
 
 
 def full(round: Round) -> None:
