@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,9 +67,8 @@ def measured(experiment: Experiment, sizes: Sizes, what: str) -> Measured:
         traced = trace(experiment, sizes, stage, checkpointing=checkpointing)
         expected = traced.activations + traced.gradients
     run()
-    model.zero_grad(set_to_none=True)
     started = time.perf_counter()
-    found = peak_memory(run, device)
+    found = peak_memory(run, device, partial(model.zero_grad, set_to_none=True))
     return Measured(what, found, expected, time.perf_counter() - started)
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,10 @@ def read_whole(path: Path) -> None:
     elif path.parent.name == "records" or path.parent.parent.name == "records":
         if not path.name.endswith(".error.json"):
             read_record(path)
+    elif path.parent.parent.name == "items":
+        _summed(path)
+    elif path.parent.name in ("locks", "catalogue"):
+        _any(path)
     elif path.suffix in _BY_SUFFIX:
         _BY_SUFFIX[path.suffix](path)
     else:
@@ -132,6 +137,13 @@ def _text(path: Path) -> None:
 
 def _pickle(path: Path) -> None:
     torch.load(path, weights_only=False)  # of this harness's own run
+
+
+def _summed(path: Path) -> None:
+    """SHA-256, and then what it is of."""
+    content = path.read_bytes()
+    if sha256(content[32:]).digest() != content[:32]:
+        raise ValueError("its checksum does not fit")
 
 
 def _any(path: Path) -> None:

@@ -18,13 +18,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import yaml
 from PIL import Image
 
 Arguments = tuple[str, ...]
-OUT, CACHE = "out", "cache"
-"""Inside a round's folder: what a job writes, and its caches."""
+OUT, CACHE, GIVEN = "out", "cache", "given"
+"""Inside a round's folder: what a job writes, its caches, and what another job has made."""
 
 DATA = (
     "data.size=32", "data.frames=2", "data.clips=2", "train.stage1.warmup=1",
@@ -50,8 +51,10 @@ class Job:
     the same folder (None: the same); inputs: writes what it reads; clocks: globs below `out` of
     files that hold times, so that only their form is checked; recorded: what stands in `out` as
     done, by names, all of which must be there unchanged at the end; resumes: whether it goes on
-    where it was, and says how when it is stopped; workers: whether it has worker processes; cache:
-    whether it keeps entries in the folder `cache`; everyday: all faults are done to it, and not
+    where it was, and says how when it is stopped; workers: whether it has worker processes;
+    entries: a glob below the round's folder of what it keeps under checksums, None if nothing;
+    given: the job whose results it finds in the folder `GIVEN`; everyday: all faults are done to
+    it, and not
     those alone that ask for it.
     """
 
@@ -63,7 +66,8 @@ class Job:
     recorded: Callable[[Path], Mapping[str, str]] = _no_records
     resumes: bool = True
     workers: bool = False
-    cache: bool = False
+    entries: str | None = None
+    given: str | None = None
     everyday: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -224,7 +228,7 @@ SCORE = Job(
     ),
     inputs=_videos,
     resumes=False,
-    cache=True,
+    entries=f"{CACHE}/*",
 )  # fmt: skip
 
 COVERAGE = Job(
@@ -234,7 +238,47 @@ COVERAGE = Job(
     everyday=False,  # it computes long and writes three files at the end
 )
 
-JOBS = {job.name: job for job in (TRAIN, TABLES, BENCH, SCORE, COVERAGE, HUNGRY)}
+# What training needs, computed once: `attnzoo.prepare`
+
+
+def _clip(folder: Path) -> None:
+    """A video of ten frames, each of which can be told from the others."""
+    noise = np.random.default_rng(0)
+    with av.open(str(folder / "clip.mp4"), "w") as file:
+        stream = file.add_stream("libx264", rate=8)
+        stream.width = stream.height = 64
+        for _ in range(10):
+            small = noise.integers(0, 256, (8, 8, 3), np.uint8)
+            picture = np.ascontiguousarray(small.repeat(8, axis=0).repeat(8, axis=1))
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        file.mux(stream.encode())
+
+
+PREPARE = Job(
+    "prepare",
+    (
+        "prepare", "data=video", "data.path=clip.mp4", "data.size=32", "data.frames=2",
+        f"data.prepared={OUT}", "device=cpu", "attn=none",
+    ),
+    inputs=_clip,
+    clocks=("locks/*", "catalogue/*"),
+    recorded=lambda out: _files(out, "items/*/*"),
+    entries=f"{OUT}/items/*/*",
+)  # fmt: skip
+
+# A clip of a trained run: `attnzoo.sample`
+
+SAMPLE = Job(
+    "sample",
+    (
+        "sample", "--run", GIVEN, "--foreground", "embedded:test:0", "--background",
+        "embedded:test:1", "--pose", "embedded:test:0", "--device", "cpu", "--out", OUT,
+    ),
+    given="train",
+    resumes=False,
+)  # fmt: skip
+
+JOBS = {job.name: job for job in (TRAIN, SAMPLE, PREPARE, BENCH, TABLES, SCORE, COVERAGE, HUNGRY)}
 
 
 def warm() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import checking
 from children import Child, start
-from jobs import CACHE, OUT, Arguments, Job
+from jobs import CACHE, GIVEN, JOBS, OUT, Arguments, Job
 
 
 @dataclass(frozen=True)
@@ -126,21 +126,45 @@ class Round:
         self.wrong += checking.differences(self.out, self.reference.folder / OUT, self.job.clocks)
 
 
-def run_reference(job: Job, folder: Path) -> Reference:
-    """Runs the job without any fault.
-
-    Raises:
-        RuntimeError: it fails; nothing can be tried with it then.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
+def furnish(job: Job, folder: Path, scratch: Path) -> None:
+    """Makes a round's folder, with all that the job reads in it."""
     folder.mkdir(parents=True)
+    if job.given is not None:
+        shutil.copytree(scratch / f"reference-{job.given}" / OUT, folder / GIVEN)
     job.inputs(folder)
-    began = time.monotonic()
-    logs = folder.with_name(f"{folder.name}-logs")
-    child = start(job.arguments, folder, logs=logs, environment=job.environment)
-    status = child.wait()
-    seconds = time.monotonic() - began
-    problems = [*checking.half_written(folder / OUT), *checking.leftovers(folder / OUT)]
-    if status or child.orphans() or problems:
-        raise RuntimeError(f"{job.name} without faults: status {status}, {problems} {child.said}")
-    return Reference(folder, seconds)
+
+
+@dataclass
+class References:
+    """The uninterrupted runs of this process, each made when it is first asked for."""
+
+    scratch: Path
+    _made: dict[str, Reference] = field(default_factory=dict)
+
+    def of(self, job: Job) -> Reference:
+        """Runs the job without any fault, and before it the one whose results it needs.
+
+        Raises:
+            RuntimeError: it fails; nothing can be tried with it then.
+        """
+        if job.name not in self._made:
+            if job.given is not None:
+                self.of(JOBS[job.given])
+            self._made[job.name] = self._run(job)
+        return self._made[job.name]
+
+    def _run(self, job: Job) -> Reference:
+        folder = self.scratch / f"reference-{job.name}"
+        logs = folder.with_name(f"{folder.name}-logs")
+        for old in (folder, logs):
+            shutil.rmtree(old, ignore_errors=True)
+        furnish(job, folder, self.scratch)
+        began = time.monotonic()
+        child = start(job.arguments, folder, logs=logs, environment=job.environment)
+        status = child.wait()
+        seconds = time.monotonic() - began
+        out = folder / OUT
+        problems = [*checking.half_written(out), *checking.leftovers(out)]
+        if status or child.orphans() or problems:
+            raise RuntimeError(f"{job.name} without faults: {status}, {problems} {child.said}")
+        return Reference(folder, seconds)

@@ -35,7 +35,9 @@ from jobs import JOBS, Job, warm  # noqa: E402
 from kinds import FAULTS  # noqa: E402
 from kinds.clock import load as load_clock  # noqa: E402
 from kinds.fault import Fault  # noqa: E402
-from rounds import Reference, Round, run_reference  # noqa: E402
+from rounds import Reference, References, Round, furnish  # noqa: E402
+
+from attnzoo.__main__ import COMMANDS  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,13 @@ def main() -> int:
     chosen = [f for f in FAULTS if not given.only or f.name in given.only]
     jobs = [j for j in JOBS.values() if not given.job or j.name in given.job]
     done = _read(given.out, given.seed)
-    references: dict[str, Reference] = {}
+    references = References(scratch)
     impossible = list(_impossible(chosen))
+    for job in jobs:
+        if job.arguments[0] not in COMMANDS:
+            impossible.append((job.name, f"there is no command {job.arguments[0]!r}"))
+            print("{}: {}".format(*impossible[-1]), flush=True)
+    jobs = [job for job in jobs if job.arguments[0] in COMMANDS]
     refused = {name for name, _ in impossible}
     for fault in chosen:
         for job in jobs:
@@ -73,9 +80,7 @@ def main() -> int:
             for number in range(given.rounds or fault.rounds):
                 if (fault.name, job.name, number) in done:
                     continue
-                if job.name not in references:
-                    references[job.name] = run_reference(job, scratch / f"reference-{job.name}")
-                played = _play(fault, job, number, given.seed, references[job.name], scratch)
+                played = _play(fault, job, number, given.seed, references.of(job), scratch)
                 done[fault.name, job.name, number] = played
                 _write(given.out, done)
                 _tell(played)
@@ -113,8 +118,7 @@ def _play(
     folder = scratch / f"{fault.name}-{job.name}-{number}"
     for old in (folder, folder.with_name(f"{folder.name}-logs")):
         shutil.rmtree(old, ignore_errors=True)
-    folder.mkdir()
-    job.inputs(folder)
+    furnish(job, folder, scratch)
     # Rounds and kinds may be left out or added without a change of the others.
     own = random.Random(f"{seed} {fault.name} {job.name} {number}")
     round = Round(job, folder, reference, own)

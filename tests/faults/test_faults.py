@@ -26,6 +26,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from attnzoo import commands, results
+from attnzoo.bench import cost
 from attnzoo.bench.journal import Journal
 from attnzoo.bench.row import Facts
 from attnzoo.errors import UserError
@@ -358,3 +359,22 @@ def test_kills_at_changes_flipped_bits_and_a_crowd_by_the_harness(tmp_path: Path
     assert sum(row["faults"] for row in rows) >= 8
     assert not any(row["lost"] or row["wrong"] for row in rows)
     assert "| all |  | 5 |" in (tmp_path / "rows.md").read_text()
+
+
+def test_memory_is_not_measured_by_a_clock_that_is_set(monkeypatch: Any) -> None:
+    """The profiler drops what lies outside its span by the time of day."""
+    now, ahead, jumps = time.time, [0.0], [3600.0, -5.0]
+    monkeypatch.setattr(time, "time", lambda: now() + ahead[0])
+    prepared: list[float] = []
+
+    def run() -> torch.Tensor:
+        ahead[0] += jumps.pop() if jumps else 0.0
+        return torch.ones(1000)
+
+    def measured() -> int:
+        return cost.peak_memory(run, torch.device("cpu"), lambda: prepared.append(ahead[0]))
+
+    assert measured() == 4000 and len(prepared) == 3
+    jumps += [60.0] * 5
+    with pytest.raises(RuntimeError, match="clock was set"):
+        measured()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from jobs import CACHE, Job
+from jobs import Job
 from rounds import Round
 
 from kinds.fault import Fault
+
+MOST = 4
+"""Entries of one round."""
 
 
 def flip(path: Path, place: int) -> None:
@@ -21,9 +24,10 @@ def flip(path: Path, place: int) -> None:
 def in_the_cache(round: Round) -> None:
     """The entry is made again, with a notice that names it, and the numbers are right."""
     round.ended(round.start(), 0)
-    entries = sorted(p for p in (round.folder / CACHE).rglob("*") if p.is_file())
+    assert round.job.entries is not None
+    entries = sorted(p for p in round.folder.glob(round.job.entries) if p.is_file())
     round.expect(bool(entries), "there is no cache")
-    for path in entries:
+    for path in round.random.sample(entries, min(len(entries), MOST)):
         before = path.read_bytes()
         flip(path, round.random.randrange(8 * len(before)))
         round.faults += 1
@@ -50,7 +54,7 @@ def in_a_checkpoint(round: Round) -> None:
 
 
 def _caches(job: Job) -> bool:
-    return job.everyday and job.cache
+    return job.everyday and job.entries is not None
 
 
 def _checkpoints(job: Job) -> bool:

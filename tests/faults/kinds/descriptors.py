@@ -12,7 +12,7 @@ from kinds.fault import Fault
 
 def few(round: Round) -> None:
     """As many as are open and a few more; then as many as before."""
-    more = round.random.randint(1, 12)
+    more = round.random.randint(0, 4)
 
     def limit() -> None:
         highest = max(map(int, os.listdir("/proc/self/fd")))

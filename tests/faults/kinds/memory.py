@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ def limited(more: int) -> Callable[[], None]:
 
 def little(round: Round) -> None:
     """Refused at some allocation, wherever that is; with more of it all is done."""
-    more = round.random.randint(1, 300) * MIB
+    more = int(math.exp(round.random.uniform(0.0, math.log(300))) * MIB)
     status = round.ended(round.start(before=limited(more)))
     round.expect(status >= 0, f"it died with {status}")
     round.faults += status != 0
