@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import shutil
 import sys
 import tempfile
@@ -53,6 +54,7 @@ class Played:
     lost: list[str]
     wrong: list[str]
     seconds: float
+    cpu_seconds: float
 
 
 def main() -> int:
@@ -122,19 +124,26 @@ def _play(
     # Rounds and kinds may be left out or added without a change of the others.
     own = random.Random(f"{seed} {fault.name} {job.name} {number}")
     round = Round(job, folder, reference, own)
-    began = time.monotonic()
+    began, used = time.monotonic(), _used()
     try:
         fault.play(round)
     except Exception as error:
         round.wrong.append(f"the harness: {type(error).__name__}: {error}")
-    seconds = time.monotonic() - began
+    seconds, used = time.monotonic() - began, _used() - used
     if not round.lost and not round.wrong:
         shutil.rmtree(folder)
         shutil.rmtree(round.logs)
     return Played(
         code(), seed, fault.name, job.name, number, round.faults, round.lost,
         [text[:500] for text in round.wrong], round_to(seconds),
+        round_to(used),
     )  # fmt: skip
+
+
+def _used() -> float:
+    """Seconds of processors by all commands that have ended."""
+    found = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return found.ru_utime + found.ru_stime
 
 
 def round_to(seconds: float) -> float:

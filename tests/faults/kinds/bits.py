@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 from jobs import Job
@@ -40,7 +41,9 @@ def in_the_cache(round: Round) -> None:
 def in_a_checkpoint(round: Round) -> None:
     """The one before is taken, and the run ends as the uninterrupted one."""
     child = round.start()
-    round.pause(child, round.random.uniform(0.4, 0.7) * round.reference.seconds)
+    while child.alive() and len(list(round.out.glob("checkpoints/stage*"))) < 2:
+        time.sleep(0.002)
+    round.pause(child, round.random.uniform(0.0, 0.2) * round.reference.seconds)
     child.send(signal.SIGKILL)
     round.ended(child, -signal.SIGKILL, 0)
     checkpoints = sorted(round.out.glob("checkpoints/stage*"))
