@@ -162,9 +162,8 @@ def _locked(path: Path, shared: bool) -> int:
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if fcntl is None:
-                return file
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             # Whoever had it may have deleted the file between our opening and locking it.
             if os.path.samestat(os.fstat(file), os.stat(path)):
                 return file

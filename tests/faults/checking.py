@@ -175,6 +175,7 @@ _BY_SUFFIX: dict[str, Callable[[Path], None]] = {
     ".pkl": _pickle,
     ".pt": _pickle,
     ".log": _any,
+    ".lock": _any,
 }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import multiprocessing
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -268,12 +269,20 @@ PREPARE = Job(
 
 # A clip of a trained run: `attnzoo.sample`
 
+
+def _afresh(folder: Path) -> Arguments:
+    """It takes no folder that holds something: what a killed one has left there goes."""
+    shutil.rmtree(folder / OUT, ignore_errors=True)
+    return SAMPLE.arguments
+
+
 SAMPLE = Job(
     "sample",
     (
         "sample", "--run", GIVEN, "--foreground", "embedded:test:0", "--background",
         "embedded:test:1", "--pose", "embedded:test:0", "--device", "cpu", "--out", OUT,
     ),
+    again=_afresh,
     given="train",
     resumes=False,
 )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,13 +26,15 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from attnzoo import commands, results
+from attnzoo import commands, results, run
 from attnzoo.bench import cost
+from attnzoo.bench import run as bench_run
 from attnzoo.bench.journal import Journal
 from attnzoo.bench.row import Facts
 from attnzoo.errors import UserError
 from attnzoo.files import PARTIAL, Held, check_seal, held, replacing, seal
 from attnzoo.scoring.cache import Features
+from attnzoo.tables import run as tables_run
 from attnzoo.train.record import read_record
 
 HERE = Path(__file__).parent
@@ -194,6 +197,40 @@ def test_a_lock_is_one_processes_and_dies_with_it(tmp_path: Path) -> None:
         raise AssertionError("one has it alone")
     for file in (reader, writer):
         os.close(file)
+
+
+@pytest.mark.parametrize(
+    ("lock", "work"),
+    [
+        (".rows.jsonl.lock", lambda folder: bench_run.alone(folder / "rows.jsonl")),
+        (".lock", lambda folder: tables_run._alone(folder, shared=False)),
+        (".lock", lambda folder: tables_run._alone(folder, shared=True)),
+    ],
+)
+def test_a_rival_is_refused(tmp_path: Path, lock: str, work: Any) -> None:
+    with held(tmp_path / lock), pytest.raises(UserError, match="at work"), work(tmp_path):
+        raise AssertionError("two are at work")
+    with work(tmp_path):
+        pass
+
+
+def test_tables_sweep_what_others_have_left(tmp_path: Path) -> None:
+    left = tmp_path / "records" / "none" / f"{PARTIAL}elsewhere-1-seed0.json"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    with tables_run._alone(tmp_path, shared=True):
+        assert left.exists()  # another part may be writing it
+    with tables_run._alone(tmp_path, shared=False):
+        assert not left.exists()
+
+
+def test_a_damaged_record_is_no_finished_run(tmp_path: Path, capfd: Any) -> None:
+    shutil.copy(ROOT / "results/example/config.yaml", tmp_path)
+    (tmp_path / "record.json").write_bytes(small_record()[:-20])
+    with pytest.raises(SystemExit) as end:
+        commands.execute(run.command, [f"resume={tmp_path}"])
+    (line,) = capfd.readouterr().err.splitlines()
+    assert end.value.code == 2 and str(tmp_path / "record.json") in line and "delete it" in line
 
 
 def test_a_seal_names_what_has_changed(tmp_path: Path) -> None:

@@ -6,18 +6,20 @@ from rounds import Round
 
 from kinds.fault import Fault
 
+SAYS = ("at work", "finished", "holds something already")
+
 
 def crowd(round: Round) -> None:
     """One does it, or all; who is refused says in one line that another is at work."""
     children = []
     for _ in range(round.random.randint(2, 8)):
-        children.append(round.start())
+        children.append(round.start(round.job.arguments))
         round.faults += 1
     statuses = []
     for child in children:
         statuses.append(round.ended(child, 0, 2))
         if statuses[-1] == 2:
-            told = "at work" in round.said or "finished" in round.said
+            told = any(text in round.said for text in SAYS)
             round.expect(told, f"refused: {round.said[-300:]}")
             round.expect("Traceback" not in round.said, f"a traceback: {round.said[-300:]}")
     round.expect(0 in statuses, f"nobody did it: {statuses}")
