@@ -117,10 +117,10 @@ def peak_memory(
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     for _ in range(_TRIES):
         prepare()
-        before = time.time() - time.monotonic()
+        ahead = time.time() - time.monotonic()
         with autograd_profile(profile_memory=True) as profiler:
             run()
-        if abs(time.time() - time.monotonic() - before) < _STEADY_S:
+        if abs(time.time() - time.monotonic() - ahead) < _STEADY_S:
             return _peak(profiler.kineto_results.events())
     raise RuntimeError(f"the clock was set while memory was measured, {_TRIES} times")
 

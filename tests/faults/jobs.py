@@ -56,7 +56,7 @@ class Job:
     entries: a glob below the round's folder of what it keeps under checksums, None if nothing;
     given: the job whose results it finds in the folder `GIVEN`; everyday: all faults are done to
     it, and not
-    those alone that ask for it.
+    those alone that ask for it; share: of a fault's rounds, less for what takes long.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Job:
     entries: str | None = None
     given: str | None = None
     everyday: bool = True
+    share: float = 1.0
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def go_on(self, folder: Path) -> Arguments:
@@ -131,6 +132,7 @@ TABLES = Job(
     clocks=_REPORT,
     recorded=lambda out: _files(out, "records/*/seed*.json", "costs/*.json"),
     workers=True,
+    share=0.5,
 )
 
 # The same with a cell that needs much memory, all at once

@@ -79,7 +79,7 @@ def main() -> int:
         for job in jobs:
             if fault.name in refused or not fault.fits(job):
                 continue
-            for number in range(given.rounds or fault.rounds):
+            for number in range(given.rounds or max(1, round(job.share * fault.rounds + 0.1))):
                 if (fault.name, job.name, number) in done:
                     continue
                 played = _play(fault, job, number, given.seed, references.of(job), scratch)
