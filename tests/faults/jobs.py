@@ -55,8 +55,7 @@ class Job:
     where it was, and says how when it is stopped; workers: whether it has worker processes;
     entries: a glob below the round's folder of what it keeps under checksums, None if nothing;
     given: the job whose results it finds in the folder `GIVEN`; everyday: all faults are done to
-    it, and not
-    those alone that ask for it; share: of a fault's rounds, less for what takes long.
+    it, and not those alone that ask for it; share: of a fault's rounds, less for what takes long.
     """
 
     name: str

@@ -33,7 +33,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import children  # noqa: E402
 from jobs import JOBS, Job, warm  # noqa: E402
-from kinds import FAULTS  # noqa: E402
+from kinds import FAULTS, mounts  # noqa: E402
 from kinds.clock import load as load_clock  # noqa: E402
 from kinds.fault import Fault  # noqa: E402
 from rounds import Reference, References, Round, furnish  # noqa: E402
@@ -60,9 +60,10 @@ class Played:
 def main() -> int:
     """Plays what is left, and prints the table."""
     given = _parser().parse_args()
-    scratch = given.scratch or Path(tempfile.gettempdir()) / "attnzoo-faults"
+    scratch = (given.scratch or Path(tempfile.gettempdir()) / "attnzoo-faults").resolve()
     load_clock(scratch)
     children.adopt_orphans()
+    mounts.clear(scratch)
     warm()
     chosen = [f for f in FAULTS if not given.only or f.name in given.only]
     jobs = [j for j in JOBS.values() if not given.job or j.name in given.job]
@@ -74,15 +75,20 @@ def main() -> int:
             impossible.append((job.name, f"there is no command {job.arguments[0]!r}"))
             print("{}: {}".format(*impossible[-1]), flush=True)
     jobs = [job for job in jobs if job.arguments[0] in COMMANDS]
-    refused = {name for name, _ in impossible}
     for fault in chosen:
         for job in jobs:
-            if fault.name in refused or not fault.fits(job):
+            if not fault.fits(job) or {fault.name, job.name} & {name for name, _ in impossible}:
                 continue
             for number in range(given.rounds or max(1, round(job.share * fault.rounds + 0.1))):
                 if (fault.name, job.name, number) in done:
                     continue
-                played = _play(fault, job, number, given.seed, references.of(job), scratch)
+                try:
+                    reference = references.of(job)
+                except RuntimeError as error:
+                    impossible.append((job.name, " ".join(str(error).split())[-300:]))
+                    print(f"{job.name}: {error}", flush=True)
+                    break
+                played = _play(fault, job, number, given.seed, reference, scratch)
                 done[fault.name, job.name, number] = played
                 _write(given.out, done)
                 _tell(played)

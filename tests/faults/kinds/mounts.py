@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,14 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
         yield
     finally:
         _run("umount", str(folder))
+
+
+def clear(folder: Path) -> None:
+    """Unmounts what a killed run of this harness has left mounted below `folder`."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        place = line.split()[1]
+        if place.startswith(f"{folder}{os.sep}"):
+            _run("umount", place)
 
 
 def remount(folder: Path, options: str) -> None:
