@@ -1,19 +1,23 @@
 """The frame of every command: the one place where an error becomes an exit status.
 
 0: done. 1: a fault of the program, with its traceback, or of a mechanism, as `check` says. 2: bad
-input, as one line on stderr (with `HYDRA_FULL_ERROR=1` as a traceback). 130: interrupted. 143:
-terminated. Of several processes of one run the first that fails speaks, and the others end in
-silence.
+input, as one line on stderr (with `HYDRA_FULL_ERROR=1` as a traceback). 74: the machine lacks what
+it needs (disk, memory, permission, file descriptors), as one line too. 130: interrupted. 143:
+terminated. A second Ctrl-C or SIGTERM ends the process at once. Of several processes of one run the
+first that fails speaks, and the others end in silence.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -23,6 +27,7 @@ from attnzoo.errors import UserError
 from attnzoo.paths import typed
 
 BAD_INPUT = 2
+LACKS = 74
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 
@@ -85,23 +90,46 @@ class _LoadPlugin(argparse.Action):
         registry.load_plugin(values)
 
 
+SAME_COMMAND = "the same command goes on where it was"
+
+_going_on: list[str] = []
+
+
+@contextmanager
+def going_on(how: str) -> Iterator[None]:
+    """If the command is stopped inside, by a signal or by what the machine lacks, it says `how`."""
+    _going_on.append(how)
+    yield
+    _going_on.pop()  # not after an exception, whose reader is `execute`
+
+
 def execute(command: Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs `command` on `arguments` (default: the process's own) and exits with its status."""
+    _going_on.clear()
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         command(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except UserError as error:
         sys.exit(_complain(error) if _speaks() else BAD_INPUT)
     except KeyboardInterrupt:
-        if _speaks():
-            print("interrupted", file=sys.stderr)
+        _say("interrupted")
         sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == TERMINATED:
+            _say("terminated")
+        raise
     except BrokenPipeError:
         # The reader of our output has gone, as in `attnzoo list | head`. What is still buffered
         # has nowhere to go; without this Python would say so at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception:
+    except Exception as error:
+        lack = None if full_error() else lacking(error)
+        if lack is not None:
+            _say(lack)
+            sys.exit(LACKS)
         if _speaks():
             raise
         sys.exit(FAULT)
@@ -127,6 +155,51 @@ def _speaks() -> bool:
     return processes is None or bool(processes.joined().speaks())
 
 
+def _say(what: str) -> None:
+    if _speaks():
+        print("; ".join([what, *_going_on[-1:]]), file=sys.stderr)
+
+
+_ERRNOS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
+    errno.EFBIG, errno.ENOMEM, errno.EIO, errno.ESTALE,
+}  # fmt: skip
+_LACKS = re.compile(
+    "No space left on device|Disk quota exceeded|Read-only file system|Permission denied|"
+    "Too many open files|File too large|allocate memory|not enough memory|Unable to allocate|"
+    "out of memory|can't start new thread",
+    re.IGNORECASE,
+)
+_NOT_WRITTEN = re.compile(r"PytorchStreamWriter|inline_container|file write failed")
+
+
+def lacking(error: BaseException) -> str | None:
+    """One line on what the machine lacks, if that is what an error comes from; else None."""
+    seen: BaseException | None = error
+    while seen is not None:
+        text = " ".join(str(seen).split())
+        if isinstance(seen, OSError) and seen.errno in _ERRNOS:
+            return f"{seen.strerror}: {seen.filename}" if seen.filename else str(seen.strerror)
+        if isinstance(seen, MemoryError) or _LACKS.search(text):
+            return text[:300] or "not enough memory"
+        if _NOT_WRITTEN.search(text):  # by torch, which does not say why
+            return f"a file could not be written, as where no space is left: {text[:200]}"
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
     # An exception, so that open files, bars and worker processes are closed on the way out.
+    _end_at_once_next()
     sys.exit(TERMINATED)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    _end_at_once_next()
+    raise KeyboardInterrupt
+
+
+def _end_at_once_next() -> None:
+    """The next signal is the system's: it does not wait for what Python is in the middle of."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)

@@ -1,14 +1,38 @@
-"""Files that are whole or not there: written beside their place and renamed into it."""
+"""Files that are whole or not there: written beside their place and renamed into it.
+
+Several processes may write at once, also from several machines on one file system: each has a
+partial file of its own. What a killed process left half-written goes when the same file is next
+written on the same machine, or when the folder is swept by whoever has it alone (`held`).
+"""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import secrets
 import shutil
+import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
+
 PARTIAL = ".partial-"
+SUMS = "sums.json"
+_FULL = 1 << 16
+"""Bytes: less is free on a disk that is full."""
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+class Held(Exception):
+    """Another process has the lock."""
 
 
 @contextmanager
@@ -18,13 +42,22 @@ def replacing(path: Path) -> Iterator[Path]:
     If the block fails, what it wrote goes and `path` stays as it was. A process that is killed may
     leave the partial one behind; its name begins with `PARTIAL`.
     """
-    beside = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    _sweep_dead(path)
+    mine = f"{_here()}-{os.getpid()}-{secrets.token_hex(4)}"
+    beside = path.with_name(f"{PARTIAL}{mine}-{path.name}")
     try:
         yield beside
         if beside.is_dir() and path.is_dir():
             # A folder replaces no folder that holds something; for a moment there is none.
             shutil.rmtree(path)
         beside.replace(path)
+    except OSError:
+        raise
+    except Exception as error:
+        # Libraries in other languages say that a write failed, and not why.
+        if shutil.disk_usage(path.parent).free < _FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         remove(beside)
 
@@ -38,6 +71,110 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Deletes what killed processes left half-written in `folder`."""
+    """Deletes what killed processes left half-written in `folder`, which nobody else writes to."""
     for path in folder.glob(f"{PARTIAL}*"):
         remove(path)
+
+
+def _sweep_dead(path: Path) -> None:
+    """Deletes what processes of this machine that are no more left of this file."""
+    start, end = f"{PARTIAL}{_here()}-", f"-{path.name}"
+    for left in path.parent.glob(f"{PARTIAL}*"):
+        if left.name.startswith(start) and left.name.endswith(end):
+            pid = left.name.removeprefix(start).partition("-")[0]
+            if pid.isdecimal() and not _alive(int(pid)):
+                remove(left)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@cache
+def _here() -> str:
+    """Short for this machine; containers on it have process numbers of their own."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return f"{zlib.crc32(f'{socket.gethostname()} {space}'.encode()):08x}"
+
+
+def seal(folder: Path) -> None:
+    """Writes checksums of all files in a folder into it."""
+    (folder / SUMS).write_text(json.dumps(_sums(folder), indent=1) + "\n")
+
+
+def check_seal(folder: Path) -> None:
+    """Whether the files of a folder are as they were sealed; one without a seal is let pass.
+
+    Raises:
+        ValueError: a file has changed, is gone or has come; it is named.
+        OSError: one cannot be read.
+    """
+    if not (folder / SUMS).is_file():
+        return
+    wanted, found = json.loads((folder / SUMS).read_text()), _sums(folder)
+    for name in sorted({*wanted, *found}):
+        if wanted.get(name) != found.get(name):
+            raise ValueError(f"{name} is not as it was written")
+
+
+def _sums(folder: Path) -> dict[str, int]:
+    """CRC-32: it finds every flipped bit, as fast as a disk reads."""
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS):
+        sum_ = 0
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                sum_ = zlib.crc32(chunk, sum_)
+        found[path.relative_to(folder).as_posix()] = sum_
+    return found
+
+
+@contextmanager
+def held(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Inside, no other process holds the lock file at `path`; `shared`: but for others that share.
+
+    A killed process holds nothing. The file goes at the end, if it was not shared. On a file system
+    without locks nothing is kept apart.
+
+    Raises:
+        Held: another process has it.
+        OSError: the file cannot be made.
+    """
+    file = _locked(path, shared)
+    try:
+        yield
+    finally:
+        if not shared:
+            path.unlink(missing_ok=True)
+        os.close(file)
+
+
+def _locked(path: Path, shared: bool) -> int:
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            # Whoever had it may have deleted the file between our opening and locking it.
+            if os.path.samestat(os.fstat(file), os.stat(path)):
+                return file
+        except FileNotFoundError:
+            pass
+        except BlockingIOError as error:
+            os.close(file)
+            raise Held(str(path)) from error
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return file
+            os.close(file)
+            raise
+        os.close(file)

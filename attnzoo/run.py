@@ -22,14 +22,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from attnzoo import application, commands, config, job
 from attnzoo.errors import UserError
-from attnzoo.files import replacing
+from attnzoo.files import Held, held, replacing
 from attnzoo.paths import typed
 from attnzoo.summary import summary
 from attnzoo.train.processes import Processes, join, joined
 
 _LOG = logging.getLogger(__name__)
 
-CONFIG, RECORD = "config.yaml", "record.json"
+CONFIG, RECORD, LOCK = "config.yaml", "record.json", ".lock"
 
 CHANGEABLE = (
     "device", "workers", "tracker", "plugins",
@@ -99,9 +99,17 @@ def _check(cfg: DictConfig, folder: Path) -> None:
 
 
 def _run(cfg: DictConfig) -> None:
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        with held(folder / LOCK):
+            _run_in(folder, cfg)
+    except Held as error:
+        raise UserError(f"{_shown(folder)}: another run is at work there") from error
+
+
+def _run_in(folder: Path, cfg: DictConfig) -> None:
     from attnzoo.train import experiment as training
 
-    folder = Path(HydraConfig.get().runtime.output_dir)
     cfg = _configuration(cfg, HydraConfig.get().overrides.task)
     resume = cfg.resume is not None
     if not resume:
@@ -178,6 +186,7 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
         raise UserError(f"resume={folder}: goes on with one run, and not with -m")
     text = _stored(folder)
     if (folder / RECORD).exists():
+        _check_record(folder)
         raise _Finished(f"{_shown(folder)}: this run is finished; nothing to do")
     groups = config.groups_of(text)
     given = any(o.key_or_group == application.PLUGINS for o in parsed)
@@ -226,6 +235,18 @@ def _stored(folder: Path) -> str:
             "give the folder of an earlier run"
         )
     return text
+
+
+def _check_record(folder: Path) -> None:
+    """UserError unless what a finished run has left can be read."""
+    from attnzoo.train.record import read_record
+
+    try:
+        read_record(folder)
+    except UserError as error:
+        raise UserError(
+            f"{error}; delete it, and resume={folder} makes it anew from {CONFIG}"
+        ) from error
 
 
 def _check_folder(folder: Path) -> None:

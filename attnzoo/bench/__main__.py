@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from attnzoo import application, commands, grammar
 from attnzoo.bench.settings import SuiteOptions, one_of, single
@@ -62,6 +63,11 @@ def command(arguments: Sequence[str]) -> None:
     given = dict(grammar.given(arguments))
     suite = one_of("suite", single(given, "suite", "grid"), SUITES)
     given.pop("suite", None)
+    with commands.going_on(commands.SAME_COMMAND):
+        _measure(suite, given, arguments)
+
+
+def _measure(suite: str, given: dict[str, Sequence[Any]], arguments: Sequence[str]) -> None:
     if suite == "mechanisms":
         from attnzoo.bench import mechanisms
 

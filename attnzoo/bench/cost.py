@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from torch.utils.flop_counter import (
 )
 
 Run = Callable[[], object]
+_TRIES = 5
+_STEADY_S = 0.1
+"""A clock that is only slewed is further off by less than this."""
 aten = torch.ops.aten
 
 
@@ -85,15 +89,24 @@ def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any
     return int(count)
 
 
-def peak_memory(run: Run, device: torch.device) -> int:
+def peak_memory(
+    run: Run, device: torch.device, prepare: Callable[[], object] = lambda: None
+) -> int:
     """Bytes that one run holds at its peak beyond what was held before it.
 
     CUDA: the allocator's own peak. CPU: from the profiler's record of every allocation, which
     sees the buffers inside kernels too; the process's resident size is too coarse. Warm the run
     up first (what it keeps for good counts at the first call), and drop gradients that it is to
     make anew: memory that was there before and is given back lowers the sum.
+
+    prepare: does so, before each try. The profiler goes by the time of day, and drops what a clock
+    that is set meanwhile puts outside its span; then the run is done again.
+
+    Raises:
+        RuntimeError: the clock was set during every try.
     """
     if device.type == "cuda":
+        prepare()
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -102,9 +115,14 @@ def peak_memory(run: Run, device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device) - before
     # Kineto, the profiler's back end, tells the terminal of each start and stop below this level.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
-    with autograd_profile(profile_memory=True) as profiler:
-        run()
-    return _peak(profiler.kineto_results.events())
+    for _ in range(_TRIES):
+        prepare()
+        ahead = time.time() - time.monotonic()
+        with autograd_profile(profile_memory=True) as profiler:
+            run()
+        if abs(time.time() - time.monotonic() - ahead) < _STEADY_S:
+            return _peak(profiler.kineto_results.events())
+    raise RuntimeError(f"the clock was set while memory was measured, {_TRIES} times")
 
 
 def _peak(events: list[Any]) -> int:

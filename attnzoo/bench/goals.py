@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from attnzoo.bench.cell import What
 from attnzoo.bench.measure import Spread, interval
 from attnzoo.bench.row import Row, Status, write_rows
-from attnzoo.bench.run import report, settings_of
+from attnzoo.bench.run import alone, report, settings_of
 from attnzoo.bench.settings import Given
 from attnzoo.bench.sweep import sweep
 from attnzoo.bench.table import aligned
@@ -76,13 +76,14 @@ def run(given: Given) -> None:
     if len({(c.unet, c.shape, c.dtype) for c in settings.cells}) > 1:
         raise UserError("suite=unet: one unet, one dtype, one number of frames and one resolution")
     print(f"{len(settings.cells)} cells, rows to {settings.out}", flush=True)
-    journal = settings.out.with_name(settings.out.name + ".part")
-    # Ratios are taken within rounds, so all rows are of one run.
-    result = sweep(settings.cells, settings.plan, settings.device, journal)
-    write_rows(settings.out, result.rows)
-    text = f"{report(result.rows, result)}\n\n{goals_table(result.rows)}"
-    with replacing(settings.out.with_suffix(".txt")) as beside:
-        beside.write_text(f"{text}\n")
+    with alone(settings.out):
+        journal = settings.out.with_name(settings.out.name + ".part")
+        # Ratios are taken within rounds, so all rows are of one run.
+        result = sweep(settings.cells, settings.plan, settings.device, journal)
+        write_rows(settings.out, result.rows)
+        text = f"{report(result.rows, result)}\n\n{goals_table(result.rows)}"
+        with replacing(settings.out.with_suffix(".txt")) as beside:
+            beside.write_text(f"{text}\n")
     print(text)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from attnzoo.bench.row import Facts
+from attnzoo.files import replacing
 
 
 def _seconds(value: object) -> float:
@@ -40,7 +41,8 @@ class Journal:
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 break
             whole.append(line)
-        path.write_text("".join(f"{line}\n" for line in whole))
+        with replacing(path) as beside:  # a kill here must not take what was known
+            beside.write_text("".join(f"{line}\n" for line in whole))
         self._file = path.open("a")
 
     def _take(self, entry: Mapping[str, object]) -> None:

@@ -210,9 +210,8 @@ def _facts(
                 check_compiled(subject.counting(), came, cell.dtype)
     else:
         subject.counting()
-    subject.drop()
     run, peaks = subject.run, list[int]()
-    first = timed(lambda: peaks.append(peak_memory(run, device)), device)
+    first = timed(lambda: peaks.append(peak_memory(run, device, subject.drop)), device)
     subject.drop()
     if not counted:
         return Facts(said, peak_memory=peaks[0]), first

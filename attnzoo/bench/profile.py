@@ -87,8 +87,7 @@ def profile(
         # The counting runs above were the warm-up.
         peaks: dict[str, int] = {}
         for name, run in runs.items():
-            steps.drop_gradients()
-            peaks[name] = peak_memory(run, device)
+            peaks[name] = peak_memory(run, device, steps.drop_gradients)
         times = measure(runs, rounds=rounds, warmup=0, limit=limit, device=device)
     frames = batch.video.shape[0] * batch.video.shape[1]
     found = {name: asdict(_cost(name, counts, times, peaks, frames)) for name in runs}

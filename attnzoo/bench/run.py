@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from attnzoo.bench.settings import Given, number, path, positive, single, truth
 from attnzoo.bench.sweep import AGAIN, Plan, Result, sweep
 from attnzoo.bench.table import table
 from attnzoo.errors import UserError
+from attnzoo.files import Held, held
 
 OUTPUTS = Path("outputs/bench")
 MOST_THREADS = 1024
@@ -98,9 +101,28 @@ def run(settings: Settings) -> bool:
     """
     if settings.base is not None:
         return _against_base(settings, settings.base)
+    with alone(settings.out):
+        return _measured(settings)
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keeps two runs from writing the same rows.
+
+    Raises:
+        UserError: another one is at work, or the folder cannot be written.
+    """
+    _check_writable(out)
+    try:
+        with held(out.with_name(f".{out.name}.lock")):
+            yield
+    except Held as error:
+        raise UserError(f"out={out}: another run of the bench is at work there") from error
+
+
+def _measured(settings: Settings) -> bool:
     old = None if settings.against is None else read_rows(settings.against, "against")
     kept = _kept(settings)
-    _check_writable(settings.out)
     _check_folder(settings.plots)
     print(f"{len(settings.cells)} cells, rows to {settings.out}", flush=True)
     journal = settings.out.with_name(settings.out.name + ".part")
@@ -179,8 +201,7 @@ def _kept(settings: Settings) -> Sequence[Row]:
 def _check_writable(out: Path) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        probe = out.with_name(out.name + ".part")
-        with probe.open("a"):
+        with tempfile.TemporaryFile(dir=out.parent):
             pass
     except OSError as error:
         raise UserError(f"out={out}: cannot be written ({error.strerror})") from error

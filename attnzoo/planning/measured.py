@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def measured(
         run()
         model.zero_grad(set_to_none=True)
     started = time.perf_counter()
-    found = peak_memory(run, device)
+    found = peak_memory(run, device, partial(model.zero_grad, set_to_none=True))
     seconds = time.perf_counter() - started
     taken = _update(model, trained, experiment) if update and trained else None
     return Measured(

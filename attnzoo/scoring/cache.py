@@ -1,19 +1,28 @@
-"""Features kept by content: of the same frames, seen by the same network, they are the same."""
+"""Features kept by content: of the same frames, seen by the same network, they are the same.
+
+Each entry carries the SHA-256 of its numbers, so that one that a disk has changed is not believed.
+Several processes may use a folder at once.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
 
-_KEY = "features"
+_LOG = logging.getLogger(__name__)
+_KEY, _SUM = "features", "sha256"
+_LAYOUT = "2"
+"""Part of every key: entries of before had no checksum."""
 
 
 def user_folder() -> Path:
@@ -36,6 +45,7 @@ class Features:
         """Raises UserError if the folder cannot be written to."""
         self._folder = folder
         self.found = 0
+        self._full = False
         if folder is None:
             return
         try:
@@ -47,26 +57,54 @@ class Features:
             ) from error
 
     def get(self, *key: str) -> Tensor | None:
-        """Features under a key, or None."""
+        """Features under a key, or None; of a damaged entry too, with a notice that names it."""
         path = self._path(key)
         if path is None or not path.is_file():
             return None
         try:
-            found = load_file(path)[_KEY]
-        except (OSError, SafetensorError, KeyError):
-            return None  # of a process that was killed, or of a full disk: made again
+            found = _read(path)
+        except (OSError, SafetensorError, ValueError) as error:
+            _LOG.warning(
+                "%s: this entry of the cache is damaged (%s) and is made again", path, error
+            )
+            return None
         self.found += 1
         return found
 
     def put(self, features: Tensor, *key: str) -> None:
-        """Keeps features under a key."""
+        """Keeps features under a key; where that is not possible, a notice says so once."""
         path = self._path(key)
-        if path is not None:
+        if path is None:
+            return
+        features = features.contiguous()
+        try:
             with replacing(path) as beside:
-                save_file({_KEY: features.contiguous()}, beside)
+                save_file({_KEY: features}, beside, {_SUM: _digest(features)})
+        except (OSError, SafetensorError) as error:
+            if not self._full:
+                _LOG.warning("%s: nothing can be kept there (%s)", self._folder, error)
+            self._full = True
 
     def _path(self, key: tuple[str, ...]) -> Path | None:
         if self._folder is None:
             return None
-        name = hashlib.sha256("\n".join(key).encode()).hexdigest()
+        name = hashlib.sha256("\n".join((_LAYOUT, *key)).encode()).hexdigest()
         return self._folder / f"{name}.safetensors"
+
+
+def _read(path: Path) -> Tensor:
+    """ValueError unless the entry is as it was written."""
+    with safe_open(path, framework="pt") as file:
+        if list(file.keys()) != [_KEY]:
+            raise ValueError(f"it holds no {_KEY}")
+        found: Tensor = file.get_tensor(_KEY)
+        wanted = (file.metadata() or {}).get(_SUM)
+    if _digest(found) != wanted:
+        raise ValueError("its checksum is another")
+    return found
+
+
+def _digest(features: Tensor) -> str:
+    about = f"{features.dtype} {tuple(features.shape)}"
+    raw = features.cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return hashlib.sha256(about.encode() + raw.tobytes()).hexdigest()

@@ -61,7 +61,10 @@ def command(arguments: Sequence[str]) -> None:
     from attnzoo.tables.settings import settings_of
 
     said = shlex.join(["python", "-m", "attnzoo.tables", *arguments])
-    if not run(settings_of(given, application.plugins_of(arguments), said)):
+    settings = settings_of(given, application.plugins_of(arguments), said)
+    with commands.going_on(commands.SAME_COMMAND):
+        fine = run(settings)
+    if not fine:
         from attnzoo.tables.spreading import FAILED
 
         sys.exit(FAILED)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import importlib.util
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from attnzoo import registry
 from attnzoo.errors import UserError
-from attnzoo.files import remove, replacing
+from attnzoo.files import Held, held, remove, replacing, sweep
 from attnzoo.models.methods import Method
 from attnzoo.tables.clips import write_data
 from attnzoo.tables.costs import measure_costs
@@ -36,7 +36,7 @@ from attnzoo.tables.workers import Outcome, Task, Workers
 GRID, GROUP = 32, 4
 """Cells of a side and frames of a group in the figure of alignment: the finest latents, size 4."""
 REPORT = "attnzoo.report"
-LOCK = "lock"
+LOCK = ".lock"
 
 
 def run(settings: Settings) -> bool:
@@ -50,7 +50,7 @@ def run(settings: Settings) -> bool:
     jobs = (search_jobs if settings.search else jobs_of)(settings.protocol, settings.cells)
     mine = _share(jobs, settings.part)
     _check_writable(settings.out)
-    with _held(settings.out, shared=settings.part is not None):
+    with _alone(settings.out, shared=settings.part is not None):
         failed = (_search if settings.search else _run_tables)(settings, mine)
         _tidy(settings, failed)
     # A setting of a search that fails is one that is not chosen.
@@ -179,22 +179,24 @@ def _tidy(settings: Settings, failed: Sequence[Outcome]) -> None:
 
 
 @contextmanager
-def _held(folder: Path, *, shared: bool) -> Iterator[None]:
+def _alone(folder: Path, *, shared: bool) -> Iterator[None]:
     """Keeps two commands from working at the same runs; parts of one share the folder."""
-    (folder / WORK).mkdir(exist_ok=True)
-    with (folder / WORK / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"out={folder}: another command is at work there") from error
-        yield
+    try:
+        with held(folder / LOCK, shared=shared):
+            (folder / WORK).mkdir(exist_ok=True)
+            if not shared:
+                for place in (p for p in folder.rglob("*") if p.is_dir()):
+                    sweep(place)
+                sweep(folder)
+            yield
+    except Held as error:
+        raise UserError(f"out={folder}: another command is at work there") from error
 
 
 def _check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        trial = folder / ".trial"
-        trial.touch()
-        trial.unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise UserError(f"out={folder}: cannot be written ({error.strerror})") from error

@@ -2,7 +2,8 @@
 
 A checkpoint is a folder `checkpoints/stage1-000120`: `progress.json`, the trained weights and
 their averages as safetensors, and what accelerate saves of optimiser, learning-rate schedule and
-loss scaling. It is written beside and renamed; the two newest are kept.
+loss scaling. It is written beside and renamed; the two newest are kept. Checksums of its files tell
+one that a disk has changed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from attnzoo.errors import UserError
-from attnzoo.files import remove, replacing, sweep
+from attnzoo.files import check_seal, remove, replacing, seal, sweep
 from attnzoo.train.stages import STAGES
 
 _LOG = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class Checkpoints:
             save_file(_contiguous(weights), folder / "weights.safetensors")
             save_file(_contiguous(averages), folder / "averages.safetensors")
             (folder / "progress.json").write_text(json.dumps(asdict(progress)))
+            seal(folder)
         for old in self.newest_first()[KEPT:]:
             remove(old)
         self._last = self._clock()
@@ -184,6 +186,7 @@ def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read(folder: Path) -> Snapshot:
+    check_seal(folder)
     kept = json.loads((folder / "progress.json").read_text())
     histories = {int(k): History(**v) for k, v in kept.pop("histories").items()}
     return Snapshot(

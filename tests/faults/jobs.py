@@ -1,0 +1,319 @@
+"""The commands that faults are done to: small, whole, and each with what it must leave.
+
+A job is one dataclass. To add a command, add one to `JOBS`: its arguments, those by which it goes
+on, the files that it needs, and the globs of what may differ between two runs of the same (clocks).
+Whatever it writes below `out` is checked by its suffix (`checking.py`); a suffix that is not known
+there is a failure, so that no file goes unchecked.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import multiprocessing
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import yaml
+from PIL import Image
+
+Arguments = tuple[str, ...]
+OUT, CACHE, GIVEN = "out", "cache", "given"
+"""Inside a round's folder: what a job writes, its caches, and what another job has made."""
+
+DATA = (
+    "data.size=32", "data.frames=2", "data.clips=2", "train.stage1.warmup=1",
+    "train.stage2.warmup=1", "train.stage2.steps=1", "sample.steps=1", "sample.clips=1",
+    "train.checkpoint_seconds=0", "device=cpu",
+)  # fmt: skip
+"""The embedded model on the least data, with a checkpoint after every step."""
+
+
+def _nothing(folder: Path) -> None:
+    """No files are needed."""
+
+
+def _no_records(out: Path) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command.
+
+    arguments: of `python -m attnzoo`, in the round's folder; again: those by which it goes on, in
+    the same folder (None: the same); inputs: writes what it reads; clocks: globs below `out` of
+    files that hold times, so that only their form is checked; recorded: what stands in `out` as
+    done, by names, all of which must be there unchanged at the end; resumes: whether it goes on
+    where it was, and says how when it is stopped; workers: whether it has worker processes;
+    entries: a glob below the round's folder of what it keeps under checksums, None if nothing;
+    given: the job whose results it finds in the folder `GIVEN`; everyday: all faults are done to
+    it, and not those alone that ask for it; share: of a fault's rounds, less for what takes long.
+    """
+
+    name: str
+    arguments: Arguments
+    again: Callable[[Path], Arguments] | None = None
+    inputs: Callable[[Path], None] = _nothing
+    clocks: tuple[str, ...] = ()
+    recorded: Callable[[Path], Mapping[str, str]] = _no_records
+    resumes: bool = True
+    workers: bool = False
+    entries: str | None = None
+    given: str | None = None
+    everyday: bool = True
+    share: float = 1.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def go_on(self, folder: Path) -> Arguments:
+        """What a user types after the command has stopped."""
+        return self.arguments if self.again is None else self.again(folder)
+
+
+# Training, sampling, scores, profile: `attnzoo.run`
+
+
+def _resumed(folder: Path, arguments: Arguments) -> Arguments:
+    """A run goes on by its folder, once it has its settings there."""
+    return ("run", f"resume={OUT}") if (folder / OUT / "config.yaml").exists() else arguments
+
+
+def _files(out: Path, *patterns: str) -> Mapping[str, str]:
+    """SHA-256 of files by their names."""
+    found = sorted(path for pattern in patterns for path in out.glob(pattern))
+    return {str(p.relative_to(out)): sha256(p.read_bytes()).hexdigest() for p in found}
+
+
+_RUN = ("run", "attn=stsa", "size=[2,4,4]", *DATA, "train.stage1.steps=4", f"hydra.run.dir={OUT}")
+TRAIN = Job(
+    "train",
+    _RUN,
+    again=partial(_resumed, arguments=_RUN),
+    clocks=("log", ".hydra/*"),
+    recorded=lambda out: _files(out, "record.json"),
+)
+
+# Tables: cells in worker processes
+
+_PROTOCOL = {
+    "name": "tiny",
+    "seeds": [0, 1],
+    "clips": 1,
+    "profile_rounds": 1,
+    "settings": [*DATA, "train.stage1.steps=2", "data.frames=4"],
+    "cells": {
+        "none": {"label": "VD", "overrides": ["attn=none"]},
+        "stsa": {"label": "SA", "overrides": ["attn=stsa", "size=[2,4,4]"]},
+    },
+    "tables": {"table1": {"title": "One", "rows": ["stsa", "none"]}},
+    "curves": {"cells": ["stsa"], "clips": 1, "denoising": [1], "training": [0.5]},
+}
+
+
+def _protocol(folder: Path, **changes: Any) -> None:
+    (folder / "protocol.yaml").write_text(yaml.safe_dump({**_PROTOCOL, **changes}))
+
+
+_TABLES = ("tables", "protocol=protocol.yaml", f"out={OUT}")
+# Pictures and pages show what the costs were, which are times.
+_REPORT = ("report.html", "plots/*", "tables/*", "protocol.json")
+TABLES = Job(
+    "tables",
+    (*_TABLES, "workers=2"),
+    inputs=_protocol,
+    clocks=_REPORT,
+    recorded=lambda out: _files(out, "records/*/seed*.json", "costs/*.json"),
+    workers=True,
+    share=0.5,
+)
+
+# The same with a cell that needs much memory, all at once
+
+HUNGRY_BYTES = 3 << 30
+_PLUGIN = f'''
+import torch
+
+from attnzoo import Kind, register
+from attnzoo.attention import Mechanism
+
+
+@register("hungry", title="hungry", source="a test", kind=Kind.insert, cost="much memory")
+class Hungry(Mechanism):
+    """Asks for memory that it never touches, and changes nothing."""
+
+    def forward(self, x, *, flow=None):
+        """`[b, f, h, w, c]` to the same."""
+        if x.device.type == "cpu":
+            torch.empty({HUNGRY_BYTES}, dtype=torch.uint8)
+        return x * 0
+
+    def sees(self, query, shape):
+        """Nothing."""
+        return torch.zeros(shape, dtype=torch.bool)
+'''
+
+
+def _with_hungry(folder: Path) -> None:
+    (folder / "hungry.py").write_text(_PLUGIN)
+    cells = {**_PROTOCOL["cells"], "hungry": {"label": "much", "overrides": ["attn=hungry"]}}
+    table = {"title": "One", "rows": ["stsa", "hungry", "none"]}
+    _protocol(folder, cells=cells, tables={"table1": table}, seeds=[0, 1])
+
+
+HUNGRY = replace(
+    TABLES,
+    name="tables-hungry",
+    arguments=(*_TABLES, "workers=1", "+plugins=[hungry.py]"),
+    inputs=_with_hungry,
+    everyday=False,
+)
+
+# The bench: rows of a grid, by a journal
+
+
+def _rounds(out: Path) -> Mapping[str, str]:
+    """The seconds of every round, from the journal or from the rows."""
+    found: dict[str, list[float]] = {}
+    rows, journal = out / "rows.jsonl", out / "rows.jsonl.part"
+    if rows.exists():
+        for line in rows.read_text().splitlines():
+            row = json.loads(line)
+            found[row["key"]] = row["seconds"]
+    elif journal.exists():
+        for line in journal.read_text().splitlines(keepends=True)[1:]:
+            entry = json.loads(line) if line.endswith("\n") else {}
+            for key, seconds in entry.get("round", {}).items():
+                if key != "copy" and not key.startswith("gemm "):
+                    found.setdefault(key, []).append(seconds)
+    return {f"{key}, round {i}": repr(s) for key, all_ in found.items() for i, s in enumerate(all_)}
+
+
+BENCH = Job(
+    "bench",
+    (
+        "bench", "channels=16", "heads=2", "peers=null", "what=module", "width=null", "threads=1",
+        "attn=stsa,temporal", "frames=2", "resolution=4", "backward=false", "rounds=12",
+        f"out={OUT}/rows.jsonl",
+    ),
+    clocks=("rows.csv",),
+    recorded=_rounds,
+)  # fmt: skip
+
+# Scores of folders, with a cache of features
+
+
+def _videos(folder: Path) -> None:
+    """Three pairs of small videos as folders of frames."""
+    noise = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        video = noise.integers(0, 256, (4, 32, 32, 3), np.uint8)
+        for side, change in (("real", 0), ("fake", 20)):
+            (folder / side / name).mkdir(parents=True, exist_ok=True)
+            for number, frame in enumerate(video):
+                path = folder / side / name / f"{number}.png"
+                Image.fromarray(frame // 2 + np.uint8(change)).save(path)
+    (folder / OUT).mkdir(exist_ok=True)
+
+
+SCORE = Job(
+    "score",
+    (
+        "score", "--real", "real", "--fake", "fake", "--cache", CACHE, "--csv", f"{OUT}/scores.csv",
+        "--json", f"{OUT}/scores.json",
+    ),
+    inputs=_videos,
+    resumes=False,
+    entries=f"{CACHE}/*",
+)  # fmt: skip
+
+COVERAGE = Job(
+    "coverage",
+    ("coverage", "--out", OUT, "--simulations", "10"),
+    resumes=False,
+    everyday=False,  # it computes long and writes three files at the end
+)
+
+# What training needs, computed once: `attnzoo.prepare`
+
+
+def _clip(folder: Path) -> None:
+    """A video of ten frames, each of which can be told from the others."""
+    noise = np.random.default_rng(0)
+    with av.open(str(folder / "clip.mp4"), "w") as file:
+        stream = file.add_stream("libx264", rate=8)
+        stream.width = stream.height = 64
+        for _ in range(10):
+            small = noise.integers(0, 256, (8, 8, 3), np.uint8)
+            picture = np.ascontiguousarray(small.repeat(8, axis=0).repeat(8, axis=1))
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        file.mux(stream.encode())
+
+
+PREPARE = Job(
+    "prepare",
+    (
+        "prepare", "data=video", "data.path=clip.mp4", "data.size=32", "data.frames=2",
+        f"data.prepared={OUT}", "device=cpu", "attn=none",
+    ),
+    inputs=_clip,
+    clocks=("locks/*", "catalogue/*"),
+    recorded=lambda out: _files(out, "items/*/*"),
+    entries=f"{OUT}/items/*/*",
+)  # fmt: skip
+
+# A clip of a trained run: `attnzoo.sample`
+
+
+def _afresh(folder: Path) -> Arguments:
+    """It takes no folder that holds something: what a killed one has left there goes."""
+    shutil.rmtree(folder / OUT, ignore_errors=True)
+    return SAMPLE.arguments
+
+
+SAMPLE = Job(
+    "sample",
+    (
+        "sample", "--run", GIVEN, "--foreground", "embedded:test:0", "--background",
+        "embedded:test:1", "--pose", "embedded:test:0", "--device", "cpu", "--out", OUT,
+    ),
+    again=_afresh,
+    given="train",
+    resumes=False,
+)  # fmt: skip
+
+JOBS = {job.name: job for job in (TRAIN, SAMPLE, PREPARE, BENCH, TABLES, SCORE, COVERAGE, HUNGRY)}
+
+
+def warm() -> None:
+    """Imports what jobs need, once for all of them, and makes what they do a little less.
+
+    Workers of tables are forks of the command, as the command is a fork of this process, and a
+    profile takes one round. `cold_workers` gives back the package's own way.
+    """
+    import attnzoo.bench.run
+    import attnzoo.job
+    import attnzoo.report
+    import attnzoo.scoring.measure
+    import attnzoo.tables.run
+    import attnzoo.testing.alignment
+    from attnzoo.tables import workers
+
+    importlib.import_module("attnzoo.run")
+    importlib.import_module("attnzoo.score")
+    importlib.import_module("attnzoo.coverage")
+    attnzoo.job.profiler = partial(attnzoo.job.profiler, rounds=1)
+    workers._SPAWN = multiprocessing.get_context("fork")
+
+
+def cold_workers() -> None:
+    """Workers are fresh processes, as in the package."""
+    from attnzoo.tables import workers
+
+    workers._SPAWN = multiprocessing.get_context("spawn")

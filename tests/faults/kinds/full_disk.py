@@ -1,0 +1,58 @@
+"""A disk that is full: a small file system in memory, then a file-size limit."""
+
+from __future__ import annotations
+
+import math
+import resource
+
+from jobs import OUT
+from rounds import Round
+
+from kinds import mounts
+from kinds.fault import Fault
+
+LARGE = "size=1g"
+SAYS = ("No space left", "File too large", "could not be written")
+
+
+def full(round: Round) -> None:
+    """The folder of results gets some bytes less than it needs, and then more."""
+    most = 3 * sum(p.stat().st_size for p in (round.reference.folder / OUT).rglob("*"))
+    size = int(math.exp(round.random.uniform(math.log(16384), math.log(max(most, 32768)))))
+    with mounts.mounted(round.out, f"size={size}"):
+        status = round.ended(round.start())
+        _told(round, status)
+        round.look()
+        mounts.remount(round.out, LARGE)
+        round.finish()
+
+
+def limited(round: Round) -> None:
+    """No file may grow beyond some size: the error comes in the middle of a write."""
+    largest = max(p.stat().st_size for p in round.reference.folder.rglob("*") if p.is_file())
+    size = int(math.exp(round.random.uniform(math.log(1024), math.log(largest))))
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    status = round.ended(round.start(before=limit))
+    _told(round, status)
+    round.look()
+    round.finish()
+
+
+def _told(round: Round, status: int) -> None:
+    """Either it was enough, or it says what was not."""
+    if status == 0:
+        round.check_end()
+        return
+    round.faults += 1
+    round.expect(status > 0, f"it died with {status}")
+    round.expect(any(text in round.said for text in SAYS), f"it says: {round.said[-300:]}")
+    round.expect("Traceback" not in round.said, f"a traceback: {round.said[-300:]}")
+
+
+FAULTS = (
+    Fault("full-disk", full, rounds=3, possible=mounts.possible),
+    Fault("file-size", limited, rounds=1),
+)

@@ -1,0 +1,54 @@
+"""SIGTERM and Ctrl-C: saved, told how to go on; a second one ends it at once."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import checking
+from rounds import Round
+
+from kinds.fault import Fault
+
+HINTS = ("resume=", "same command")
+"""One of these stands in what an interrupted command says."""
+AT_ONCE_S = 2.0
+ENDS = {
+    signal.SIGTERM: (128 + signal.SIGTERM, -signal.SIGTERM),
+    signal.SIGINT: (128 + signal.SIGINT, -signal.SIGINT),
+}
+
+
+def _play(round: Round, number: signal.Signals, twice: bool) -> None:
+    child = round.start()
+    # Before its own handler is there, and after its last line, the system ends a command.
+    round.pause(child, max(round.moment(), 0.15 * round.reference.seconds))
+    sent = child.alive()
+    send = child.send if number is signal.SIGTERM else child.send_all
+    send(number)
+    if twice:
+        time.sleep(round.random.uniform(0.0, 0.1))
+        second = time.monotonic()
+        send(number)
+    status = round.ended(child, *ENDS[number], 0)
+    if twice:
+        took = time.monotonic() - second
+        round.expect(took < AT_ONCE_S, f"a second signal took {took:.1f} s")
+    if sent and status != 0:
+        round.faults += 1
+        round.expect("Traceback" not in round.said, f"a traceback: {round.said[-300:]}")
+        if not twice and round.job.resumes:
+            told = any(hint in round.said for hint in HINTS)
+            round.expect(told, f"it does not say how to go on: {round.said[-200:]!r}")
+        if not twice:
+            round.wrong += checking.leftovers(round.out)
+    round.look()
+    round.finish()
+
+
+FAULTS = (
+    Fault("terminate", lambda round: _play(round, signal.SIGTERM, False), rounds=2),
+    Fault("interrupt", lambda round: _play(round, signal.SIGINT, False), rounds=2),
+    Fault("terminate-twice", lambda round: _play(round, signal.SIGTERM, True), rounds=1),
+    Fault("interrupt-twice", lambda round: _play(round, signal.SIGINT, True), rounds=1),
+)

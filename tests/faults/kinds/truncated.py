@@ -1,0 +1,73 @@
+"""A file cut off at any byte, as by a disk that failed: seen, and made again or refused by name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from checking import final_files
+from jobs import CACHE
+from rounds import Round
+
+from kinds.fault import Fault
+
+
+def unfinished(round: Round) -> None:
+    """Of a job that was killed, a file of what it goes on from."""
+    child = round.start()
+    round.pause(child, round.moment())
+    child.send(signal.SIGKILL)
+    round.ended(child, -signal.SIGKILL, 0)
+    round.look()
+    _cut(round)
+
+
+def finished(round: Round) -> None:
+    """Of a job that is done."""
+    round.ended(round.start(round.job.arguments), 0)
+    _cut(round)
+
+
+def _cut(round: Round) -> None:
+    folders = [place for place in (round.out, round.folder / CACHE) if place.exists()]
+    files = [path for place in folders for path in final_files(place) if path.stat().st_size]
+    files = [path for path in files if path.name not in ("log", "lock") and path.suffix != ".log"]
+    if not files:
+        round.finish()
+        return
+    path = round.random.choice(files)
+    os.truncate(path, round.random.randrange(path.stat().st_size))
+    round.faults += 1
+    refused_or_right(round, path)
+
+
+def refused_or_right(round: Round, path: Path) -> None:
+    """After `path` was damaged: the job ends as it should, or refuses and names the file.
+
+    A file that is only looked at by people (a picture, a table) is made again when it is gone.
+    """
+    name = str(path.relative_to(round.folder))
+    # What is cut off counts as lost by the disk; it has to come back all the same.
+    round.forget()
+    status = round.ended(round.start())
+    if status == 0 and not round.damaged():
+        round.check_end()
+        return
+    if status != 0:
+        told = str(path) in round.said or name in round.said or path.name in round.said
+        round.expect(status == 2 and told, f"{name} is damaged; {status}: {round.said[-300:]}")
+        round.expect("Traceback" not in round.said, f"a traceback: {round.said[-300:]}")
+    if path.name in ("record.json", "config.yaml"):
+        shutil.rmtree(round.out)  # a run's own folder: it is taken anew
+    else:
+        path.unlink(missing_ok=True)
+    round.job.inputs(round.folder)
+    round.finish()
+
+
+FAULTS = (
+    Fault("truncated", unfinished, rounds=3),
+    Fault("truncated-done", finished, rounds=2),
+)
