@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from attnzoo import application, commands, config
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 
 def command(arguments: Sequence[str]) -> None:
@@ -47,7 +47,7 @@ def command(arguments: Sequence[str]) -> None:
 
     training.check(experiment, source)
     started = time.perf_counter()
-    folder = Path(cfg.data.prepared).expanduser()
+    folder = typed(cfg.data.prepared, f"data.prepared={cfg.data.prepared}")
     done = prepare(experiment, source, folder)
     rebuilt = f" ({done.rebuilt} of them anew: they were damaged)" if done.rebuilt else ""
     print(

@@ -134,7 +134,8 @@ def _parts(takes: Sequence[Take], train: str | None, test: str | None) -> _Parts
     if test is None:
         chosen = takes if train is None else listed(takes, train, "data.train")
         return _Parts(chosen, chosen, separate=False)
-    other = test != DISCO and (Path(test).suffix in _YAML or Path(test).expanduser().is_dir())
+    place = typed(test, f"data.test={test}")
+    other = test != DISCO and (place.suffix in _YAML or place.is_dir())
     tested = _takes(test, "test") if other else listed(takes, test, "data.test")
     if train is not None:
         trained: Sequence[Take] = listed(takes, train, "data.train")
@@ -189,7 +190,9 @@ def _whole(starts: list[tuple[Dance, int]], frames: int) -> list[tuple[Recording
 
 
 def _catalogue(prepared: str | None) -> Catalogue | None:
-    return None if prepared is None else catalogue_in(Path(prepared).expanduser())
+    if prepared is None:
+        return None
+    return catalogue_in(typed(prepared, f"data.prepared={prepared}"))
 
 
 def _takes(path: str, setting: str) -> Sequence[Take]:

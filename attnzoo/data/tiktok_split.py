@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from attnzoo.data.tiktok_take import Take
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 DISCO = "disco"
 DISCO_TEST = range(335, 341)
@@ -46,7 +46,7 @@ def some(takes: Sequence[Take]) -> str:
 
 def _lines(which: str, setting: str) -> list[tuple[int, str]]:
     try:
-        lines = Path(which).expanduser().read_text("utf-8").splitlines()
+        lines = typed(which, f"{setting}={which}").read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise UserError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from attnzoo.data.tiktok_take import check_shape
 from attnzoo.data.video import FOREGROUND
 from attnzoo.errors import UserError
 from attnzoo.mixing.sources import Kind, Origin, clips, origin
+from attnzoo.paths import typed
 
 MASK, POSE = "--mask", "--foreground-pose"
 WHOLE = "all"
@@ -132,7 +132,7 @@ def _covered(
 def _posed(pose: str, shown: Picture, size: int) -> Tensor:
     """The pose picture of the person `[6, size, size]`; its even background becomes black."""
     check_shape(_still(POSE, pose).shape[:2], shown.shape[:2], f"{POSE} {pose}")
-    where = Origin(POSE, pose, Kind.video, Path(pose).expanduser())
+    where = Origin(POSE, pose, Kind.video, typed(pose, f"{POSE} {pose}"))
     return clips(where, size=size, frames=2, loop=True, pose=True).test[0].pose[0]
 
 

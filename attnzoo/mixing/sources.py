@@ -25,9 +25,10 @@ from attnzoo.data.flow_settings import FlowSource
 from attnzoo.data.frames import SUFFIXES, fingerprint
 from attnzoo.data.source import Source
 from attnzoo.data.tiktok import open_tiktok
-from attnzoo.data.video import LIMIT, open_video
+from attnzoo.data.video import open_video
 from attnzoo.data.windows import Short
 from attnzoo.errors import UserError
+from attnzoo.paths import typed
 
 MOST = 4096
 """Embedded clips of a part that can be named."""
@@ -102,11 +103,11 @@ def origin(flag: str, text: str) -> Origin:
         name = text.removeprefix("embedded:")
         _casting(flag, text, name)
         return Origin(flag, text, Kind.embedded, None, name)
-    path, inside = Path(text).expanduser(), None
+    path, inside = typed(text, f"{flag} {text}"), None
     try:
         if not path.exists() and ":" in text:
             head, _, inside = text.rpartition(":")
-            path = Path(head).expanduser()
+            path = typed(head, f"{flag} {text}")
         kind = _kind(path) if path.exists() else None
     except OSError as error:
         raise UserError(f"{flag} {text}: cannot be read ({error.strerror or error})") from error
@@ -156,11 +157,6 @@ def clips(
         raise UserError(f"{where.flag} {where.text}: one picture; a clip is needed here")
     short = Short.loop if loop else Short.refuse
     path = str(where.path)
-    if where.kind is Kind.video and (frames - 1) * stride + 1 > LIMIT and not loop:
-        raise UserError(
-            f"--frames {frames}: of a video the first {LIMIT} frames are read; for more --loop, "
-            "or an embedded dance"
-        )
     try:
         if where.kind is Kind.tiktok:
             source = open_tiktok(path, size=size, frames=frames, short=short, sequence=where.name)
