@@ -111,7 +111,7 @@ def test_every_experiment_composes_from_any_folder():
     assert found
     for path in found:
         group = path.parent.name
-        assert group in ("experiment", "preset"), path
+        assert group in ("experiment", "preset", "row"), path
         cfg = composed(f"+{group}={path.stem}")
         for key in cfg.data:
             if OmegaConf.is_missing(cfg.data, key):
