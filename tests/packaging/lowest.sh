@@ -10,7 +10,9 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 python3 -m venv "$scratch/venv"
-"$scratch/venv/bin/pip" install --quiet uv "torch>=2.10,<2.14" "torchvision>=0.25,<0.29"
+# Without what they need: that, too, is to come at its lowest.
+"$scratch/venv/bin/pip" install --quiet uv
+"$scratch/venv/bin/pip" install --quiet --no-deps "torch>=2.10,<2.14" "torchvision>=0.25,<0.29"
 "$scratch/venv/bin/pip" freeze | grep -E '^torch(vision)?==' >"$scratch/kept.txt"
 "$scratch/venv/bin/uv" pip install --quiet --python "$scratch/venv/bin/python" \
   --resolution lowest-direct --constraint "$scratch/kept.txt" --editable "$root[test]"

@@ -62,12 +62,12 @@ def page() -> str:
     """The file's text."""
     known = licences()
     base = needed("attnzoo")
-    extras = needed("attnzoo", frozenset({"test"})) - base
+    extras = needed("attnzoo", frozenset({"test", "browser", "quality"})) - base
     lines = [
         "# Licences of dependencies",
         "",
         "Made by `python tests/quality/licences.py > docs/licences.md` from the metadata of what",
-        "is installed with `.[test,quality]`; attnzoo itself is under Apache-2.0. Nothing of these",
+        "is installed with `.[test,browser,quality]`; attnzoo itself is under Apache-2.0. Nothing of these",
         "is shipped with it.",
     ]
     for title, names in (("Needed", base), ("Optional, and of the tests", extras)):
