@@ -43,7 +43,11 @@ TARGETS = (
         f"{WHOLE} tests/test_align.py",
         f"(stsa and not flow and not ({SLOW})) or reference_frame or sizes or size_becomes",
     ),
-    Target("attention/_subspace_attention.py", WHOLE, f"stsa and not flow and not ({SLOW})"),
+    Target(
+        "attention/_subspace_attention.py",
+        WHOLE,
+        f"(stsa and not flow and not ({SLOW})) or bias_starts",
+    ),
     Target("attention/_align.py", "tests/test_align.py"),
     Target(
         "attention/_grouped.py",
