@@ -27,7 +27,8 @@ from attnzoo.report.measures import MEASURES, Array, Measure
 
 LEVEL = 0.95
 
-_COLUMNS = ("seed", "index", "clip", "scenario", "total", "real", "reason", "value", "influence")
+COLUMNS = ("seed", "index", "clip", "scenario", "total", "real", "reason", "value", "influence")
+"""What is taken of a data frame of results, beside cell and score."""
 
 Key = tuple[int, str]
 """Seed, and the clip by its place among the seed's and its name: names need not be unique."""
@@ -88,7 +89,7 @@ class Scores:
         # Arrays, and the places of each cell's score in them: a frame of its own for each of
         # thousands costs far more than what is then done with it.
         self._rows = frame.groupby(["cell", "score"], observed=True, sort=False).indices
-        self._columns = {name: frame[name].to_numpy() for name in _COLUMNS}
+        self._columns = {name: frame[name].to_numpy() for name in COLUMNS}
         # A sample is asked for again by every table and claim.
         self.sample = cache(self._sample)
         self.gain = cache(self._gain)

@@ -67,8 +67,8 @@ def page() -> str:
         "# Licences of dependencies",
         "",
         "Made by `python tests/quality/licences.py > docs/licences.md` from the metadata of what",
-        "is installed with `.[test,browser,quality]`; attnzoo itself is under Apache-2.0. Nothing of these",
-        "is shipped with it.",
+        "is installed with `.[test,browser,quality]`; attnzoo itself is under Apache-2.0. Nothing",
+        "of these is shipped with it.",
     ]
     for title, names in (("Needed", base), ("Optional, and of the tests", extras)):
         lines += ["", f"## {title}", "", "| package | licence |", "| --- | --- |"]

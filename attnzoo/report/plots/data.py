@@ -17,10 +17,6 @@ from attnzoo.report.measures import MEASURES, Measure
 from attnzoo.report.pairs import Scores
 from attnzoo.report.published import METRICS, published, ranks, role
 
-_COLUMNS = [
-    "cell", "score", "seed", "clip", "scenario", "total", "real", "reason", "value", "influence",
-]  # fmt: skip
-
 MOST = 40
 """Rows of a table that plots show, the first ones: more could not be told apart in print."""
 
@@ -44,7 +40,11 @@ class Data:
         """
         folder, cut = shortened(read_folder(path))
         some = any(folder.records.values())
-        frame = results.load(path / "records") if some else pd.DataFrame(columns=_COLUMNS)
+        frame = (
+            results.load(path / "records")
+            if some
+            else pd.DataFrame(columns=["cell", "score", *pairs.COLUMNS])
+        )
         return Data(folder, Scores(frame), cut)
 
     def _estimate(self, cell: str, key: str, scenario: str | None = None) -> Interval | None:
