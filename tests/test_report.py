@@ -179,8 +179,9 @@ def test_records_go_last_and_their_paths_stay(results, tmp_path):
     assert [
         word for remark in remarks for word in ("records", "videos", "more than") if word in remark
     ]
-    assert len(remarks) == 3 and "records/" in remarks[0]
+    assert len(remarks) == 4 and "records/" in remarks[0] and "tables/" in remarks[1]
     found = Elements(text)
+    assert not found.values("download")
     assert json.loads(found.scripts["records"]) == {}
     assert not [a for a in found.values("href") if a.startswith("#record/")]
 

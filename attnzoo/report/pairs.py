@@ -12,18 +12,23 @@ test take the ratio's linearised values, which sum up to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from attnzoo.metrics.statistics import Interval, mean_interval, sign_flip_test
 from attnzoo.report.measures import MEASURES, Array, Measure
 
 LEVEL = 0.95
+
+COLUMNS = ("seed", "index", "clip", "scenario", "total", "real", "reason", "value", "influence")
+"""What is taken of a data frame of results, beside cell and score."""
 
 Key = tuple[int, str]
 """Seed, and the clip by its place among the seed's and its name: names need not be unique."""
@@ -81,19 +86,10 @@ class Scores:
     """All scores of a results folder, looked up by cell and measure."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        columns = [
-            "seed",
-            "index",
-            "clip",
-            "scenario",
-            "total",
-            "real",
-            "reason",
-            "value",
-            "influence",
-        ]
-        groups = frame.groupby(["cell", "score"], observed=True, sort=False)
-        self._parts = {key: part[columns] for key, part in groups}
+        # Arrays, and the places of each cell's score in them: a frame of its own for each of
+        # thousands costs far more than what is then done with it.
+        self._rows = frame.groupby(["cell", "score"], observed=True, sort=False).indices
+        self._columns = {name: frame[name].to_numpy() for name in COLUMNS}
         # A sample is asked for again by every table and claim.
         self.sample = cache(self._sample)
         self.gain = cache(self._gain)
@@ -104,25 +100,28 @@ class Scores:
         Videos without a value (a logo that is not seen) are left out. A distance has no value by
         scenario; one of records without influences has one value a seed.
         """
-        measure, part = MEASURES[key], self._parts.get((cell, key))
-        if part is None:
+        measure, rows = MEASURES[key], self._rows.get((cell, key))
+        if rows is None:
             return _nothing(measure, "no record")
         if scenario is not None:
             if measure.distance:
                 return _nothing(measure, "a distance of sets is not split by scenario")
-            part = part[part["scenario"] == scenario]
+            rows = rows[self._columns["scenario"][rows] == scenario]
+        part = {name: column[rows] for name, column in self._columns.items()}
         if measure.distance:
             part = _pseudo_values(part)
-        known = part[part["value"].notna()]
-        if not len(known):
-            reasons = part["reason"].dropna()
-            return _nothing(measure, str(reasons.iloc[0]) if len(reasons) else "no value")
+        known = ~np.isnan(part["value"].astype(np.float64))
+        if not known.any():
+            reasons = [reason for reason in part["reason"] if isinstance(reason, str)]
+            return _nothing(measure, reasons[0] if reasons else "no value")
+        part = {name: column[known] for name, column in part.items()}
+        places = zip(part["seed"].tolist(), part["index"], part["clip"], strict=True)
+        keys = tuple((seed, f"{index} {clip}") for seed, index, clip in places)
         # A whole column of floats, `real` may still be missing.
-        real = known["real"].mean()
-        places = known["index"].astype(str) + " " + known["clip"].astype(str)
-        keys = tuple(zip(known["seed"].tolist(), places.tolist(), strict=True))
-        values = known["value"].to_numpy(np.float64)
-        return Sample(measure, keys, values, None if np.isnan(real) else float(real))
+        reals = part["real"].astype(np.float64)
+        reals = reals[~np.isnan(reals)]
+        real = float(reals.mean()) if len(reals) else None
+        return Sample(measure, keys, part["value"].astype(np.float64), real)
 
     def _gain(
         self, cell: str, reference: str, key: str, scenario: str | None = None
@@ -163,12 +162,19 @@ def estimate(sample: Sample, level: float = LEVEL) -> Interval:
     return Interval(mean, mean * np.exp(-half), mean * np.exp(half), n, method)
 
 
-def _pseudo_values(part: pd.DataFrame) -> pd.DataFrame:
-    if part["influence"].isna().any():
-        firsts = part.groupby("seed", sort=False).head(1)
-        return firsts.assign(value=firsts["total"], clip="all of the seed's")
-    n = part.groupby("seed")["influence"].transform("size")
-    return part.assign(value=part["total"] + n * part["influence"])
+def _pseudo_values(part: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    influence = part["influence"].astype(np.float64)
+    _, first, seed, n = np.unique(
+        part["seed"], return_index=True, return_inverse=True, return_counts=True
+    )
+    if np.isnan(influence).any():
+        first.sort()
+        firsts = {name: column[first] for name, column in part.items()}
+        return firsts | {
+            "value": firsts["total"],
+            "clip": np.full(len(first), "all of the seed's", object),
+        }
+    return {**part, "value": part["total"] + n[seed] * influence}
 
 
 def _nothing(measure: Measure, reason: str) -> Sample:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,10 +57,16 @@ def sign_flip_test(differences: Sequence[float], seed: int = 0) -> float:
     if len(found) <= EXACT:
         signs = 1.0 - 2.0 * (np.arange(2 ** len(found))[:, None] >> np.arange(len(found)) & 1)
         return float((np.abs(signs @ found) >= seen).mean())
-    rng = np.random.default_rng([seed, 0x51])
-    signs = 1.0 - 2.0 * rng.integers(0, 2, (FLIPS, len(found)), np.int8)
+    signs = _signs(len(found), seed)
     # The signs that were seen are one of the possible ones: p is never zero.
     return float(((np.abs(signs @ found) >= seen).sum() + 1) / (FLIPS + 1))
+
+
+@lru_cache(maxsize=4)
+def _signs(n: int, seed: int) -> NDArray[np.float64]:
+    """`FLIPS` random signs of n videos, the same for all tests of a table, which differ in rows."""
+    rng = np.random.default_rng([seed, 0x51])
+    return 1.0 - 2.0 * rng.integers(0, 2, (FLIPS, n), np.int8)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -62,7 +62,8 @@ class Content:
 def write_page(content: Content, out: Path, *, limit: int = LIMIT) -> tuple[str, ...]:
     """Writes the page and returns what has been left out of it, a sentence each.
 
-    Where `limit` bytes do not hold everything, videos go first, then the records.
+    Where `limit` bytes do not hold everything, videos go first, then the records, then the tables
+    as files to save.
 
     Raises:
         UserError: a file is not what it should be.
@@ -80,13 +81,20 @@ def write_page(content: Content, out: Path, *, limit: int = LIMIT) -> tuple[str,
         )
         records = {}
         used = len(_render(content, records, without, remarks).encode())
+    files = used <= limit
+    if not files:
+        remarks.append(
+            f"The tables as files to save are not in this page, to keep it under {limit / 1e6:g} "
+            "MB; they lie in tables/."
+        )
+        used = len(_render(content, records, without, remarks, files).encode())
     videos = choose_videos(folder, max(0, limit - used - _ROOM_FOR_REMARKS))
     if videos.left_out:
         remarks.append(
             f"{videos.left_out} of {videos.left_out + len(videos.sources)} videos are not in this "
             f"page, to keep it under {limit / 1e6:g} MB; they lie in clips/."
         )
-    page = _render(content, records, videos, remarks).encode()
+    page = _render(content, records, videos, remarks, files).encode()
     if len(page) > limit:
         remarks.append(
             f"The page has {len(page) / 1e6:.1f} MB without videos and records, more than "
@@ -117,7 +125,11 @@ def _seed(path: Path) -> tuple[int, str]:
 
 
 def _render(
-    content: Content, records: Mapping[str, str], videos: Videos, remarks: Sequence[str]
+    content: Content,
+    records: Mapping[str, str],
+    videos: Videos,
+    remarks: Sequence[str],
+    files: bool = True,
 ) -> str:
     folder, found = content.folder, content.found
     script = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
@@ -139,7 +151,7 @@ def _render(
         rule=_paragraphs(verdict.__doc__),
         tables=found.tables,
         unpacked=set(records),
-        files=lambda stem: _downloads(folder.path / "tables", stem),
+        files=lambda stem: list(_downloads(folder.path / "tables", stem)) if files else [],
         clips=folder.clips,
         clip_seed=folder.seeds[0] if folder.seeds else 0,
         presets=videos.presets,

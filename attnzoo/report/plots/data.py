@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,16 +17,16 @@ from attnzoo.report.measures import MEASURES, Measure
 from attnzoo.report.pairs import Scores
 from attnzoo.report.published import METRICS, published, ranks, role
 
-_COLUMNS = [
-    "cell", "score", "seed", "clip", "scenario", "total", "real", "reason", "value", "influence",
-]  # fmt: skip
+MOST = 40
+"""Rows of a table that plots show, the first ones: more could not be told apart in print."""
 
 
 class Data:
     """A results folder, with means, intervals and gains of its scores; each is computed once."""
 
-    def __init__(self, folder: Folder, scores: Scores) -> None:
+    def __init__(self, folder: Folder, scores: Scores, cut: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.cut = cut
         self.scores = scores
         self.estimate = cache(self._estimate)
         self.gain = cache(self._gain)
@@ -37,10 +38,14 @@ class Data:
         Raises:
             UserError: it is no results folder, or a file in it is not what it should be.
         """
-        folder = read_folder(path)
+        folder, cut = shortened(read_folder(path))
         some = any(folder.records.values())
-        frame = results.load(path / "records") if some else pd.DataFrame(columns=_COLUMNS)
-        return Data(folder, Scores(frame))
+        frame = (
+            results.load(path / "records")
+            if some
+            else pd.DataFrame(columns=["cell", "score", *pairs.COLUMNS])
+        )
+        return Data(folder, Scores(frame), cut)
 
     def _estimate(self, cell: str, key: str, scenario: str | None = None) -> Interval | None:
         """A score of a cell over videos and seeds, of one scenario's if it is given.
@@ -88,9 +93,22 @@ class Data:
         parts = [caption]
         if missing:
             parts.append(f"Missing: {', '.join(dict.fromkeys(missing))}.")
+        if self.cut:
+            parts.append(f"Drawn: {', '.join(self.cut)}; the tables have all of them.")
         if self.folder.quick:
             parts.append("A quick run, too short to judge by.")
         return " ".join(parts)
+
+
+def shortened(folder: Folder) -> tuple[Folder, list[str]]:
+    """The folder with at most `MOST` rows a table, and of which table how many were kept."""
+    tables = {name: replace(table, rows=table.rows[:MOST]) for name, table in folder.tables.items()}
+    cut = [
+        f"the first {MOST} of {len(table.rows)} rows of {name}"
+        for name, table in folder.tables.items()
+        if len(table.rows) > MOST
+    ]
+    return replace(folder, tables=tables), cut
 
 
 def kin(table: str, measure: Measure) -> str | None:
