@@ -12,7 +12,7 @@ from kinds.fault import Fault
 
 HINTS = ("resume=", "same command")
 """One of these stands in what an interrupted command says."""
-AT_ONCE_S = 2.0
+AT_ONCE_S = 5.0
 ENDS = {
     signal.SIGTERM: (128 + signal.SIGTERM, -signal.SIGTERM),
     signal.SIGINT: (128 + signal.SIGINT, -signal.SIGINT),
