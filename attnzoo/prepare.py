@@ -48,7 +48,8 @@ def command(arguments: Sequence[str]) -> None:
     training.check(experiment, source)
     started = time.perf_counter()
     folder = typed(cfg.data.prepared, f"data.prepared={cfg.data.prepared}")
-    done = prepare(experiment, source, folder)
+    with commands.going_on(commands.SAME_COMMAND):
+        done = prepare(experiment, source, folder)
     rebuilt = f" ({done.rebuilt} of them anew: they were damaged)" if done.rebuilt else ""
     print(
         f"{cfg.data.prepared}: {done.windows} windows of {source.frames} frames; {done.made} items "
