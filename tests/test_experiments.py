@@ -104,6 +104,7 @@ def test_a_row_that_cannot_run_is_refused_before_the_first_one(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_a_table_is_run(monkeypatch, tmp_path: Path):
     monkeypatch.setattr(job, "profiler", lambda experiment: None)
     run.command(

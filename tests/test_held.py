@@ -15,6 +15,7 @@ def test_attaching_and_detaching_leaves_nothing() -> None:
     assert grown.objects < 24  # fewer than one a round
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_runs_leave_no_file_open_and_no_tensor(tmp_path: Path, capfd: object) -> None:
     grown = runs(tmp_path, warm=2, rounds=2)

@@ -105,7 +105,7 @@ def test_a_place_is_the_picture_or_what_stands_still_in_a_video(photo: str, tmp_
 
 WRONG = [
     ("gone.png", {}, "--foreground gone.png: no such file.*embedded:test:0"),
-    ("n" * 300, {}, "cannot be read .*too long"),
+    ("n" * 300, {}, "too long"),
     ("embedded:tast:3", {}, "embedded:PART:N, PART one of train, validation, test"),
     ("embedded:test:4096", {}, "N below 4096"),
     ("embedded:test:-1", {}, "embedded:PART:N"),

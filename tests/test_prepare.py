@@ -349,6 +349,7 @@ def settings_of(data: Path, store: Path) -> Sequence[str]:
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_killed_and_started_again_it_leaves_what_it_would_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -59,7 +59,8 @@ def test_h200_differs_from_the_paper_in_what_one_machine_changes_alone():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_training_setting_is_said_and_the_open_ones_have_a_reason(preset):
     text = (config.experiments() / "preset" / "paper.yaml").read_text()
-    for name in OmegaConf.structured(config.Training):
+    # How a run bears faults and repeats itself is the user's, at any size.
+    for name in set(OmegaConf.structured(config.Training)) - {"nonfinite", "deterministic"}:
         assert f"  {name}:" in text, name
     told = (config.experiments() / "preset" / f"{preset}.yaml").read_text().splitlines()
     for line in told:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,18 @@ def test_an_error_of_one_ends_all_and_is_said_once(two: tuple[Path, Any]) -> Non
 # --- signals
 
 
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Python's own handlers, whatever commands have run in this process before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
 def test_the_first_signal_is_a_wish_and_the_second_counts() -> None:
     stopping = Stopping()
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
@@ -159,6 +172,7 @@ def test_the_first_signal_is_a_wish_and_the_second_counts() -> None:
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+@pytest.mark.usefixtures("signals")
 def test_what_a_launcher_passes_on_is_no_second_wish() -> None:
     stopping = Stopping(launched=True)
     with pytest.raises(KeyboardInterrupt), stopping.listening(says=False):

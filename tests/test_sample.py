@@ -290,7 +290,7 @@ def test_folders_that_are_no_runs(tmp_path, capfd):
 
 def test_more_steps_than_the_model_knows(flowing, tmp_path, capfd):
     assert status("--run", flowing[0], *SAID, "--steps", 1001) == commands.BAD_INPUT
-    assert capfd.readouterr().err == "--steps 1001: a whole number from 1 to 1000 is needed\n"
+    assert capfd.readouterr().err == "--steps 1001: must be at most 1000\n"
 
 
 def test_weights_that_do_not_fit(flowing, read, tmp_path):

@@ -45,6 +45,7 @@ socket.getaddrinfo = socket.gethostbyname = socket.create_connection = refuse
 """
 
 
+@pytest.mark.long
 def test_the_whole_default_job_makes_no_connection(tmp_path: Path) -> None:
     """And imports nothing that lies around."""
     for name in ("mine.py", "attnzoo_mine.py", "attnzoo.attention.py"):
@@ -78,6 +79,9 @@ FORBIDDEN = re.compile(
 LOOKING_AT = {("registry.py", "eval"), ("_options.py", "compile")}
 """A cost expression: what it may name is checked when it is registered."""
 
+ITS_OWN = {("spool.py", "pickle.loads")}
+"""Frames that the process itself has put into a file without a name, which nobody else can open."""
+
 
 def test_no_call_unpickles_or_runs_what_it_is_given() -> None:
     seen = {"torch.load": 0, "subprocess.run": 0, "yaml.safe_load": 0}
@@ -85,7 +89,7 @@ def test_no_call_unpickles_or_runs_what_it_is_given() -> None:
         where = f"{path.relative_to(PACKAGE)}:{call.lineno}: {name}"
         seen |= {name: seen[name] + 1} if name in seen else {}
         named = {key.arg: ast.unparse(key.value) for key in call.keywords}
-        assert not FORBIDDEN.fullmatch(name), where
+        assert not FORBIDDEN.fullmatch(name) or (path.name, name) in ITS_OWN, where
         assert name not in ("eval", "compile") or (path.name, name) in LOOKING_AT, where
         assert named.get("shell", "False") == "False", where
         assert named.get("allow_pickle", "False") == "False", where

@@ -336,14 +336,14 @@ def test_the_search_tries_all_on_the_validation_part_and_takes_the_lowest(made, 
 
 
 def test_two_commands_do_not_work_in_one_folder(tmp_path):
-    from attnzoo.tables.run import _held
+    from attnzoo.tables.run import _alone
 
     def whole() -> None:
-        with _held(tmp_path, shared=False):
+        with _alone(tmp_path, shared=False):
             pass
 
-    part = _held(tmp_path, shared=True)
-    with part, _held(tmp_path, shared=True), pytest.raises(UserError, match="another command"):
+    part = _alone(tmp_path, shared=True)
+    with part, _alone(tmp_path, shared=True), pytest.raises(UserError, match="another command"):
         whole()
     whole()
 

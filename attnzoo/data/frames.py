@@ -93,8 +93,8 @@ def opened(data: bytes | Path, name: str) -> Image.Image:
         raise UserError(f"{name}: not a picture that can be read ({_line(error)})") from error
 
 
-def pixels(image: Image.Image, name: str) -> Picture:
-    """Decodes a picture to RGB.
+def pixels(image: Image.Image, name: str, *, seen_through: bool = False) -> Picture:
+    """Decodes a picture to RGB; `seen_through`: whether somebody looks after its transparency.
 
     Raises:
         UserError: it is damaged, has more than 8 bits a channel, or pixels through which one sees:
@@ -107,7 +107,8 @@ def pixels(image: Image.Image, name: str) -> Picture:
         raise UserError(f"{name}: {deep} pixels; a frame has 8 bits a channel")
     try:
         upright = ImageOps.exif_transpose(image)
-        if image.has_transparency_data and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
+        clear = image.has_transparency_data and not seen_through
+        if clear and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
             raise UserError(f"{name}: has transparent pixels; a frame hides what is behind it")
         return np.asarray(upright.convert("RGB"))
     except UserError:

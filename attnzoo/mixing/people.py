@@ -98,7 +98,7 @@ def _first(where: Origin) -> tuple[Picture, NDArray[np.uint8] | None]:
     if where.kind is not Kind.picture:
         return next(frames_of(where.path, where.flag)), None
     with opened(where.path, name) as image:
-        shown = pixels(image, name)
+        shown = pixels(image, name, seen_through=True)
         if "A" not in image.getbands() and "transparency" not in image.info:
             return shown, None
         alpha = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"), np.uint8)[..., 3]

@@ -242,7 +242,7 @@ RECORDS = [
     Case(
         "record: resumed and damaged",
         "run resume=r",
-        right=lambda ran: "nothing to do" in ran.out,
+        ("record.json", "not a record", "resume=r"),
         files=several(
             written("r/record.json", "{}"),
             written("r/config.yaml", "attn: {name: none}\ndata: {name: embedded}\n"),

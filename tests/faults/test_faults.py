@@ -379,6 +379,7 @@ def test_the_harness_sees_other_numbers_and_what_is_left(tmp_path: Path) -> None
     assert "tell checking.py" in checking.half_written(wanted)[0]
 
 
+@pytest.mark.long
 def test_kills_at_changes_flipped_bits_and_a_crowd_by_the_harness(tmp_path: Path) -> None:
     """One round each of the long part, in processes of their own."""
     chosen = ("kill", "kill-at-change", "file-size", "bit-in-cache", "crowd")

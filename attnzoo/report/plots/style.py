@@ -7,6 +7,7 @@ the same bytes.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from matplotlib.lines import Line2D
 from attnzoo.files import replacing
 from attnzoo.report.plots.words import wrapped
 
+SAID_LINES = 5
 COLUMN, PAGE = 3.3, 7.0
 """Inches of one column, and of both."""
 SMALL, NORMAL = 7.0, 8.0
@@ -135,11 +137,14 @@ def write(figure: Figure, stem: Path) -> tuple[Path, ...]:
 
 
 def nothing(axes: Axes, words: str, width: int = 26) -> None:
-    """Says in the middle of an empty panel why it is empty."""
-    axes.text(
-        0.5, 0.5, wrapped(words, width), transform=axes.transAxes, ha="center", va="center",
+    """Says in the middle of an empty panel why it is empty, in some lines; captions have it all."""
+    some = wrapped(textwrap.shorten(words, SAID_LINES * width, placeholder=" ..."), width)
+    said = axes.text(
+        0.5, 0.5, some, transform=axes.transAxes, ha="center", va="center",
         color=FAINT, fontsize=SMALL,
     )  # fmt: skip
+    # One long word must not push the panels together.
+    said.set_in_layout(False)
 
 
 def legend(
