@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
+import select
 import signal
 import subprocess
 import sys
-from functools import partial
+import tempfile
+from functools import cache, partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -76,4 +80,33 @@ def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
 def command(
     *arguments: str, cwd: Path, code: str | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    return finish(start(*arguments, cwd=cwd, code=code, **env))
+    """A command from start to end; one without `code` and `env` is a fork that needs no imports."""
+    if code is not None or env or "HYDRA_FULL_ERROR" in os.environ:
+        return finish(start(*arguments, cwd=cwd, code=code, **env))
+    server = _warm()
+    assert server.stdin is not None and server.stdout is not None
+    with tempfile.TemporaryDirectory() as folder:
+        streams = [os.path.join(folder, name) for name in ("output", "errors")]
+        server.stdin.write(json.dumps([arguments, os.path.abspath(cwd), *streams]) + "\n")
+        server.stdin.flush()
+        if not select.select([server.stdout], [], [], 300)[0]:
+            _warm.cache_clear()
+            server.kill()
+            raise TimeoutError(f"{arguments}: not done after 300 s")
+        status = int(server.stdout.readline())
+        out, err = (Path(stream).read_text() for stream in streams)
+    return subprocess.CompletedProcess(list(arguments), status, out, err)
+
+
+@cache
+def _warm() -> subprocess.Popen[str]:
+    """The process whose forks are the commands; it ends with this one."""
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "warm.py")],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(server.kill)
+    return server

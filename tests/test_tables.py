@@ -88,7 +88,7 @@ def records(folder: Path) -> dict[str, dict]:
     return {str(path.relative_to(folder)): read_record(path) for path in found}
 
 
-TIMES = ("seconds", "frames_per_second", "resumed")
+TIMES = ("seconds", "frames_per_second", "resumed", "loader")
 
 
 def timeless(value: object) -> object:
