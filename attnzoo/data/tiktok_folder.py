@@ -8,17 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
-from attnzoo.data.catalogue import Stamp, stamp
 from attnzoo.data.flow import FINE
 from attnzoo.data.frames import in_order, opened, picture, pictures_in
 from attnzoo.data.limbs import of_keypoints
 from attnzoo.data.skeleton import keypoints
-from attnzoo.data.tiktok_take import Shot, Take, check_frame, check_shape, person, read, skeleton
-from attnzoo.errors import UserError
+from attnzoo.data.tiktok_files import FileTake, content, there
+from attnzoo.data.tiktok_take import Shot, Take, check_frame, check_shape, person, skeleton
 
 _MASKS, _POSES = "groundsam", "openpose_json"
 
@@ -33,59 +30,37 @@ def folder_takes(folder: Path) -> list[Take]:
     return [FolderTake(dance) for dance in dances]
 
 
-class FolderTake(Take):
+class FolderTake(FileTake):
     """One folder of frames; names are read when it is made, and nothing else."""
 
     def __init__(self, folder: Path) -> None:
-        self._pictures = pictures_in(folder)
-        super().__init__(folder.name, tuple(p.name for p in self._pictures))
+        pictures = pictures_in(folder)
         masks, poses = (_names(folder / part) for part in (_MASKS, _POSES))
-        self._masks = [_mask_of(p, masks) for p in self._pictures]
-        self._poses = [_pose_of(p, poses) for p in self._pictures]
-
-    def missing(self) -> dict[int, str]:
-        """See `Take.missing`."""
-        found: dict[int, str] = {}
-        for index in range(len(self.frames)):
-            for part in (self._masks[index], self._poses[index]):
-                if isinstance(part, str):
-                    found.setdefault(index, part)
-        return found
-
-    def stamps(self) -> list[Stamp]:
-        """Of every file that is there."""
-        files = (f for row in (self._pictures, self._masks, self._poses) for f in row)
-        return [stamp(file) for file in files if isinstance(file, Path)]
-
-    def parts(self, index: int) -> Iterator[bytes]:
-        """The frame's picture, mask and keypoints."""
-        for file in (self._pictures[index], self._masks[index], self._poses[index]):
-            yield _bytes(file)
+        super().__init__(
+            folder.name,
+            pictures,
+            [_mask_of(p, masks) for p in pictures],
+            [_pose_of(p, poses) for p in pictures],
+        )
 
     def shot(self, index: int, size: int) -> Shot:
         """Frame `index`; see `Take.shot`."""
         file, mask_file, pose_file = (
-            self._pictures[index], _there(self._masks[index]), _there(self._poses[index]),
+            self._pictures[index], there(self._masks[index]), there(self._poses[index]),
         )  # fmt: skip
         with opened(file, str(file)) as header:
             check_frame((header.height, header.width), self._first, str(file))
         image = picture(file, str(file))
-        mask = picture(_bytes(mask_file), str(mask_file))
+        mask = picture(content(mask_file), str(mask_file))
         check_shape(mask.shape[:2], image.shape[:2], str(mask_file))
         height, width = image.shape[:2]
-        points = keypoints(_bytes(pose_file), str(pose_file))
+        points = keypoints(content(pose_file), str(pose_file))
         return Shot(
             picture=image,
             pose=skeleton(points, height, width, size),
             limbs=of_keypoints(points, height, width, max(size, FINE)),
             mask=person(mask, labels=mask_file.suffix == ".png"),
         )
-
-    @cached_property
-    def _first(self) -> tuple[int, int]:
-        """Height and width of the first frame."""
-        with opened(self._pictures[0], str(self._pictures[0])) as header:
-            return header.height, header.width
 
 
 def _names(folder: Path) -> frozenset[str]:
@@ -106,13 +81,3 @@ def _pose_of(frame: Path, there: frozenset[str]) -> Path | str:
     name = f"{frame.name}.json"
     file = frame.parent / _POSES / name
     return file if name in there else f"{frame}: has no keypoints; must be {file}"
-
-
-def _there(file: Path | str) -> Path:
-    if isinstance(file, str):
-        raise UserError(file)
-    return file
-
-
-def _bytes(file: Path | str) -> bytes:
-    return read(_there(file), f"{file}: is not there any more")

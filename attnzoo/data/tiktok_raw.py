@@ -9,21 +9,12 @@ Pictures of one frame have one stem; their suffixes may differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 
-from attnzoo.data.catalogue import Stamp, stamp
-from attnzoo.data.frames import in_order, opened, picture, pictures_in
-from attnzoo.data.tiktok_take import (
-    Shot,
-    Take,
-    check_frame,
-    check_pose,
-    check_shape,
-    person,
-    read,
-)
+from attnzoo.data.frames import in_order, picture, pictures_in
+from attnzoo.data.tiktok_files import FileTake, content
+from attnzoo.data.tiktok_take import Shot, Take, check_frame, check_pose, check_shape, person
 from attnzoo.errors import UserError
 
 IMAGES, MASKS, DENSEPOSE = "images", "masks", "densepose"
@@ -37,65 +28,35 @@ def raw_takes(folder: Path) -> list[Take]:
     return [RawTake(p) for p in sorted(inside, key=in_order)]
 
 
-class RawTake(Take):
+class RawTake(FileTake):
     """One dance; names are read when it is made, and nothing else."""
 
     dense = True
 
     def __init__(self, folder: Path) -> None:
-        self._pictures = pictures_in(folder / IMAGES)
-        if not self._pictures:
+        pictures = pictures_in(folder / IMAGES)
+        if not pictures:
             raise UserError(f"{folder / IMAGES}: holds no pictures; must hold the dance's frames")
-        super().__init__(folder.name, tuple(p.name for p in self._pictures))
-        self._masks, self._poses = (
-            self._beside(folder / part, what)
-            for part, what in ((MASKS, "mask"), (DENSEPOSE, "DensePose picture"))
+        super().__init__(
+            folder.name,
+            pictures,
+            _beside(pictures, folder / MASKS, "mask"),
+            _beside(pictures, folder / DENSEPOSE, "DensePose picture"),
         )
-
-    def _beside(self, folder: Path, what: str) -> list[Path | str]:
-        """For each frame its picture in another folder, or what to say of its not being there."""
-        there = {p.stem: p for p in pictures_in(folder)} if folder.is_dir() else {}
-        return [
-            there.get(p.stem, f"{p}: has no {what}; must be {folder / p.stem}.png")
-            for p in self._pictures
-        ]
-
-    def missing(self) -> dict[int, str]:
-        """See `Take.missing`."""
-        found: dict[int, str] = {}
-        for index, pair in enumerate(zip(self._masks, self._poses, strict=True)):
-            for part in pair:
-                if isinstance(part, str):
-                    found.setdefault(index, part)
-        return found
-
-    def stamps(self) -> list[Stamp]:
-        """Of every file that is there."""
-        files = (f for row in (self._pictures, self._masks, self._poses) for f in row)
-        return [stamp(file) for file in files if isinstance(file, Path)]
-
-    def parts(self, index: int) -> Iterator[bytes]:
-        """The frame's picture, mask and DensePose picture."""
-        for file in (self._pictures[index], self._masks[index], self._poses[index]):
-            yield self._bytes(file)
 
     def shot(self, index: int, size: int) -> Shot:
         """Frame `index`; see `Take.shot`."""
         files = (self._pictures[index], self._masks[index], self._poses[index])
-        image, mask, pose = (picture(self._bytes(file), str(file)) for file in files)
+        image, mask, pose = (picture(content(file), str(file)) for file in files)
         check_frame(image.shape[:2], self._first, str(files[0]))
         check_shape(mask.shape[:2], image.shape[:2], str(files[1]))
         check_pose(pose.shape[:2], image.shape[:2], str(files[2]))
         return Shot(picture=image, pose=pose, mask=person(mask))
 
-    @cached_property
-    def _first(self) -> tuple[int, int]:
-        """Height and width of the first frame."""
-        with opened(self._pictures[0], str(self._pictures[0])) as header:
-            return header.height, header.width
 
-    @staticmethod
-    def _bytes(file: Path | str) -> bytes:
-        if isinstance(file, str):
-            raise UserError(file)
-        return read(file, f"{file}: is not there any more")
+def _beside(pictures: Sequence[Path], folder: Path, what: str) -> list[Path | str]:
+    """For each frame its picture in another folder, or what to say of its not being there."""
+    there = {p.stem: p for p in pictures_in(folder)} if folder.is_dir() else {}
+    return [
+        there.get(p.stem, f"{p}: has no {what}; must be {folder / p.stem}.png") for p in pictures
+    ]

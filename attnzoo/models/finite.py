@@ -6,7 +6,7 @@ forward pass is made once more under hooks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -45,12 +45,7 @@ def first_not_finite(model: nn.Module, forward: Callable[[], Any]) -> str | None
     for name, module in model.named_modules():
         if name:
             watch(name, module)
-    try:
-        with torch.no_grad():
-            forward()
-    finally:
-        for hook in hooks:
-            hook.remove()
+    _under(hooks, forward)
     return found[0] if found else None
 
 
@@ -61,13 +56,18 @@ def layers_in_order(model: nn.Module, forward: Callable[[], Any]) -> list[str]:
         module.register_forward_hook(lambda *_, name=name: order.append(name))
         for name, module in model.named_modules()
     ]
+    _under(hooks, forward)
+    return order
+
+
+def _under(hooks: Sequence[RemovableHandle], forward: Callable[[], Any]) -> None:
+    """Runs `forward` without gradients and removes the hooks."""
     try:
         with torch.no_grad():
             forward()
     finally:
         for hook in hooks:
             hook.remove()
-    return order
 
 
 def _finite(value: Any) -> bool:
