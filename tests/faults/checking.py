@@ -23,7 +23,8 @@ from attnzoo.train.record import read_record
 
 CLOCKS = frozenset(
     (
-        "seconds", "frames_per_second", "frames_per_s", "load", "resumed", "latency_s", "interval",
+        "seconds", "frames_per_second", "frames_per_s", "load", "loader", "resumed", "latency_s",
+        "interval",
         "latency", "latency_low", "latency_high", "throughput", "roofline_share", "others",
         "peak_bytes", "amortised",
     )
