@@ -8,9 +8,10 @@ from typing import Any
 from hydra.core.override_parser.types import Glob, Override, QuotedString, Transformer
 from hydra.errors import HydraException
 
-from attnzoo import application, registry
+from attnzoo import registry
 from attnzoo.bench.settings import Given
 from attnzoo.errors import UserError
+from attnzoo.overrides import PLUGINS, parsed, plugins_of
 
 
 def given(arguments: Sequence[str]) -> Given:
@@ -24,13 +25,13 @@ def given(arguments: Sequence[str]) -> Given:
             raise UserError(f"{text}: no such flag; settings are given as key=value, see --help")
     found: dict[str, Sequence[Any]] = {}
     try:
-        for plugin in application.plugins_of(arguments):
+        for plugin in plugins_of(arguments):
             registry.load_plugin(plugin)
-        for text, override in zip(arguments, application.parsed(arguments), strict=True):
+        for text, override in zip(arguments, parsed(arguments), strict=True):
             key = override.key_or_group
             if override.is_delete() or override.package or key in found:
                 raise UserError(f"{text}: each setting is given once, as key=value")
-            if key != application.PLUGINS:
+            if key != PLUGINS:
                 found[key] = _values(override)
     except HydraException as error:
         text = " ".join(str(error).split())

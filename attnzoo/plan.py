@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from attnzoo import application, commands, config
+from attnzoo import commands, config
+from attnzoo.composing import composed
 from attnzoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def command(arguments: Sequence[str]) -> None:
         raise UserError(f"--utilisation {given.utilisation}: must be above 0 and at most 1")
     if not given.measure and (given.cold or given.update or given.whole or given.out):
         raise UserError("--cold, --update, --whole, --out: of use with --measure alone")
-    cfg = application.composed(given.setting)
+    cfg = composed(given.setting)
     from attnzoo.planning.gpus import gpu
 
     gpus = [gpu(name) for name in given.gpu or ["H200"]]

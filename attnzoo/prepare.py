@@ -11,7 +11,8 @@ import logging
 import time
 from collections.abc import Sequence
 
-from attnzoo import application, commands, config
+from attnzoo import commands, config
+from attnzoo.composing import composed
 from attnzoo.errors import UserError
 from attnzoo.paths import typed
 
@@ -27,7 +28,7 @@ def command(arguments: Sequence[str]) -> None:
     )
     given = parser.parse_intermixed_args(list(arguments))
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    cfg = application.composed(given.setting)
+    cfg = composed(given.setting)
     experiment = config.experiment_of(cfg)
     experiment.check()
     if "prepared" not in cfg.data:

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from attnzoo import application, commands, config, job
 from attnzoo.errors import UserError
 from attnzoo.files import Held, held, replacing
+from attnzoo.overrides import PLUGINS, parsed, quoted
 from attnzoo.paths import typed
 from attnzoo.summary import summary
 from attnzoo.train.processes import Processes, join, joined
@@ -143,7 +144,7 @@ def _saying_how_to_go_on(folder: Path, processes: Processes) -> Iterator[None]:
 
         override = str(_shown(folder))
         if not _PLAIN.fullmatch(override):
-            override = application.quoted(override)
+            override = quoted(override)
         program = "python -m attnzoo.run"
         if processes.count > 1:
             program = f"torchrun --nproc-per-node {processes.count} -m attnzoo.run"
@@ -163,19 +164,19 @@ def _configuration(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """`cfg`, or for a run that goes on what lies in its folder, but for what `overrides` change."""
     if cfg.resume is None:
         return cfg
-    given = {o.key_or_group for o in application.parsed(overrides)}
+    given = {o.key_or_group for o in parsed(overrides)}
     changed = {key: OmegaConf.select(cfg, key) for key in CHANGEABLE if key in given}
     return config.restored(cfg, (Path(cfg.resume) / CONFIG).read_text(), changed)
 
 
 def _resuming(overrides: list[str], sweep: bool) -> list[str]:
     """With `resume=FOLDER`: the overrides under which Hydra composes that run again."""
-    parsed = application.parsed(overrides)
-    folders = [o.value() for o in parsed if o.key_or_group == "resume"]
+    given = parsed(overrides)
+    folders = [o.value() for o in given if o.key_or_group == "resume"]
     if not folders or folders[-1] is None:
         return overrides
     folder = typed(str(folders[-1]), f"resume={folders[-1]}")
-    for text, override in zip(overrides, parsed, strict=True):
+    for text, override in zip(overrides, given, strict=True):
         key = override.key_or_group
         if key not in ("resume", *CHANGEABLE) and not key.replace("/", ".").startswith(LOGGING):
             raise UserError(
@@ -189,14 +190,14 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
         _check_record(folder)
         raise _Finished(f"{_shown(folder)}: this run is finished; nothing to do")
     groups = config.groups_of(text)
-    given = any(o.key_or_group == application.PLUGINS for o in parsed)
-    stored = [] if given else config.plugins_of(text)
+    anew = any(o.key_or_group == PLUGINS for o in given)
+    stored = [] if anew else config.plugins_of(text)
     for plugin in stored:
         if plugin.endswith(".py"):
             _check_plugin(plugin, folder)
-    named = ",".join(map(application.quoted, stored))
-    plugins = [f"{application.PLUGINS}=[{named}]"] if stored else []
-    return [*groups, *plugins, *overrides, f"hydra.run.dir={application.quoted(folder)}"]
+    named = ",".join(map(quoted, stored))
+    plugins = [f"{PLUGINS}=[{named}]"] if stored else []
+    return [*groups, *plugins, *overrides, f"hydra.run.dir={quoted(folder)}"]
 
 
 def _check_plugin(plugin: str, folder: Path) -> None:

@@ -20,9 +20,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from attnzoo import application, commands, config
+from attnzoo import commands, config
+from attnzoo.composing import composed
 from attnzoo.errors import UserError
 from attnzoo.models.noise import Noise
+from attnzoo.overrides import PLUGINS, parsed, quoted
 from attnzoo.train.settings import Experiment, Precision, Tracker
 
 if TYPE_CHECKING:
@@ -124,9 +126,9 @@ def _configuration(run: Path, settings: Sequence[str]) -> DictConfig:
         ) from error
     named = _named(settings)
     groups = config.groups_of(text)
-    stored = [] if application.PLUGINS in named else config.plugins_of(text)
-    plugins = [f"{application.PLUGINS}=[{','.join(map(application.quoted, stored))}]"]
-    cfg = application.composed([*groups, *(plugins if stored else ()), *settings])
+    stored = [] if PLUGINS in named else config.plugins_of(text)
+    plugins = [f"{PLUGINS}=[{','.join(map(quoted, stored))}]"]
+    cfg = composed([*groups, *(plugins if stored else ()), *settings])
     changed = OmegaConf.create({})
     for key in named:
         OmegaConf.update(changed, key, OmegaConf.select(cfg, key))
@@ -142,7 +144,7 @@ def _named(settings: Sequence[str]) -> list[str]:
     named = []
     for setting in settings:
         try:
-            (override,) = application.parsed([setting])
+            (override,) = parsed([setting])
         except HydraException as error:
             told = " ".join(str(error).split())
             raise UserError(f"{setting}: cannot be read as key=value ({told})") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from attnzoo import application, config, job, run
+from attnzoo import application, composing, config, job, run
 from attnzoo.errors import UserError
 from attnzoo.train.settings import Experiment
 
@@ -71,7 +71,7 @@ def test_table_3_has_three_sizes_and_seeds_multiply_them():
 def test_rows_can_be_chosen():
     found = rows("+experiment=table1", "+row=vd,vd_sa", "noise=half")
     assert [e.variant for e in found] == ["none", "stsa"]
-    cfg = application.composed(["+row=dreampose"])
+    cfg = composing.composed(["+row=dreampose"])
     assert (cfg.method.name, cfg.attn.name) == ("dreampose", "none")
 
 
@@ -95,7 +95,7 @@ def test_a_table_never_becomes_one_run_in_silence(given):
         application.launch(lambda cfg: None, given, check=lambda cfg, folder: None)
     if "-m" not in given:
         with pytest.raises(UserError, match=r"means a run of each"):
-            application.composed(given)
+            composing.composed(given)
 
 
 def test_a_row_that_cannot_run_is_refused_before_the_first_one(tmp_path: Path):

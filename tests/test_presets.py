@@ -10,7 +10,7 @@ import pytest
 from command import ROOT, command
 from omegaconf import OmegaConf
 
-from attnzoo import application, config
+from attnzoo import composing, config
 from attnzoo.errors import UserError
 from attnzoo.models.choice import Background, Embedded, StableDiffusion
 from attnzoo.models.noise import Noise
@@ -104,11 +104,11 @@ def test_a_model_belongs_to_a_runs_identity_and_how_it_is_fetched_does_not():
 
 def test_unknown_models_and_settings_are_named():
     with pytest.raises(UserError, match=r"model=stable_difusion: no such choice.*stable_diffusion"):
-        application.composed(["model=stable_difusion"])
+        composing.composed(["model=stable_difusion"])
     with pytest.raises(UserError, match=r"unknown setting 'model\.pth'.*path"):
-        application.composed(["model=stable_diffusion", "model.pth=x"])
+        composing.composed(["model=stable_diffusion", "model.pth=x"])
     with pytest.raises(UserError, match=r"unknown setting 'model\.path'"):
-        application.composed(["model.path=x"])
+        composing.composed(["model.path=x"])
 
 
 def test_all_that_is_missing_is_named_at_once():

@@ -18,7 +18,7 @@ from test_mixing_sources import noise, poses, save
 from test_plugins import MINE
 from torch import Tensor
 
-from attnzoo import application, commands, config, job, registry, sample
+from attnzoo import commands, composing, config, job, registry, sample
 from attnzoo.data.cast import Casting
 from attnzoo.data.embedded import make_clip
 from attnzoo.errors import UserError
@@ -49,7 +49,7 @@ def run(folder: Path, *overrides: str) -> Tensor:
         made.append(generated[0])
         return {}
 
-    cfg = application.composed([*TINY, *SHORT, *overrides])
+    cfg = composing.composed([*TINY, *SHORT, *overrides])
     experiment = config.experiment_of(cfg)
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(config.stored(cfg))

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from attnzoo import application, commands, grammar
+from attnzoo import commands, grammar
 from attnzoo.bench.settings import SuiteOptions, one_of, single
+from attnzoo.overrides import plugins_of
 
 SUITES = ("grid", "mechanisms", "unet")
 
@@ -80,7 +81,7 @@ def _measure(suite: str, given: dict[str, Sequence[Any]], arguments: Sequence[st
         return
     from attnzoo.bench.run import run, settings_of
 
-    if not run(settings_of(given, application.plugins_of(arguments))):
+    if not run(settings_of(given, plugins_of(arguments))):
         sys.exit(WORSE)
 
 

@@ -6,7 +6,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from attnzoo import application, commands, grammar
+from attnzoo import commands, grammar
+from attnzoo.overrides import plugins_of
 
 HELP = """\
 usage: python -m attnzoo.tables [KEY=VALUE ...]
@@ -61,7 +62,7 @@ def command(arguments: Sequence[str]) -> None:
     from attnzoo.tables.settings import settings_of
 
     said = shlex.join(["python", "-m", "attnzoo.tables", *arguments])
-    settings = settings_of(given, application.plugins_of(arguments), said)
+    settings = settings_of(given, plugins_of(arguments), said)
     with commands.going_on(commands.SAME_COMMAND):
         fine = run(settings)
     if not fine:

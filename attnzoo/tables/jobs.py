@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from attnzoo import application, config
+from attnzoo import config
+from attnzoo.composing import composed
 from attnzoo.data.source import Source
 from attnzoo.errors import UserError
 from attnzoo.tables.protocol import Curves, Protocol
@@ -58,7 +59,7 @@ def compose(name: str, overrides: Sequence[str]) -> Composed:
         UserError: what cannot be run; it names the cell.
     """
     try:
-        cfg = application.composed(overrides)
+        cfg = composed(overrides)
         experiment, source = config.experiment_of(cfg), config.source_of(cfg)
         training.check(experiment, source)
     except UserError as error:

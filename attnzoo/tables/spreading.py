@@ -12,6 +12,7 @@ from attnzoo import application, grammar
 from attnzoo.bench.settings import positive
 from attnzoo.errors import UserError
 from attnzoo.files import remove
+from attnzoo.overrides import plugins_of, quoted
 from attnzoo.tables.settings import settings_of
 
 FOLDER = ".launch"
@@ -43,7 +44,7 @@ def spread(arguments: Sequence[str]) -> None:
     if parts is None:
         raise UserError("-m: parts=N is needed, the number of jobs; see --help")
     given.pop("parts")
-    wanted = settings_of(given, application.plugins_of(others), "")  # so that bad input is one line
+    wanted = settings_of(given, plugins_of(others), "")  # so that bad input is one line
     kept = [text for text in others if not text.startswith("parts=")]
     folder = wanted.out.absolute() / FOLDER
     application.spread(
@@ -51,8 +52,8 @@ def spread(arguments: Sequence[str]) -> None:
         Share,
         [
             "part=" + ",".join(f"{number}/{parts}" for number in range(parts)),
-            f"arguments=[{','.join(map(application.quoted, kept))}]",
-            f"hydra.sweep.dir={application.quoted(folder)}",
+            f"arguments=[{','.join(map(quoted, kept))}]",
+            f"hydra.sweep.dir={quoted(folder)}",
             "hydra.output_subdir=null",
             *launcher,
         ],

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attnzoo import application, config
+from attnzoo import config
+from attnzoo.composing import composed
 from attnzoo.data.clip import collate
 from attnzoo.job import environment_of, profiler
 from attnzoo.tables.folder import publish, working
@@ -22,7 +23,7 @@ def run_job(folder: Path, job: Job) -> None:
     Raises:
         UserError: what `attnzoo.train.experiment.run` raises.
     """
-    cfg = application.composed(job.overrides)
+    cfg = composed(job.overrides)
     experiment, source = config.experiment_of(cfg), config.source_of(cfg)
     work = working(folder, job)
     cell = Path(job.place).parent.name
@@ -45,7 +46,7 @@ def run_job(folder: Path, job: Job) -> None:
 
 def profile_cell(overrides: Sequence[str], rounds: int) -> dict[str, Any]:
     """What the model of these overrides costs, and where that was measured; nothing is trained."""
-    cfg = application.composed(overrides)
+    cfg = composed(overrides)
     experiment, source = config.experiment_of(cfg), config.source_of(cfg)
     device = choose_device(experiment.device)
     model = training.inflated(experiment, experiment.model.build).to(device)
