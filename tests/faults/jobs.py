@@ -249,6 +249,7 @@ def _clip(folder: Path) -> None:
     with av.open(str(folder / "clip.mp4"), "w") as file:
         stream = file.add_stream("libx264", rate=8)
         stream.width = stream.height = 64
+        stream.codec_context.thread_count = 1  # several have given other bytes at times
         for _ in range(10):
             small = noise.integers(0, 256, (8, 8, 3), np.uint8)
             picture = np.ascontiguousarray(small.repeat(8, axis=0).repeat(8, axis=1))
