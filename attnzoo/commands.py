@@ -106,11 +106,13 @@ def going_on(how: str) -> Iterator[None]:
 def execute(command: Command, arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs `command` on `arguments` (default: the process's own) and exits with its status."""
     _going_on.clear()
+    _signalled.clear()
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        command(sys.argv[1:] if arguments is None else arguments)
+        with _signals_first():
+            command(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except UserError as error:
         sys.exit(_complain(error) if _speaks() else BAD_INPUT)
@@ -134,6 +136,25 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
             raise
         sys.exit(FAULT)
     sys.exit(0)
+
+
+@contextmanager
+def _signals_first() -> Iterator[None]:
+    """Whatever goes wrong after a signal comes from it.
+
+    Libraries in other languages may take its exception for a fault of what they were reading.
+    """
+    try:
+        yield
+    except Exception as error:
+        if signal.SIGTERM in _signalled:
+            raise SystemExit(TERMINATED) from error
+        if _signalled:
+            raise KeyboardInterrupt from error
+        raise
+
+
+_signalled: list[int] = []
 
 
 def full_error() -> bool:
@@ -190,11 +211,13 @@ def lacking(error: BaseException) -> str | None:
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
     # An exception, so that open files, bars and worker processes are closed on the way out.
+    _signalled.append(signum)
     _end_at_once_next()
     sys.exit(TERMINATED)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    _signalled.append(signum)
     _end_at_once_next()
     raise KeyboardInterrupt
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -357,3 +358,24 @@ def test_statuses(raised, code):
     with pytest.raises(SystemExit) as exit_:
         commands.execute(failing, [])
     assert exit_.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_a_signal_is_no_bad_input_though_a_library_took_it_for_one(capsys, number, code, said):
+    def reads(arguments):
+        try:
+            signal.raise_signal(number)
+        except BaseException as error:
+            raise UserError("x.safetensors: cannot be read") from error
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(SystemExit) as exit_:
+            commands.execute(reads, [])
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert exit_.value.code == code and capsys.readouterr().err == f"{said}\n"

@@ -42,8 +42,8 @@ from attnzoo.models.dreampose import (
 from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
 from attnzoo.summary import summary
+from attnzoo.tensors import write_tensors
 from attnzoo.testing.small_unet import inputs, stock
-from attnzoo.train.checkpoint import write_weights
 from attnzoo.train.objective import Objective
 from attnzoo.train.record import read_record
 from attnzoo.train.settings import Experiment, Sampling
@@ -362,7 +362,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_bits(
 
 def test_what_a_run_keeps_is_the_model_beside_the_base(tmp_path: Path) -> None:
     model = trained(Method.dreampose)
-    write_weights(tmp_path / "w", trained_parameters(model, 2), {})
+    write_tensors(tmp_path / "w", trained_parameters(model, 2))
     again = made(Method.dreampose)
     again.load_state_dict(load_file(tmp_path / "w"), strict=False)
     with torch.no_grad():

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from attnzoo import __version__, registry
@@ -21,6 +21,7 @@ from attnzoo.models import adapters
 from attnzoo.models.attach import Attachment, attach, attachment_of, detach, unet_of
 from attnzoo.models.card import card
 from attnzoo.models.slots import ReplaceSlot
+from attnzoo.tensors import write_tensors
 
 WEIGHTS, DESCRIPTION, CARD = "modules.safetensors", "modules.json", "README.md"
 FORMAT = 1
@@ -55,9 +56,8 @@ def save_modules(model: Any, folder: str | Path) -> Path:
         raise UserError("the model is offloaded layer by layer: call remove_all_hooks() first")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / WEIGHTS) as beside:
-        save_file(weights, beside, metadata={"format": "pt"})
-        description = _description(unet, present) | {"weights_sha256": _digest(beside)}
+    write_tensors(folder / WEIGHTS, weights, {"format": "pt"})
+    description = _description(unet, present) | {"weights_sha256": _digest(folder / WEIGHTS)}
     if not (folder / CARD).exists():
         _write(folder / CARD, card(description, registry.get(present.variant)))
     _write(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from attnzoo.errors import UserError
-from attnzoo.files import replacing
+from attnzoo.tensors import write_tensors
 
 _LOG = logging.getLogger(__name__)
 _KEY, _SUM = "features", "sha256"
@@ -78,8 +77,7 @@ class Features:
             return
         features = features.contiguous()
         try:
-            with replacing(path) as beside:
-                save_file({_KEY: features}, beside, {_SUM: _digest(features)})
+            write_tensors(path, {_KEY: features}, {_SUM: _digest(features)})
         except (OSError, SafetensorError) as error:
             if not self._full:
                 _LOG.warning("%s: nothing can be kept there (%s)", self._folder, error)

@@ -78,7 +78,10 @@ def _run_tables(settings: Settings, mine: Sequence[Job]) -> list[Outcome]:
         )
         failed += costs
         _pictures(settings)
-        _report(settings.out, said)
+        if any(stands(settings.out, job) for job in mine):
+            _report(settings.out, said)
+        else:
+            said.say("no run has a record, so there is no report")
     print(f"{settings.out}: {len(mine)} runs of {len(settings.cells)} cells, {_told(failed)}")
     return failed
 

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -27,6 +26,7 @@ from attnzoo.data.clip import Batch
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.embedded import build_embedded, load_embedded
 from attnzoo.models.image_encoder import covered_cells
+from attnzoo.tensors import write_tensors
 
 SIZE = 64
 PEOPLE, EACH = 8, 2
@@ -127,8 +127,7 @@ class BaseTraining:
         tensors = {k: v.half().contiguous() for k, v in self.model.state_dict().items()}
         self.ema.restore(self.parameters)
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
+        write_tensors(path, tensors)
 
 
 def known_at(step: int) -> Known:

@@ -12,16 +12,17 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from attnzoo.errors import UserError
 from attnzoo.files import check_seal, remove, replacing, seal, sweep
+from attnzoo.tensors import write_tensors
 from attnzoo.train.stages import STAGES
 
 _LOG = logging.getLogger(__name__)
@@ -107,8 +108,8 @@ class Checkpoints:
         path = self.folder / f"stage{progress.stage}-{progress.steps:06d}"
         with replacing(path) as folder:
             accelerator.save_state(str(folder))
-            save_file(_contiguous(weights), folder / "weights.safetensors")
-            save_file(_contiguous(averages), folder / "averages.safetensors")
+            write_tensors(folder / "weights.safetensors", weights)
+            write_tensors(folder / "averages.safetensors", averages)
             (folder / "progress.json").write_text(json.dumps(asdict(progress)))
             seal(folder)
         for old in self.newest_first()[KEPT:]:
@@ -158,31 +159,6 @@ class Checkpoints:
             sweep(self.folder)
             if not any(self.folder.iterdir()):
                 self.folder.rmdir()
-
-
-def write_weights(path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes tensors and a few texts about them as safetensors, whole or not at all.
-
-    Equal tensors and texts give equal bytes.
-    """
-    with replacing(path) as beside:
-        save_file(_contiguous(weights), beside, metadata)
-        _sort_metadata(beside)
-
-
-def _sort_metadata(path: Path) -> None:
-    """Puts the texts of a safetensors file in order: the library leaves that to chance."""
-    with path.open("r+b") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        file.seek(8)
-        file.write(text.ljust(length))  # spaces at its end belong to the format
-
-
-def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
 
 
 def _read(folder: Path) -> Snapshot:

@@ -24,8 +24,9 @@ from attnzoo.models.finite import NotFinite
 from attnzoo.models.methods import Method
 from attnzoo.models.sampling import sample
 from attnzoo.models.slots import Stack
+from attnzoo.tensors import write_tensors
 from attnzoo.train.batches import Purpose, Share, generator
-from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot, write_weights
+from attnzoo.train.checkpoint import Checkpoints, Progress, Snapshot
 from attnzoo.train.description import (
     describe_data,
     describe_flow,
@@ -120,7 +121,7 @@ def run(
     found = plain(scores(real, generated, clips))
     trained = trained_parameters(state.model, STAGES[-1])
     about = {"variant": experiment.variant, "method": experiment.method.name}
-    write_weights(folder / WEIGHTS, trained, about)
+    write_tensors(folder / WEIGHTS, trained, about)
     if pictures:
         _pictures(folder, state.progress, clips, generated, experiment.sampling.fps)
     measured = None

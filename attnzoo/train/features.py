@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from safetensors.torch import save
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
@@ -26,6 +25,7 @@ from attnzoo.data.clip import Clip
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
 from attnzoo.metrics.features import WEIGHTS
+from attnzoo.tensors import write_tensors
 from attnzoo.train.device import choose_device
 from attnzoo.train.feature_task import FeatureTask, Pool, corrupt, make_pool
 
@@ -186,9 +186,7 @@ def write_weights(
         "loss": sum(progress.losses[-50:]) / len(progress.losses[-50:]),
         "held_out_loss": progress.checks[-1][1],
     }
-    with replacing(path) as temporary:
-        # Not save_file: its files are readable by their owner only, and these are shipped.
-        temporary.write_bytes(save(tensors, metadata={"notes": json.dumps(notes)}))
+    write_tensors(path, tensors, {"notes": json.dumps(notes)})
 
 
 def draw_losses(path: Path, progress: Progress) -> None:
