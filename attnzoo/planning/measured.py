@@ -6,7 +6,7 @@ import json
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,9 @@ def measured(
         trained = enter_stage(model, stage)
         run = step.train
         checkpointing = experiment.training.gradient_checkpointing
-        traced = trace(experiment, sizes, stage, checkpointing=checkpointing)
+        # One pass is measured, which no gradients of others precede.
+        once = replace(experiment, training=replace(experiment.training, accumulate=1))
+        traced = trace(once, sizes, stage, checkpointing=checkpointing)
         expected = traced.activations + traced.gradients
     if not cold:
         run()

@@ -48,6 +48,10 @@ half() {
     step +preset=paper $random model.scale=0.5 +row=vd_sa --cold --update --measure stage2
 }
 
-full() { rows model.scale=1; }
+full() {
+    rows model.scale=1
+    # Without Adam and averages, which would take 11 GiB more.
+    step +preset=paper $random +row=vd_sa --cold --whole --measure stage2
+}
 
 for part in "${@:-small}"; do $part; done

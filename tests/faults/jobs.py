@@ -9,12 +9,13 @@ there is a failure, so that no file goes unchecked.
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import multiprocessing
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ import av
 import numpy as np
 import yaml
 from PIL import Image
+
+from attnzoo.files import PARTIAL
 
 Arguments = tuple[str, ...]
 OUT, CACHE, GIVEN = "out", "cache", "given"
@@ -86,8 +89,13 @@ def _resumed(folder: Path, arguments: Arguments) -> Arguments:
 
 
 def _files(out: Path, *patterns: str) -> Mapping[str, str]:
-    """SHA-256 of files by their names."""
-    found = sorted(path for pattern in patterns for path in out.glob(pattern))
+    """SHA-256 of finished files by their names; an error's record goes when its cell succeeds."""
+    found = sorted(
+        path
+        for pattern in patterns
+        for path in out.glob(pattern)
+        if not path.name.startswith(PARTIAL) and not path.name.endswith(".error.json")
+    )
     return {str(p.relative_to(out)): sha256(p.read_bytes()).hexdigest() for p in found}
 
 
@@ -245,16 +253,22 @@ COVERAGE = Job(
 
 def _clip(folder: Path) -> None:
     """A video of ten frames, each of which can be told from the others."""
+    (folder / "clip.mp4").write_bytes(_encoded())
+
+
+@cache  # an encoder need not give the same bytes twice
+def _encoded() -> bytes:
     noise = np.random.default_rng(0)
-    with av.open(str(folder / "clip.mp4"), "w") as file:
+    written = io.BytesIO()
+    with av.open(written, "w", format="mp4") as file:
         stream = file.add_stream("libx264", rate=8)
         stream.width = stream.height = 64
-        stream.codec_context.thread_count = 1  # several have given other bytes at times
         for _ in range(10):
             small = noise.integers(0, 256, (8, 8, 3), np.uint8)
             picture = np.ascontiguousarray(small.repeat(8, axis=0).repeat(8, axis=1))
             file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         file.mux(stream.encode())
+    return written.getvalue()
 
 
 PREPARE = Job(
