@@ -27,6 +27,7 @@ from attnzoo.overrides import PLUGINS, parsed, quoted
 from attnzoo.paths import typed
 from attnzoo.summary import summary
 from attnzoo.train.processes import Processes, join, joined
+from attnzoo.train.settings import Sampling
 
 _LOG = logging.getLogger(__name__)
 
@@ -121,10 +122,12 @@ def _run_in(folder: Path, cfg: DictConfig) -> None:
     experiment = config.experiment_of(cfg)
     processes = joined()
     processes.told(str(folder))
+    source = config.source_of(cfg)
+    _tell_of_few(experiment.sampling, len(source.test))
     with _saying_how_to_go_on(folder, processes):
         record = training.run(
             experiment,
-            config.source_of(cfg),
+            source,
             folder,
             resume=resume,
             profile=job.profiler(experiment),
@@ -132,6 +135,14 @@ def _run_in(folder: Path, cfg: DictConfig) -> None:
             processes=processes,
         )
     _LOG.info("%s", summary(record, _shown(folder)))
+
+
+def _tell_of_few(sampling: Sampling, there: int) -> None:
+    if sampling.first + sampling.clips > there:
+        _LOG.warning(
+            "sample.clips=%d: from clip %d on the test part has %d, which are scored",
+            sampling.clips, sampling.first, there - sampling.first,
+        )  # fmt: skip
 
 
 @contextmanager

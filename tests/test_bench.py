@@ -36,8 +36,8 @@ def rows(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
     command = (
-        *SMALL, "attn=none,stsa,temporal,temporal_conv,crossframe_all", "frames=2,4,6",
-        "resolution=4,6", "backward=false", "rounds=15", "out=a.jsonl",
+        *SMALL, "attn=none,stsa,temporal,temporal_conv,crossframe_all", "frames=2,4",
+        "resolution=4,6", "backward=false", "rounds=8", "out=a.jsonl",
     )  # fmt: skip
     journal = tmp_path / "a.jsonl.part"
     process = start(*command, cwd=tmp_path)
@@ -56,7 +56,7 @@ def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
     assert not journal.exists()
     found = rows(tmp_path / "a.jsonl")
     # `none` has no module; `stsa` has two, and the others one each.
-    assert len(found) == 5 * 6 and {row["rounds"] for row in found} == {15}
+    assert len(found) == 5 * 4 and {row["rounds"] for row in found} == {8}
     for row in found:
         assert row["status"] == "ok" and row["seconds"][: len(before)] == [
             one[row["key"]] for one in before
@@ -70,7 +70,7 @@ def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
     assert again[0] == 0 and rows(tmp_path / "a.jsonl") == found
     # Another grid is not written over it.
     status, _, err = bench(*SMALL, "attn=temporal", "frames=3", "out=a.jsonl", cwd=tmp_path)
-    assert status == 2 and "holds 30 rows of other cells" in err
+    assert status == 2 and "holds 20 rows of other cells" in err
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def run(command: list[str], folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tutorial", "pipeline"])
+@pytest.mark.parametrize("name", [pytest.param("tutorial", marks=pytest.mark.long), "pipeline"])
 def test_the_code_of_a_page_runs_in_its_order(name: str, tmp_path: Path) -> None:
     blocks = BLOCK.findall((ROOT / "docs" / f"{name}.md").read_text())
     assert len(blocks) > 3

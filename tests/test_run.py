@@ -20,6 +20,7 @@ import attnzoo
 from attnzoo import commands, run
 from attnzoo.config import experiments
 from attnzoo.train.record import read_record
+from attnzoo.train.settings import Sampling
 
 FILES = {
     "config.yaml", "log", "loss.png", "record.json", "sample.mp4", "strip.png",
@@ -276,3 +277,10 @@ def test_the_optional_packages_are_hidden_where_that_is_said():
 
 def test_experiments_lie_beside_the_package_or_in_it():
     assert (experiments() / "experiment" / "quick.yaml").is_file()
+
+
+def test_fewer_test_clips_than_were_asked_for_are_told_of(caplog):
+    run._tell_of_few(Sampling(clips=2, first=1), there=3)
+    assert not caplog.text
+    run._tell_of_few(Sampling(clips=2, first=2), there=3)
+    assert "sample.clips=2: from clip 2 on the test part has 1, which are scored" in caplog.text

@@ -311,14 +311,9 @@ def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _scored(experiment: Experiment, source: Source) -> list[Clip]:
-    """The test clips that are scored; fewer than were asked for are told of."""
-    first, asked, there = experiment.sampling.first, experiment.sampling.clips, len(source.test)
-    if first + asked > there:
-        _LOG.warning(
-            "sample.clips=%d: from clip %d on the test part has %d, which are scored",
-            asked, first, there - first,
-        )  # fmt: skip
-    return [source.test[i] for i in range(first, min(first + asked, there))]
+    """The test clips that are scored."""
+    first, last = experiment.sampling.first, experiment.sampling.first + experiment.sampling.clips
+    return [source.test[i] for i in range(first, min(last, len(source.test)))]
 
 
 def _look(state: Run, clips: Sequence[Clip]) -> Look:
