@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -100,6 +100,7 @@ def test_earlier_rounds_count_and_each_round_is_told() -> None:
 
 
 @given(st.floats(-1, 3), st.floats(1e-6, 1e3))
+@example(exponent=2.0**-52, scale=1.0)
 def test_a_power_law_is_found(exponent: float, scale: float) -> None:
     sizes = (2.0, 4.0, 8.0, 32.0)
     found = fit(sizes, [scale * s**exponent for s in sizes])

@@ -94,7 +94,7 @@ def test_a_save_that_fails_leaves_what_was_there(
     def full(*args: Any, **kwargs: Any) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("attnzoo.models.storage.save_file", full)
+    monkeypatch.setattr("attnzoo.tensors.save_file", full)
     with pytest.raises(OSError, match="no space"):
         attnzoo.save_modules(model, tmp_path)
     other = unet()

@@ -38,8 +38,8 @@ def fit(sizes: Sequence[float], costs: Sequence[float]) -> Fit:
     line = linregress(x, y)
     n = len(sizes)
     error = float(t.ppf(0.975, n - 2) * line.stderr) if n > 2 else None
-    # A constant cost has no variance that could be explained, and is explained whole.
-    r2 = float(line.rvalue**2) if np.ptp(y) > 0 else 1.0
+    # A constant cost has no variance to be explained, but rounding's, and is explained whole.
+    r2 = float(line.rvalue**2) if np.ptp(y) > 1e-12 else 1.0
     return Fit(float(line.slope), math.exp(float(line.intercept)), error, r2, n)
 
 

@@ -127,7 +127,7 @@ def test_a_flipped_bit_of_a_cache_entry_is_seen_and_told(tmp_path: Path, caplog:
 
 def test_a_full_disk_costs_the_cache_and_not_the_score(tmp_path, monkeypatch, caplog) -> None:
     cache = Features(tmp_path)
-    monkeypatch.setattr("attnzoo.scoring.cache.save_file", full)
+    monkeypatch.setattr("attnzoo.tensors.save_file", full)
     for video in ("a", "b"):
         cache.put(torch.ones(2, 3), "network", video)
         assert cache.get("network", video) is None
