@@ -4,9 +4,14 @@ Each of several test processes gets one thread: two of two threads stall each ot
 """
 
 import os
+import signal
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import attnzoo  # noqa: F401
+
+# A suite in the background of a script is started with Ctrl-C ignored, which commands respect.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
