@@ -325,6 +325,7 @@ def test_the_search_tries_all_on_the_validation_part_and_takes_the_lowest(made, 
     record = read_record(out / "records/none/seed0.json")
     for job, error in zip(jobs[:3], (0.2, 0.1, 0.3), strict=True):
         record["scores"]["warp_error_1"]["clips"] = [error]
+        record["scores"]["warp_error_4"]["clips"] = [error]
         place.write_json(tmp_path / job.place, record)
     place.write_error(tmp_path, jobs[3], "Diverged", "the loss is nan")
     chosen = write_choice(tmp_path, read, ["none", "stsa"])

@@ -141,9 +141,12 @@ def test_chosen_settings_of_no_cell_are_refused(tmp_path):
         read(tmp_path, chosen={"nane": {"train.ema": 0.9}})
 
 
-def test_the_searchs_score_is_that_of_clips_with_both_values():
-    scores = {"warp_error_1": {"clips": [0.1, None, 0.2]}, "l1_body": {"clips": [0.5, 0.5, 0.0]}}
-    assert clip_scores(scores) == [math.log(0.1) + math.log(0.5), None, None]
+def test_the_searchs_score_is_pictures_and_videos_in_equal_parts():
+    pictures = {"embedded_perceptual": [0.1, 0.1, 0.1], "ssim": [0.8, 1.0, 0.8], "l1": [0.05] * 3}
+    videos = {"warp_error_1": [0.2, 0.2, None], "warp_error_4": [0.4, 0.4, 0.4]}
+    found = clip_scores({key: {"clips": clips} for key, clips in (pictures | videos).items()})
+    expected = math.log(0.1 * (1 - 0.8) * 0.05) / 3 + math.log(0.2 * 0.4) / 2
+    assert found == [pytest.approx(expected), None, None]
 
 
 def test_shown_is_the_first_clip_of_each_scenario():

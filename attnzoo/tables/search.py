@@ -1,8 +1,9 @@
 """The search: every cell's settings chosen on the validation part, with one budget for all.
 
 A run for each of the protocol's settings, each scored on the same validation clips, with a seed
-that the tables do not use. The score of a clip is ln(warp_error_1) + ln(l1_body), lower is better:
-the video's consistency and its likeness to the truth, both on the body, of which an equal relative
+that the tables do not use. A clip's score is made of what the claims are judged by, pictures and
+videos in equal parts: the mean ln of badness (`attnzoo.report.measures`) of the former plus that of
+the latter, of those that have a value of each clip's own; lower is better, and an equal relative
 improvement counts the same. The setting with the lowest mean is chosen, the earlier one of equals.
 """
 
@@ -15,14 +16,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
+from attnzoo.report.measures import IMAGE, MEASURES, VIDEO, Measure
 from attnzoo.tables.folder import error_path, write_json
 from attnzoo.tables.jobs import Job, compose, key_of
 from attnzoo.tables.protocol import Protocol
 from attnzoo.train.record import read_record
 
-SCORES = ("warp_error_1", "l1_body")
+PARTS = tuple(
+    tuple(MEASURES[key] for key in keys if not MEASURES[key].distance) for keys in (IMAGE, VIDEO)
+)
 LOG, CHOSEN = "search/log.jsonl", "search/chosen.json"
 
 
@@ -101,7 +108,7 @@ def _tried(folder: Path, protocol: Protocol, cell: str) -> list[dict[str, Any]]:
                 "clips": record["sampling"]["clips"],
                 "scores": scores,
                 "mean": _mean(scores),
-                **{name: record["scores"][name]["clips"] for name in SCORES},
+                **{one.key: record["scores"][one.key]["clips"] for part in PARTS for one in part},
             }
         else:
             line |= {"mean": None, "error": _error(error_path(path))}
@@ -110,12 +117,15 @@ def _tried(folder: Path, protocol: Protocol, cell: str) -> list[dict[str, Any]]:
 
 
 def clip_scores(scores: Mapping[str, Any]) -> list[float | None]:
-    """The search's score of each clip, None where one of its parts has no value above 0."""
-    pairs = zip(*(scores[name]["clips"] for name in SCORES), strict=True)
-    return [
-        sum(map(math.log, pair)) if all(one is not None and one > 0 for one in pair) else None
-        for pair in pairs
-    ]
+    """The search's score of each clip, None where one of its parts has no badness above 0."""
+    total = sum(np.mean([_logs(one, scores) for one in part], axis=0) for part in PARTS)
+    return [None if math.isnan(one) else one for one in np.asarray(total).tolist()]
+
+
+def _logs(measure: Measure, scores: Mapping[str, Any]) -> NDArray[np.float64]:
+    """ln of badness of each clip, NaN where there is none."""
+    badness = measure.badness(np.array(scores[measure.key]["clips"], dtype=np.float64))
+    return np.log(np.where(badness > 0, badness, np.nan))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
