@@ -6,12 +6,18 @@ import atexit
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
+import weakref
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
+
+from warm import Asked
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,11 +60,15 @@ def environment(**changes: str) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(ROOT), **changes}
 
 
-def start(*arguments: str, cwd: Path, code: str | None = None, **env: str) -> subprocess.Popen[str]:
-    """`python -m attnzoo ...` in `cwd`; with `code` that is run first."""
-    program = ["-m", "attnzoo"]
-    if code is not None:
-        program = ["-c", f"{code}\nfrom attnzoo.__main__ import main\nmain()"]
+def start(
+    *arguments: str, cwd: Path, code: str | None = None, **env: str
+) -> subprocess.Popen[str] | Forked:
+    """`python -m attnzoo ...` in `cwd`: a fork that needs no imports; with `code`, which is run
+    first, a process of its own.
+    """
+    if code is None:
+        return Forked([*arguments], os.path.abspath(cwd), environment(**env))
+    program = ["-c", f"{code}\nfrom attnzoo.__main__ import main\nmain()"]
     return subprocess.Popen(
         [sys.executable, *program, *arguments],
         cwd=cwd,
@@ -72,30 +82,71 @@ def start(*arguments: str, cwd: Path, code: str | None = None, **env: str) -> su
     )
 
 
-def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+def finish(process: subprocess.Popen[str] | Forked) -> subprocess.CompletedProcess[str]:
     out, err = process.communicate(timeout=300)
+    assert process.returncode is not None
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def command(
     *arguments: str, cwd: Path, code: str | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """A command from start to end; one without `code` and `env` is a fork that needs no imports."""
-    if code is not None or env or "HYDRA_FULL_ERROR" in os.environ:
-        return finish(start(*arguments, cwd=cwd, code=code, **env))
-    server = _warm()
-    assert server.stdin is not None and server.stdout is not None
-    with tempfile.TemporaryDirectory() as folder:
-        streams = [os.path.join(folder, name) for name in ("output", "errors")]
-        server.stdin.write(json.dumps([arguments, os.path.abspath(cwd), *streams]) + "\n")
+    """A command from start to end."""
+    return finish(start(*arguments, cwd=cwd, code=code, **env))
+
+
+class Forked:
+    """A command that runs, or has run: what `subprocess.Popen` has of one, where tests use it."""
+
+    def __init__(self, arguments: list[str], cwd: str, env: dict[str, str]) -> None:
+        self.args, self.returncode = arguments, None
+        self._folder = tempfile.mkdtemp()
+        weakref.finalize(self, shutil.rmtree, self._folder)
+        os.mkfifo(f"{self._folder}/told")
+        self._told = os.open(f"{self._folder}/told", os.O_RDONLY | os.O_NONBLOCK)
+        weakref.finalize(self, os.close, self._told)
+        server = _warm()
+        assert server.stdin is not None
+        server.stdin.write(json.dumps(asdict(Asked(arguments, cwd, env, self._folder))) + "\n")
         server.stdin.flush()
-        if not select.select([server.stdout], [], [], 300)[0]:
-            _warm.cache_clear()
-            server.kill()
-            raise TimeoutError(f"{arguments}: not done after 300 s")
-        status = int(server.stdout.readline())
-        out, err = (Path(stream).read_text() for stream in streams)
-    return subprocess.CompletedProcess(list(arguments), status, out, err)
+        self._line = b""
+        pid = self._next(60)
+        assert pid is not None, "the process that forks commands does not answer"
+        self.pid = pid
+
+    def _next(self, seconds: float) -> int | None:
+        """The next number that is told, if it comes in time."""
+        until = time.monotonic() + seconds
+        while not self._line.endswith(b"\n"):
+            if not select.select([self._told], [], [], max(until - time.monotonic(), 0))[0]:
+                return None
+            one = os.read(self._told, 1)
+            assert one, "the process that waits for a command is gone"
+            self._line += one
+        number, self._line = int(self._line), b""
+        return number
+
+    def poll(self) -> int | None:
+        return self.wait(0)
+
+    def wait(self, timeout: float) -> int | None:
+        if self.returncode is None:
+            self.returncode = self._next(timeout)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float = 300) -> tuple[str, str]:
+        if self.wait(timeout) is None:
+            self.kill()
+            raise TimeoutError(f"{self.args}: not done after {timeout} s")
+        out, err = (Path(self._folder, name).read_text() for name in ("output", "errors"))
+        return out, err
 
 
 @cache
@@ -105,7 +156,6 @@ def _warm() -> subprocess.Popen[str]:
         [sys.executable, str(ROOT / "tests" / "warm.py")],
         env=environment(),
         stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
         text=True,
     )
     atexit.register(server.kill)

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import environment
+from command import command, start
 
 SMALL = ("channels=16", "heads=2", "peers=null", "what=module", "width=null", "threads=1")
 
 
-def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "attnzoo.bench", *arguments],
-        cwd=cwd, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def bench(*arguments: str, cwd: Path) -> tuple[int, str, str]:
-    process = start(*arguments, cwd=cwd)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+def bench(*arguments: str, cwd: Path) -> tuple[int, str]:
+    done = command("bench", *arguments, cwd=cwd)
+    return done.returncode, done.stderr
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -35,12 +25,12 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
-    command = (
+    grid = (
         *SMALL, "attn=none,stsa,temporal,temporal_conv,crossframe_all", "frames=2,4",
         "resolution=4,6", "backward=false", "rounds=8", "out=a.jsonl",
     )  # fmt: skip
     journal = tmp_path / "a.jsonl.part"
-    process = start(*command, cwd=tmp_path)
+    process = start("bench", *grid, cwd=tmp_path)
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
         if journal.exists() and journal.read_text().count('"round"') >= 2:
@@ -51,7 +41,7 @@ def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
     assert process.returncode == -signal.SIGKILL, "it was done before it could be killed"
     before = [json.loads(line)["round"] for line in journal.read_text().splitlines()[:-1]
               if '"round"' in line]  # fmt: skip
-    status, _, err = bench(*command, cwd=tmp_path)
+    status, err = bench(*grid, cwd=tmp_path)
     assert status == 0, err
     assert not journal.exists()
     found = rows(tmp_path / "a.jsonl")
@@ -66,16 +56,16 @@ def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
               "environment_cpu", "environment_commit", "environment_governor"}  # fmt: skip
     assert wanted <= set(header)
     # What is there is not measured again.
-    again = bench(*command, cwd=tmp_path)
+    again = bench(*grid, cwd=tmp_path)
     assert again[0] == 0 and rows(tmp_path / "a.jsonl") == found
     # Another grid is not written over it.
-    status, _, err = bench(*SMALL, "attn=temporal", "frames=3", "out=a.jsonl", cwd=tmp_path)
+    status, err = bench(*SMALL, "attn=temporal", "frames=3", "out=a.jsonl", cwd=tmp_path)
     assert status == 2 and "holds 20 rows of other cells" in err
 
 
 @pytest.mark.slow
 def test_what_would_take_too_much_is_a_row_that_says_so(tmp_path: Path) -> None:
-    status, _, err = bench(
+    status, err = bench(
         *SMALL, "attn=crossframe_all,temporal", "frames=4,100000", "resolution=8", "backward=false",
         "memory=0.5", "longest=60", "rounds=5", "out=a.jsonl", cwd=tmp_path,
     )  # fmt: skip
@@ -91,7 +81,7 @@ def test_what_would_take_too_much_is_a_row_that_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_too_long_is_predicted(tmp_path: Path) -> None:
-    status, _, err = bench(
+    status, err = bench(
         *SMALL, "attn=crossframe_all", "frames=4,512", "resolution=16", "backward=false",
         "longest=0.5", "rounds=5", "out=a.jsonl", cwd=tmp_path,
     )  # fmt: skip

@@ -13,7 +13,17 @@ from pathlib import Path
 
 import av
 import pytest
-from command import OPTIONAL, ROOT, TINY, WITHOUT_OPTIONAL, command, environment, finish, start
+from command import (
+    OPTIONAL,
+    ROOT,
+    TINY,
+    WITHOUT_OPTIONAL,
+    Forked,
+    command,
+    environment,
+    finish,
+    start,
+)  # fmt: skip
 from PIL import Image
 
 import attnzoo
@@ -115,7 +125,7 @@ def stopped(tmp_path_factory):
     return folder
 
 
-def wait_for(process: subprocess.Popen[str], folder: Path, name: str) -> None:
+def wait_for(process: Forked, folder: Path, name: str) -> None:
     until = time.monotonic() + 120
     while not (folder / name).exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)

@@ -1,8 +1,8 @@
-"""Commands of the package as forks of a process that has imported it: what `command.command` runs.
+"""Commands of the package as forks of a process that has imported it: see `command.start`.
 
-Reads one line of JSON a command, `[arguments, cwd, output file, error file]`, and answers with its
-exit status. It computes nothing itself and has no threads, so a fork of it is as good as a fresh
-process, without the seconds of imports.
+Reads one line of JSON a command, an `Asked`, and never answers: what a command prints, its process
+id and its exit status are files in the folder that is asked for. It computes nothing itself and has
+no threads, so a fork of it is as good as a fresh process, without the seconds of imports.
 """
 
 from __future__ import annotations
@@ -15,21 +15,36 @@ import signal
 import sys
 import threading
 import traceback
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 IMPORTED = ("attnzoo.__main__", "attnzoo.run", "attnzoo.train.experiment", "attnzoo.bench.profile")
 
 
-def become(arguments: list[str], cwd: str, output: str, errors: str) -> NoReturn:
-    """`python -m attnzoo ARGUMENTS` in `cwd`, from here to the process's end."""
+@dataclass(frozen=True)
+class Asked:
+    """`python -m attnzoo ARGUMENTS` in `cwd`; `folder` has a pipe `told`, for id and status."""
+
+    arguments: list[str]
+    cwd: str
+    environment: dict[str, str]
+    folder: str
+
+
+def become(asked: Asked) -> NoReturn:
+    """The command, from here to the process's end."""
     status = 1
     try:
-        for stream, path in ((1, output), (2, errors)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for stream, name in ((1, "output"), (2, "errors")):
+            os.dup2(os.open(Path(asked.folder, name), os.O_WRONLY | os.O_CREAT), stream)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.chdir(cwd)
+        os.chdir(asked.cwd)
+        os.environ.clear()
+        os.environ.update(asked.environment)
         program = sys.modules["attnzoo.__main__"]
-        sys.path[0], sys.argv = cwd, [str(program.__file__), *arguments]
+        sys.path[0], sys.argv = asked.cwd, [str(program.__file__), *asked.arguments]
         program.main()
         status = 0
     except SystemExit as end:
@@ -44,16 +59,26 @@ def become(arguments: list[str], cwd: str, output: str, errors: str) -> NoReturn
         os._exit(status)
 
 
+def keep(asked: Asked) -> NoReturn:
+    """The command's parent, which outlives it and tells how it ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with open(Path(asked.folder, "told"), "w") as told:
+        pid = os.fork()
+        if pid == 0:
+            told.close()
+            become(asked)
+        print(pid, file=told, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=told, flush=True)
+    os._exit(0)
+
+
 def main() -> None:
     for name in IMPORTED:
         importlib.import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for who keeps a command
     for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            become(*json.loads(line))
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        print(status, flush=True)
+        if os.fork() == 0:
+            keep(Asked(**json.loads(line)))
 
 
 if __name__ == "__main__":
