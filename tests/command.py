@@ -67,7 +67,7 @@ def start(
     first, a process of its own.
     """
     if code is None:
-        return Forked([*arguments], os.path.abspath(cwd), environment(**env))
+        return Forked("attnzoo.__main__", [*arguments], cwd, environment(**env))
     program = ["-c", f"{code}\nfrom attnzoo.__main__ import main\nmain()"]
     return subprocess.Popen(
         [sys.executable, *program, *arguments],
@@ -96,9 +96,12 @@ def command(
 
 
 class Forked:
-    """A command that runs, or has run: what `subprocess.Popen` has of one, where tests use it."""
+    """`main` of a module in a process that needs no imports.
 
-    def __init__(self, arguments: list[str], cwd: str, env: dict[str, str]) -> None:
+    Has of `subprocess.Popen` what tests use.
+    """
+
+    def __init__(self, program: str, arguments: list[str], cwd: Path, env: dict[str, str]) -> None:
         self.args, self.returncode = arguments, None
         self._folder = tempfile.mkdtemp()
         weakref.finalize(self, shutil.rmtree, self._folder)
@@ -107,7 +110,8 @@ class Forked:
         weakref.finalize(self, os.close, self._told)
         server = _warm()
         assert server.stdin is not None
-        server.stdin.write(json.dumps(asdict(Asked(arguments, cwd, env, self._folder))) + "\n")
+        asked = Asked(program, arguments, os.path.abspath(cwd), env, self._folder)
+        server.stdin.write(json.dumps(asdict(asked)) + "\n")
         server.stdin.flush()
         self._line = b""
         pid = self._next(60)
@@ -154,7 +158,7 @@ def _warm() -> subprocess.Popen[str]:
     """The process whose forks are the commands; it ends with this one."""
     server = subprocess.Popen(
         [sys.executable, str(ROOT / "tests" / "warm.py")],
-        env=environment(),
+        env=environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"),
         stdin=subprocess.PIPE,
         text=True,
     )

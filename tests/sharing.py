@@ -1,4 +1,4 @@
-"""One of several processes that share runs, as a launcher starts it: `main(FOLDER)`.
+"""One of several processes that share runs, as a launcher starts it: `python sharing.py FOLDER`.
 
 Its environment holds what torchrun sets. What it finds is in FOLDER, the runs' own files included.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,6 @@ from attnzoo import commands
 from attnzoo.data.clip import Clip
 from attnzoo.data.source import Source
 from attnzoo.errors import UserError
-from attnzoo.train import experiment as training
 from attnzoo.train.processes import Processes, join
 from attnzoo.train.settings import Experiment, Sampling
 
@@ -80,7 +80,6 @@ def work(folder: Path, processes: Processes) -> None:
     tiny_run(folder / "lost", shared(2, 1), source(clips), processes=processes)
 
 
-def main(folder: str) -> None:
+def main() -> None:
     """The process, with its exit status."""
-    training._pictures = lambda *_: None  # type: ignore[assignment]
-    commands.execute(lambda _: work(Path(folder), join()))
+    commands.execute(lambda _: work(Path(sys.argv[1]), join()))

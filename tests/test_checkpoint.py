@@ -18,12 +18,6 @@ from attnzoo.train.checkpoint import Checkpoints
 from attnzoo.train.settings import Experiment, Sampling, Schedule
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take longer than these runs and have tests of their own."""
-    monkeypatch.setattr("attnzoo.train.experiment._pictures", lambda *_: None)
-
-
 def checkpoints(folder: Path) -> list[str]:
     return [p.name for p in Checkpoints(folder, every=1).newest_first()]
 

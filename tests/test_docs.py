@@ -39,7 +39,7 @@ def test_the_code_of_a_page_runs_in_its_order(name: str, tmp_path: Path) -> None
     run([sys.executable, "-c", program], tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     run([sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path / "site")], ROOT)
     for name in (

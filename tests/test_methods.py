@@ -52,12 +52,6 @@ from attnzoo.train.stages import enter_stage, parameter_groups, trained_paramete
 FRAME_BY_FRAME = [method for method in Method if method.frame_by_frame]
 
 
-@pytest.fixture
-def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take longer than these runs and have tests of their own."""
-    monkeypatch.setattr("attnzoo.train.experiment._pictures", lambda *_: None)
-
-
 def made(method: Method) -> DanceModel:
     """The tiny base as a run of this method has it."""
     model = DreamPoseModel.of(tiny_model()) if method is Method.dreampose else tiny_model()
@@ -293,7 +287,6 @@ def test_new_weights_are_drawn_from_the_seed_alone() -> None:
 # --- whole runs
 
 
-@pytest.mark.usefixtures("_no_pictures")
 @pytest.mark.parametrize("method", Method)
 def test_a_run_says_what_it_was(tmp_path: Path, method: Method) -> None:
     record, _ = tiny_run(tmp_path, experiment(method), profile=profile)
@@ -317,7 +310,6 @@ def test_a_run_says_what_it_was(tmp_path: Path, method: Method) -> None:
     assert not [n for n in kept if torch.equal(kept[n], start[n])]
 
 
-@pytest.mark.usefixtures("_no_pictures")
 def test_rows_of_one_comparison_see_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,7 +332,6 @@ def test_rows_of_one_comparison_see_the_same(
     assert seen["disco"] == [one for one in seen["video"] if one[0] == 2]
 
 
-@pytest.mark.usefixtures("_no_pictures")
 @pytest.mark.parametrize(("method", "at"), [("disco", 2), ("dreampose", 2), ("dreampose", 5)])
 def test_stopped_and_resumed_it_ends_with_the_same_bits(
     tmp_path: Path, method: str, at: int

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from command import ROOT, environment
+from command import ROOT, Forked, environment
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -31,15 +29,6 @@ from attnzoo.train.stopping import Stopping
 
 # Sums of floats are ordered otherwise, and Adam divides small differences by small gradients.
 LOSS, WEIGHT = 2e-3, 2e-3
-
-
-# The package comes first, as in conftest.
-CODE = "import attnzoo, sys, sharing; sharing.main(sys.argv[1])"
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attnzoo.train.experiment._pictures", lambda *_: None)
 
 
 @given(
@@ -84,17 +73,12 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
     place = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    path = f"{ROOT}:{ROOT / 'tests'}"
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", CODE, str(folder)],
-            env=environment(
-                **place, RANK=str(i), LOCAL_RANK=str(i), PYTHONPATH=path, OMP_NUM_THREADS="1"
-            ),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        Forked(
+            "sharing", [str(folder)], folder, environment(**place, RANK=str(i), LOCAL_RANK=str(i))
         )
         for i in range(2)
-    ]  # fmt: skip
+    ]
     return folder, [(*p.communicate(timeout=300), p.returncode) for p in processes]
 
 

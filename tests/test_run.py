@@ -193,6 +193,7 @@ def test_a_folder_without_a_checkpoint_starts_over(stopped, tmp_path):
     assert record["training"]["resumed"] == 0 and record["training"]["stage1"]["steps"] == 1
 
 
+@pytest.mark.long
 def test_a_sweep_leaves_a_record_for_each_job(tmp_path):
     done = command(
         "run", "-m", "attn=none,temporal", *TINY, "train.stage1.steps=1", "train.stage2.steps=1",

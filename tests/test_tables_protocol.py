@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from attnzoo.errors import UserError
 from attnzoo.tables.clips import _box, first_of_each
 from attnzoo.tables.protocol import Protocol
 from attnzoo.tables.reading import read_protocol
-from attnzoo.tables.search import clip_scores, searched
+from attnzoo.tables.search import clip_scores, search_jobs, searched
 
 SMALL = {
     "name": "small",
@@ -84,6 +85,15 @@ def test_every_cell_is_searched_once_with_the_same_budget(full):
     assert len(cells) == len(set(cells)) == 12
     keys = {tuple(text.partition("=")[0] for text in one) for one in full.search.settings}
     assert len(full.search.settings) > 1 and len(keys) == 1
+    tries = {name: full.search.of(full.cells[name].attn) for name in cells}
+    assert {len(several) for several in tries.values()} == {len({*tries["none"]})}
+    assert tries["stsa-8x4x4"] == tries["stsa_flow-4x4x4"] != tries["temporal"]
+
+
+def test_more_tries_for_one_cell_than_for_another_are_refused(full):
+    more = replace(full.search, own={**full.search.own, "stsa": ()})
+    with pytest.raises(UserError, match=r"stsa-4x4x4 9 times and none 12 times"):
+        search_jobs(replace(full, search=more), ["none", "stsa-4x4x4"])
 
 
 def test_the_hash_is_of_what_decides_numbers(tmp_path):

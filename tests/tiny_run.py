@@ -176,7 +176,7 @@ def tiny_run(
         source or tiny_source(),
         folder,
         build=keep,
-        **{"scores": no_scores, **arguments},
+        **{"scores": no_scores, "pictures": False, **arguments},
     )
     weights = built[-1].state_dict() if built else {}
     return record, {name: tensor.clone() for name, tensor in weights.items()}

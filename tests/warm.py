@@ -2,30 +2,38 @@
 
 Reads one line of JSON a command, an `Asked`, and never answers: what a command prints, its process
 id and its exit status are files in the folder that is asked for. It computes nothing itself and has
-no threads, so a fork of it is as good as a fresh process, without the seconds of imports.
+no threads, so a fork of it is as good as a fresh process, without the seconds of imports. Two
+things are less than in use: a profile takes one round, and workers of tables are forks, too.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-IMPORTED = ("attnzoo.__main__", "attnzoo.run", "attnzoo.train.experiment", "attnzoo.bench.profile")
+IMPORTED = (
+    "attnzoo.__main__", "attnzoo.run", "attnzoo.train.experiment", "attnzoo.bench.profile",
+    "attnzoo.scoring.measure", "attnzoo.tables.run", "attnzoo.report",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Asked:
-    """`python -m attnzoo ARGUMENTS` in `cwd`; `folder` has a pipe `told`, for id and status."""
+    """`python -m PROGRAM ARGUMENTS` in `cwd`; `folder` has a pipe `told`, for id and status."""
 
+    program: str
     arguments: list[str]
     cwd: str
     environment: dict[str, str]
@@ -40,10 +48,10 @@ def become(asked: Asked) -> NoReturn:
         for stream, name in ((1, "output"), (2, "errors")):
             os.dup2(os.open(Path(asked.folder, name), os.O_WRONLY | os.O_CREAT), stream)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        program = importlib.import_module(asked.program)
         os.chdir(asked.cwd)
         os.environ.clear()
         os.environ.update(asked.environment)
-        program = sys.modules["attnzoo.__main__"]
         sys.path[0], sys.argv = asked.cwd, [str(program.__file__), *asked.arguments]
         program.main()
         status = 0
@@ -75,6 +83,11 @@ def keep(asked: Asked) -> NoReturn:
 def main() -> None:
     for name in IMPORTED:
         importlib.import_module(name)
+    job, workers = sys.modules["attnzoo.job"], sys.modules["attnzoo.tables.workers"]
+    job.profiler = partial(job.profiler, rounds=1)  # type: ignore[attr-defined]
+    workers._SPAWN = multiprocessing.get_context("fork")  # type: ignore[attr-defined]
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for who keeps a command
     for line in sys.stdin:
         if os.fork() == 0:

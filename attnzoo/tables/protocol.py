@@ -69,13 +69,19 @@ class Curves:
 
 @dataclass(frozen=True)
 class Search:
-    """The budget of every cell's search: one run for each of `settings` on the validation part.
+    """The budget of every cell's search: a run for each of its settings on the validation part.
 
-    common: overrides behind the protocol's own that make these runs shorter.
+    common: overrides behind the protocol's own that make these runs shorter; settings: those of
+    every cell; own: further ones by variant, of each variant as many.
     """
 
     common: tuple[str, ...] = ()
     settings: tuple[tuple[str, ...], ...] = ()
+    own: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+
+    def of(self, attn: str) -> tuple[tuple[str, ...], ...]:
+        """What is tried of a variant."""
+        return self.settings + self.own.get(attn, ())
 
 
 @dataclass(frozen=True)

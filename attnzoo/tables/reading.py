@@ -177,11 +177,21 @@ def _curves(value: Any) -> Curves:
 
 def _search(value: Any) -> Search:
     _check_keys("search", value, Search)
-    given = value.get("settings", [])
-    if not isinstance(given, list):
-        raise UserError(f"search.settings: must be a list of lists of texts, not {_said(given)}")
-    settings = [_texts("search.settings", one) for one in given]
-    return Search(_texts("search.common", value.get("common", [])), tuple(settings))
+    own = {
+        name: _tries(f"search.own.{name}", several)
+        for name, several in _map("search.own", value.get("own", {}))
+    }
+    return Search(
+        _texts("search.common", value.get("common", [])),
+        _tries("search.settings", value.get("settings", [])),
+        own,
+    )
+
+
+def _tries(place: str, value: Any) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(value, list):
+        raise UserError(f"{place}: must be a list of lists of texts, not {_said(value)}")
+    return tuple(_texts(place, one) for one in value)
 
 
 def _with_chosen(cells: Mapping[str, Cell], chosen: Mapping[str, Any]) -> dict[str, Cell]:

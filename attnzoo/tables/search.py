@@ -1,10 +1,11 @@
 """The search: every cell's settings chosen on the validation part, with one budget for all.
 
-A run for each of the protocol's settings, each scored on the same validation clips, with a seed
-that the tables do not use. A clip's score is made of what the claims are judged by, pictures and
-videos in equal parts: the mean ln of badness (`attnzoo.report.measures`) of the former plus that of
-the latter, of those that have a value of each clip's own; lower is better, and an equal relative
-improvement counts the same. The setting with the lowest mean is chosen, the earlier one of equals.
+A run for each of the protocol's settings for that cell, each scored on the same validation clips,
+with a seed that the tables do not use. A clip's score is made of what the claims are judged by,
+pictures and videos in equal parts: the mean ln of badness (`attnzoo.report.measures`) of the former
+plus that of the latter, of those that have a value of each clip's own; lower is better, and an
+equal relative improvement counts the same. The setting with the lowest mean is chosen, the earlier
+one of equals.
 """
 
 from __future__ import annotations
@@ -42,13 +43,22 @@ def search_jobs(protocol: Protocol, cells: Sequence[str]) -> list[Job]:
     """One for each setting of each cell.
 
     Raises:
-        UserError: a cell that cannot be run, or nothing to choose from.
+        UserError: a cell that cannot be run, nothing to choose from, or more tries for one cell
+            than for another.
     """
     if not protocol.search.settings:
         raise UserError(f"search=true: the protocol {protocol.name} has no search.settings")
+    names = searched(protocol, cells)
+    tries = {name: len(_settings(protocol, name)) for name in names}
+    if len({*tries.values()}) > 1:
+        least, most = (of(tries, key=lambda name: tries[name]) for of in (min, max))
+        raise UserError(
+            f"search.own: every cell must be tried as often, not {least} {tries[least]} times and "
+            f"{most} {tries[most]} times"
+        )
     jobs = []
-    for name in searched(protocol, cells):
-        for number in range(len(protocol.search.settings)):
+    for name in names:
+        for number in range(tries[name]):
             overrides = _overrides(protocol, name, number)
             found = compose(name, overrides)
             jobs.append(
@@ -62,11 +72,15 @@ def search_jobs(protocol: Protocol, cells: Sequence[str]) -> list[Job]:
     return jobs
 
 
+def _settings(protocol: Protocol, cell: str) -> tuple[tuple[str, ...], ...]:
+    return protocol.search.of(protocol.cells[cell].attn)
+
+
 def _overrides(protocol: Protocol, cell: str, number: int) -> list[str]:
     bare = {cell: replace(protocol.cells[cell], chosen={})}
     seed = max(protocol.seeds) + 1
     overrides = replace(protocol, cells=bare).overrides(cell, seed)
-    tried = protocol.search.settings[number]
+    tried = _settings(protocol, cell)[number]
     own = ["data.part=validation", "sample.first=0"]
     return [*overrides, *own, *protocol.search.common, *tried]
 
@@ -97,7 +111,7 @@ def write_choice(folder: Path, protocol: Protocol, cells: Sequence[str]) -> dict
 
 def _tried(folder: Path, protocol: Protocol, cell: str) -> list[dict[str, Any]]:
     lines = []
-    for number, setting in enumerate(protocol.search.settings):
+    for number, setting in enumerate(_settings(protocol, cell)):
         path = folder / f"search/records/{cell}/setting{number}.json"
         line: dict[str, Any] = {"cell": cell, "setting": list(setting)}
         if path.is_file():
