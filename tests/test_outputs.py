@@ -128,7 +128,7 @@ def test_loss_curve(tmp_path: Path, steps: int) -> None:
 
 def test_a_run_leaves_all_of_them_and_the_real_scores(tmp_path: Path) -> None:
     experiment = tiny_experiment("stsa", precision=Precision.bf16, options={"size": [2, 2, 2]})
-    record, weights = tiny_run(tmp_path, experiment, scores=score)
+    record, weights = tiny_run(tmp_path, experiment, scores=score, pictures=True)
     assert all(t.dtype == torch.float32 for t in weights.values() if t.is_floating_point())
     assert record["precision"] == "bf16" and record["options"]["size"] == [2, 2, 2]
     assert record["scores"]["l1"]["value"] > 0 and "warp_error_1" in record["scores"]
