@@ -222,12 +222,12 @@ def test_killed_and_resumed_gives_the_same_records(made, one_thread, tmp_path):
     assert not records(tmp_path / "out")
     # What a worker does with what is left, here without one: the bits of two are those of one.
     jobs = jobs_of(read_protocol(protocol), ["stsa", "none"])
-    for job in jobs[:3]:
+    for job in jobs:
         assert not place.stands(tmp_path / "out", job)
         run_job(tmp_path / "out", job)
     again = records(tmp_path / "out")
     assert again["records/stsa/seed0.json"]["training"]["resumed"] == 1
-    assert len(again) == 3 and timeless(again).items() <= timeless(records(out)).items()
+    assert timeless(again) == timeless(records(out))
     # It was looked at before the kill, and shown further points after it.
     ours, theirs = (folder / "curves/stsa.json" for folder in (tmp_path / "out", out))
     assert ours.read_text() == theirs.read_text()
