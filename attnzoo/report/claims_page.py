@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnzoo.report.claims import Judged, count, own_favour
+from attnzoo.report.claims import Claim, Judged, count, own_verdict
 from attnzoo.report.markdown import escaped
 from attnzoo.report.noise_camera import Explanation
 from attnzoo.report.noise_camera import __doc__ as ON_TRIAL
@@ -18,8 +18,13 @@ _WORDS = {
 }
 
 
-def claims_page(found: Sequence[Judged], tried: Explanation | None, made: str) -> str:
-    """The page: a table of verdicts, then each claim with its comparisons, then the rule."""
+def claims_page(
+    found: Sequence[Judged], tried: Explanation | None, made: str, unlike: Sequence[str]
+) -> str:
+    """The page: a table of verdicts, then each claim with its comparisons, then the rule.
+
+    unlike: paragraphs on what the comparison is not.
+    """
     numbers = count(found)
     lines = ["# The paper's claims, on these data", "", made, ""]
     lines.append(
@@ -28,13 +33,14 @@ def claims_page(found: Sequence[Judged], tried: Explanation | None, made: str) -
     )
     lines += [
         "",
+        *(line for text in unlike for line in (text, "")),
         "| | section | claim | verdict | comparisons that hold | gains "
-        "| the paper's numbers in favour |",
-        "| ---: | --- | --- | --- | ---: | --- | ---: |",
+        "| the rule on the paper's own numbers |",
+        "| ---: | --- | --- | --- | ---: | --- | --- |",
     ]
     for i, one in enumerate(found, 1):
         start = f"| {i} | {one.claim.section} | {one.claim.sentence} | {_WORDS[one.verdict]} "
-        rest = (_held(one.comparisons), _range(one.comparisons), own_favour(one.claim))
+        rest = (_held(one.claimed), _range(one.claimed), _own(one.claim))
         lines.append(start + "| " + " | ".join(rest) + " |")
     for i, one in enumerate(found, 1):
         lines += ["", *_section(i, one)]
@@ -42,6 +48,11 @@ def claims_page(found: Sequence[Judged], tried: Explanation | None, made: str) -
         lines += ["", *_tried(tried)]
     lines += ["", "## The rule", "", *_paragraphs(RULE)]
     return "\n".join(lines) + "\n"
+
+
+def _own(claim: Claim) -> str:
+    verdict = own_verdict(claim)
+    return "–" if verdict is None else verdict.value
 
 
 def _held(found: Sequence[Comparison]) -> str:
@@ -65,6 +76,8 @@ def _section(i: int, one: Judged) -> list[str]:
     lines += _comparisons(one.comparisons)
     if one.note:
         lines += ["", f"Here: {escaped(one.note)}."]
+    if one.settings:
+        lines += ["", f"Chosen on the validation part: {escaped(one.settings)}."]
     if one.own:
         lines += ["", f"The paper's own numbers: {one.own}."]
     if claim.words:

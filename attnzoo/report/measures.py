@@ -35,9 +35,10 @@ class Measure:
         return self.key.startswith("fd_")
 
     def badness(self, values: Array) -> Array:
-        """The same on a scale where 0 is perfect and twice as much is twice as bad.
+        """The same on a scale where twice as much is twice as bad, from 0 at the best.
 
-        Likenesses become what is missing to 1, decibels the root mean square error.
+        Likenesses become what is missing to 1, decibels the root mean square error. Warp errors of
+        real clips are above 0, too, by what sampling at pixels costs.
         """
         if self.key == "psnr":
             return np.asarray(10 ** (-values / 20), np.float64)

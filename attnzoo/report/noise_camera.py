@@ -17,7 +17,7 @@ not if one of them does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from attnzoo.report.folder import Folder, TableRows
@@ -26,7 +26,7 @@ from attnzoo.report.measures import MEASURES
 from attnzoo.report.pairs import Gain, Scores
 from attnzoo.report.quality import described, score_cell
 from attnzoo.report.table import Cell, Column, Row, Table
-from attnzoo.report.verdict import Asked, Comparison, Verdict, judge
+from attnzoo.report.verdict import Asked, Comparison, Verdict, judge, together, too_short
 
 JUDGED = "warp_error_1"
 SHOWN = (JUDGED, "warp_error_4", "l1_body", "embedded_perceptual")
@@ -154,26 +154,17 @@ def explanation(folder: Folder, scores: Scores, rows: TableRows) -> Explanation:
         ),
     ]
     if folder.quick:
-        found = [replace(one, verdict=Verdict.unknown, why="too short to judge") for one in found]
-    return Explanation(_all(found), tuple(found))
+        found = [too_short(one) for one in found]
+    return Explanation(together({one.verdict for one in found}), tuple(found))
 
 
 PREDICTIONS = 5
 
 
 def _prediction(first: str, second: str, gain: Gain | None) -> Comparison:
-    verdict, why, low, high = judge(gain, Asked.better, comparisons=PREDICTIONS)
+    found = judge(gain, Asked.better, comparisons=PREDICTIONS)
     value, n = (None, 0) if gain is None else (gain.value, len(gain.values))
-    return Comparison(
-        first, second, MEASURES[JUDGED], Asked.better, value, low, high, n, verdict, why
-    )
-
-
-def _all(found: Sequence[Comparison]) -> Verdict:
-    verdicts = {one.verdict for one in found}
-    if Verdict.does_not in verdicts:
-        return Verdict.does_not
-    return Verdict.holds if verdicts == {Verdict.holds} else Verdict.unknown
+    return Comparison(first, second, MEASURES[JUDGED], Asked.better, value, n, found)
 
 
 def contrast(first: Gain | None, second: Gain | None) -> Gain | None:
@@ -191,4 +182,6 @@ def contrast(first: Gain | None, second: Gain | None) -> Gain | None:
     if len(common) < 2:
         return None
     one, other = (list(part) for part in zip(*common, strict=True))
-    return Gain(tuple(first.keys[i] for i in one), first.values[one] - second.values[other])
+    keys = tuple(first.keys[i] for i in one)
+    seeds = {s: first.seeds[s] - second.seeds[s] for s in first.seeds if s in second.seeds}
+    return Gain(keys, first.values[one] - second.values[other], seeds)

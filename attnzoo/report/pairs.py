@@ -57,11 +57,13 @@ class Sample:
 class Gain:
     """How much better a cell is than a reference, over `keys`; see the module.
 
-    values: `[n]`, their mean is the gain.
+    values: `[n]`, their mean is the gain; seeds: the gain of each seed's videos by themselves, nan
+    where the reference has nothing to gain on.
     """
 
     keys: tuple[Key, ...]
     values: Array
+    seeds: Mapping[int, float]
 
     @property
     def value(self) -> float:
@@ -75,11 +77,6 @@ class Gain:
     def p(self) -> float:
         """Two-sided, of the sign-flip test that the gain is zero."""
         return sign_flip_test(self.values.tolist())
-
-    def by_seed(self) -> list[float]:
-        """The mean of each seed's values."""
-        seeds = np.array([seed for seed, _ in self.keys])
-        return [float(self.values[seeds == seed].mean()) for seed in sorted({*seeds.tolist()})]
 
 
 class Scores:
@@ -123,6 +120,20 @@ class Scores:
         real = float(reals.mean()) if len(reals) else None
         return Sample(measure, keys, part["value"].astype(np.float64), real)
 
+    def no_gain(self, cell: str, reference: str, key: str, labels: tuple[str, str]) -> str:
+        """Why there is none, in words."""
+        samples = self.sample(cell, key), self.sample(reference, key)
+        reasons = [
+            f"{label}: {sample.reason}"
+            for label, sample in zip(labels, samples, strict=True)
+            if not len(sample.values)
+        ]
+        if reasons:
+            return "; ".join(reasons)
+        if len({*samples[0].keys} & {*samples[1].keys}) < 2:
+            return "fewer than two videos that both have"
+        return f"{labels[1]}: nothing is bad, so there is nothing to gain"
+
     def _gain(
         self, cell: str, reference: str, key: str, scenario: str | None = None
     ) -> Gain | None:
@@ -142,7 +153,28 @@ def gain(sample: Sample, reference: Sample) -> Gain | None:
         return None
     ratio = ours.mean() / theirs.mean()
     values = 1 - ratio - (ours - ratio * theirs) / theirs.mean()
-    return Gain(tuple(sample.keys[i] for i in one), values)
+    keys = tuple(sample.keys[i] for i in one)
+    return Gain(keys, values, _by_seed(keys, ours, theirs))
+
+
+def _by_seed(keys: Sequence[Key], ours: Array, theirs: Array) -> dict[int, float]:
+    """The gain of each seed, from its own videos alone: other seeds' may be harder."""
+    seeds = np.array([seed for seed, _ in keys])
+    means = {
+        seed: (ours[seeds == seed].mean(), theirs[seeds == seed].mean())
+        for seed in sorted({*seeds.tolist()})
+    }
+    return {s: float(1 - a / b) if b > 0 else float("nan") for s, (a, b) in means.items()}
+
+
+def student(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """A mean's interval by Student's t, for one of many tests: a bootstrap's tails are thin."""
+    n, mean = len(values), float(np.mean(values))
+    error = float(stats.sem(values)) if n > 1 else 0.0
+    if np.ptp(values) == 0:
+        return Interval(mean, None, None, n, "no interval: all values are equal")
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
+    return Interval(mean, mean - half, mean + half, n, f"Student's t over {n} videos")
 
 
 def estimate(sample: Sample, level: float = LEVEL) -> Interval:

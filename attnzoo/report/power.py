@@ -97,7 +97,7 @@ def _power(key: str, found: Sequence[Gain], tests: int, seed: int) -> Power:
         _resampled(found[int(rng.integers(len(found)))], ratio, rng) for _ in range(SIMULATIONS)
     ]
     simulated = Simulated(drawn, rng)
-    seeds = [detectable(one.by_seed()) for one in found]
+    seeds = [detectable(list(one.seeds.values())) for one in found]
     return Power(
         key,
         int(np.median([len(one.values) for one in found])),

@@ -27,6 +27,7 @@ from attnzoo.report.quality import quality_table
 from attnzoo.report.scenarios import scenario_table
 from attnzoo.report.table import Table
 from attnzoo.report.tidy import tidy
+from attnzoo.report.unlike import unlike
 
 QUICK = "Too short to judge: a quick run, made to see that everything works."
 NOT_COMPARABLE = (
@@ -71,7 +72,7 @@ class Findings:
     @cached_property
     def claims(self) -> list[Judged]:
         """The paper's claims with their verdicts."""
-        return judged(self.folder, self.scores)
+        return judged(self.folder, self.scores, self.protocol)
 
     @cached_property
     def explanation(self) -> Explanation | None:
@@ -162,7 +163,9 @@ def write_tables(folder: Path, found: Findings | None = None) -> list[Path]:
         texts[f"{table.name}.md"] = markdown(table.with_notes(found.made), heading)
         texts[f"{table.name}.csv"] = tidy(table)
         texts[f"{table.name}.tex"] = latex(table.with_notes(found.made), heading)
-    texts["claims.md"] = claims_page(found.claims, found.explanation, found.made)
+    texts["claims.md"] = claims_page(
+        found.claims, found.explanation, found.made, unlike(found.protocol)
+    )
     texts["power.md"] = power_markdown(found.powers, found.made)
     texts["power.csv"] = powers_csv(found.powers)
     return [_write(out / name, text) for name, text in texts.items()]

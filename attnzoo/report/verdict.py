@@ -1,31 +1,41 @@
-"""The rule by which a claim holds or not, fixed before any run.
+"""The rule by which a claim holds or not, fixed before any number that it judges was looked at.
 
 A comparison says how much better one cell is than another by one measure: the gain g, a share of
-the other's badness (`attnzoo.report.pairs`), with its interval over pairs of video and seed. What
-is smaller than 2 % (`RELEVANT`) does not matter here: with another seed and nothing else changed,
-scores move by 1 %. Of a comparison that is claimed to be better,
+the other's badness (`attnzoo.report.pairs`), with its interval over pairs of video and seed
+(Student's t of the linearised values). Less than 2 % (`RELEVANT`) does not matter here, which is a
+convention of this page. Of a comparison that is claimed to be better,
 
 - holds: the interval lies above 0, g is at least 2 %, and g is above 0 in every seed;
-- does not: the interval lies below 2 %, so that there is no gain worth the name;
-- cannot be told: anything else.
+- does not: the interval lies below 2 %, and so does g in every seed; of these it is *worse* where
+  the interval lies below 0, g is -2 % or less, and below 0 in every seed;
+- cannot be told: anything else, and whatever lacks a seed of either cell.
 
-Of one that is claimed to be no worse (quality is *kept*): holds if the interval lies above -2 %,
-does not if it lies below, cannot be told otherwise.
+Where the paper says *slightly*, 0 stands for 2 %. How much more than that is not judged: what it
+calls substantial or significant has to be better, no more. Of a comparison that is claimed to be no
+worse (quality is *kept*): holds if the interval and g in every seed lie above -2 %, does not if
+they lie below, cannot be told otherwise.
 
-A claim of several comparisons does not hold if any of them does not; it holds if any holds and none
-does not; otherwise it cannot be told. Its comparisons share one 5 %: the intervals of m are at
-`1 - 0.05 / m` (Bonferroni). In simulations without any effect, a comparison of 24 pairs holds in 3
-of 100. A run that is too short to judge gives no verdict but the last.
+Two cells are compared by several measures. The first is better if any comparison holds and none is
+worse; it is not if any is worse, or if none holds or could. It has kept the quality if all
+comparisons hold, and has not if one does not. What is smeared over frames warps well, so who is
+better in videos must not have lost in the pictures that stand beside (*no worse than*): else it
+cannot be told. A claim of several pairs of cells holds if it does of all, does not if it does not
+of one, and cannot be told otherwise, nor if a pair is not in the run.
+
+The comparisons of a claim share one 5 %: the intervals of m are at `1 - 0.05 / m` (Bonferroni).
+Claims are not corrected for one another. Intervals take videos as independent, which those of one
+trained seed are not quite; that is what every seed is asked for. A run that is too short to judge
+gives no verdict but the last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from attnzoo.report.measures import MEASURES, Measure
-from attnzoo.report.pairs import Gain, Scores
+from attnzoo.report.pairs import Gain, Scores, student
 
 RELEVANT = 0.02
 ALPHA = 0.05
@@ -43,14 +53,31 @@ class Asked(Enum):
     """What is claimed of the first cell against the second."""
 
     better = "better than"
+    slightly = "slightly better than"
     kept = "no worse than"
+
+    @property
+    def margin(self) -> float:
+        """The least gain that will do."""
+        return {Asked.better: RELEVANT, Asked.slightly: 0.0, Asked.kept: -RELEVANT}[self]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict on one gain. worse: see the module; why: what decided; low, high: its interval."""
+
+    verdict: Verdict
+    worse: bool = False
+    why: str = ""
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison of a claim. low, high: of the gain, None where it could not be had.
+    """One comparison of a claim. first, second: labels of the cells.
 
-    why: what decided, in words. first, second: labels of the cells.
+    gain: None where it could not be had.
     """
 
     first: str
@@ -58,43 +85,58 @@ class Comparison:
     measure: Measure
     asked: Asked
     gain: float | None
-    low: float | None
-    high: float | None
     n: int
-    verdict: Verdict
-    why: str
+    judged: Judged
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on it."""
+        return self.judged.verdict
+
+    @property
+    def why(self) -> str:
+        """What decided, in words."""
+        return self.judged.why
+
+    @property
+    def low(self) -> float | None:
+        """The interval's lower end."""
+        return self.judged.low
+
+    @property
+    def high(self) -> float | None:
+        """The interval's upper end."""
+        return self.judged.high
 
 
-def judge(
-    gain: Gain | None, asked: Asked, *, comparisons: int = 1
-) -> tuple[Verdict, str, float | None, float | None]:
-    """The verdict on one gain, the reason, and the interval it was judged by."""
+def judge(gain: Gain | None, asked: Asked, *, comparisons: int = 1) -> Judged:
+    """The verdict on one gain, by an interval that is one of so many."""
     if gain is None:
-        return Verdict.unknown, "no videos that both have", None, None
-    found = gain.interval(1 - ALPHA / comparisons)
-    low, high = found.low, found.high
-    if low is None or high is None:
-        return Verdict.unknown, found.method, None, None
-    if asked is Asked.kept:
-        return (*_kept(low, high), low, high)
-    if high < RELEVANT:
-        what = "worse" if high < 0 else f"less than {RELEVANT:.0%} better"
-        return Verdict.does_not, f"the whole interval is {what}", low, high
-    if low <= 0:
-        return Verdict.unknown, "the interval has 0 in it", low, high
-    if gain.value < RELEVANT:
-        return Verdict.unknown, f"better, but perhaps by less than {RELEVANT:.0%}", low, high
-    if min(gain.by_seed()) <= 0:
-        return Verdict.unknown, "not better in every seed", low, high
-    return Verdict.holds, "", low, high
+        return Judged(Verdict.unknown, why="no videos that both have")
+    found = student(gain.values.tolist(), 1 - ALPHA / comparisons)
+    if found.low is None or found.high is None:
+        return Judged(Verdict.unknown, why=found.method)
+    verdict, worse, why = _decided(gain, found.low, found.high, asked)
+    return Judged(verdict, worse, why, found.low, found.high)
 
 
-def _kept(low: float, high: float) -> tuple[Verdict, str]:
-    if low > -RELEVANT:
-        return Verdict.holds, ""
-    if high < -RELEVANT:
-        return Verdict.does_not, f"worse by more than {RELEVANT:.0%}"
-    return Verdict.unknown, f"a loss of {RELEVANT:.0%} is in the interval"
+def _decided(gain: Gain, low: float, high: float, asked: Asked) -> tuple[Verdict, bool, str]:
+    """The verdict, whether it is worse, and why."""
+    g, seeds, margin = gain.value, gain.seeds.values(), asked.margin
+    least = min(margin, 0.0)
+    if low > least:
+        if g < margin:
+            return Verdict.unknown, False, f"better, but perhaps by less than {margin:.0%}"
+        if not all(seed > least for seed in seeds):
+            return Verdict.unknown, False, "not so in every seed"
+        return Verdict.holds, False, ""
+    worse = high < 0 and g <= -RELEVANT and all(seed < 0 for seed in seeds)
+    if high < margin:
+        if not all(seed < margin for seed in seeds):
+            return Verdict.unknown, False, "not so in every seed"
+        what = "worse" if high < 0 else f"less than {margin:.0%} better"
+        return Verdict.does_not, worse, f"the whole interval is {what}"
+    return Verdict.unknown, False, f"the interval has {least:.0%} in it"
 
 
 def compare(
@@ -104,24 +146,43 @@ def compare(
     key: str,
     asked: Asked,
     comparisons: int,
+    seeds: Sequence[int],
 ) -> Comparison:
-    """Judges one cell against another by one measure."""
+    """Judges one cell against another by one measure; `seeds` are those that both must have."""
     gain = scores.gain(*cells, key)
-    verdict, why, low, high = judge(gain, asked, comparisons=comparisons)
+    found = judge(gain, asked, comparisons=comparisons)
     if gain is None:
-        reasons = [
-            f"{label}: {sample.reason}"
-            for cell, label in zip(cells, labels, strict=True)
-            if not len((sample := scores.sample(cell, key)).values)
-        ]
-        why = "; ".join(reasons) or why
-    value, n = (None, 0) if gain is None else (gain.value, len(gain.values))
-    return Comparison(*labels, MEASURES[key], asked, value, low, high, n, verdict, why)
+        why = scores.no_gain(*cells, key, labels)
+        return Comparison(*labels, MEASURES[key], asked, None, 0, Judged(Verdict.unknown, why=why))
+    lacking = sorted({*seeds} - {seed for seed, _ in gain.keys})
+    if lacking:
+        why = f"seed {', '.join(map(str, lacking))} is missing"
+        found = Judged(Verdict.unknown, False, why, found.low, found.high)
+    return Comparison(*labels, MEASURES[key], asked, gain.value, len(gain.values), found)
 
 
-def together(verdicts: Sequence[Verdict]) -> Verdict:
-    """The verdict on a claim from those on its comparisons."""
-    for verdict in (Verdict.does_not, Verdict.holds):
-        if verdict in verdicts:
-            return verdict
+def too_short(found: Comparison) -> Comparison:
+    """The same of a run by which nothing can be judged."""
+    judged = replace(found.judged, verdict=Verdict.unknown, worse=False, why="too short to judge")
+    return replace(found, judged=judged)
+
+
+def of_a_pair(found: Sequence[Comparison]) -> Verdict:
+    """The verdict on two cells from their comparisons."""
+    better = [one.judged for one in found if one.asked is not Asked.kept]
+    kept = {one.verdict for one in found if one.asked is Asked.kept}
+    if not better:
+        return together(kept)
+    verdicts = {one.verdict for one in better}
+    if any(one.worse for one in better) or verdicts == {Verdict.does_not}:
+        return Verdict.does_not
+    if Verdict.holds in verdicts and Verdict.does_not not in kept:
+        return Verdict.holds
     return Verdict.unknown
+
+
+def together(verdicts: set[Verdict]) -> Verdict:
+    """The verdict on what must hold in all its parts."""
+    if Verdict.does_not in verdicts:
+        return Verdict.does_not
+    return Verdict.holds if verdicts == {Verdict.holds} else Verdict.unknown

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from attnzoo.files import replacing
 from attnzoo.report import noise_camera, verdict
+from attnzoo.report.claims import Claim, own_verdict
 from attnzoo.report.folder import Folder
 from attnzoo.report.markdown import named
 from attnzoo.report.measures import MEASURES
@@ -23,6 +24,7 @@ from attnzoo.report.page.plots import Picture
 from attnzoo.report.page.videos import Videos, choose_videos
 from attnzoo.report.table import Column, Table
 from attnzoo.report.tables import Findings
+from attnzoo.report.unlike import unlike
 from attnzoo.report.verdict import Comparison, Verdict
 
 LIMIT = 15_000_000
@@ -149,6 +151,7 @@ def _render(
         on_trial=_paragraphs(noise_camera.__doc__),
         powers=found.powers,
         rule=_paragraphs(verdict.__doc__),
+        unlike=unlike(found.protocol),
         tables=found.tables,
         unpacked=set(records),
         files=lambda stem: list(_downloads(folder.path / "tables", stem)) if files else [],
@@ -186,6 +189,7 @@ def _template() -> Template:
         named=named,
         percent=_percent,
         score=_score,
+        on_paper=_on_paper,
         tally=_tally,
     )
     environment.globals.update(better=_BETTER, marks=_MARKS, short=_SHORT, counted=_COUNTED)
@@ -213,6 +217,12 @@ def _score(column: Column) -> str:
     if column.kind == "cost":
         return "" if column.key in _RECORDED else "cost"
     return column.key.split("/")[0]
+
+
+def _on_paper(claim: Claim) -> str:
+    """What the rule says of the paper's own numbers for a claim that has some."""
+    found = own_verdict(claim)
+    return "" if found is None else found.value
 
 
 def _tally(comparisons: Sequence[Comparison]) -> str:

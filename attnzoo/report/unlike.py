@@ -1,0 +1,41 @@
+"""What a reader of the claims has to know of how this comparison is not the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NOT_THE_PAPERS = (
+    "The paper trains modules inside Stable Diffusion for 50,000 steps and then the whole U-Net "
+    "for 20,000, on 335 videos of real dancers. Here a small model of the same classes learns "
+    "rendered dancers{steps}. What is not found may need more of all that, and what is found need "
+    "not hold there.",
+    "Learning rates, and whether a window begins with a bias, were chosen for each cell on the "
+    "validation part, by as many tries for each. Where two cells were given different ones, these "
+    "are a part of what is compared; they stand below each claim.",
+    "Motion flow is the renderer's own, better than any estimate, but in the rows of Table 5 that "
+    "name another. DreamPose's row begins as the common base, and is stronger than the published "
+    "one.",
+    "Gains in warp errors are counted from 0, which even real clips do not reach: theirs stand in "
+    "the tables' last row.",
+)
+
+
+def unlike(protocol: Mapping[str, Any]) -> list[str]:
+    """Paragraphs."""
+    settings = protocol.get("settings") or {}
+    numbers = [settings.get(f"train.stage{stage}.steps") for stage in (1, 2)]
+    steps = f" in {numbers[0]} and {numbers[1]} steps" if None not in numbers else ""
+    return [text.format(steps=steps) for text in NOT_THE_PAPERS]
+
+
+def chosen(protocol: Mapping[str, Any], cells: Sequence[str]) -> str:
+    """The chosen settings of some cells in a line, those of equal ones once; empty without any."""
+    found: dict[str, list[str]] = {}
+    for cell in dict.fromkeys(cells):
+        stored = protocol["cells"][cell]
+        text = ", ".join(f"{k.split('.')[-1]}={v}" for k, v in (stored.get("chosen") or {}).items())
+        found.setdefault(text, []).append(str(stored["label"]))
+    if set(found) == {""}:
+        return ""
+    return "; ".join(f"{', '.join(names)}: {text or 'defaults'}" for text, names in found.items())
