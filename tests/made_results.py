@@ -14,6 +14,7 @@ import copy
 import hashlib
 import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,21 @@ FAILED = "stsa_flow-cycles"
 
 
 def make_results(
-    folder: Path, *, seeds: int = 3, clips: int = 8, broken: bool = True, videos: bool = True
+    folder: Path,
+    *,
+    seeds: int = 3,
+    clips: int = 8,
+    sixth: int | None = None,
+    broken: bool = True,
+    videos: bool = True,
+    reused: Collection[tuple[str, int]] = (),
 ) -> Path:
-    """Writes it and returns it; broken: one cell has failed; without videos there is no clips/."""
-    protocol = made_protocol(seeds, clips)
+    """Writes it and returns it.
+
+    sixth: clips of the sixth table, by default as many as of the others; broken: one cell has
+    failed; without videos there is no clips/; reused: records (cell and seed) of another machine.
+    """
+    protocol = made_protocol(seeds, clips, sixth)
     _write(folder / "protocol.json", protocol)
     for cell in protocol["cells"]:
         for seed in range(seeds):
@@ -132,7 +144,12 @@ def make_results(
             if broken and cell == FAILED:
                 _write(place.with_suffix(".error.json"), _error(cell, seed))
             else:
-                _write(place, made_record(protocol, cell, seed, clips))
+                own = sixth if sixth is not None and cell.startswith("table6-") else clips
+                record = made_record(protocol, cell, seed, own)
+                if (cell, seed) in reused:
+                    record["environment"]["reused"] = True
+                    record["environment"]["hardware"]["gpu"] = "H100"
+                _write(place, record)
         profile = _profile(cell)
         _write(
             folder / "costs" / f"{cell}.json",
@@ -151,7 +168,7 @@ def make_results(
     return folder
 
 
-def made_protocol(seeds: int, clips: int) -> dict[str, Any]:
+def made_protocol(seeds: int, clips: int, sixth: int | None = None) -> dict[str, Any]:
     """All six tables; the sixth has cells of its own."""
     cells: dict[str, Any] = {name: _cell(*CELLS[name]) for name in CELLS}
     sixth = []
@@ -160,6 +177,7 @@ def made_protocol(seeds: int, clips: int) -> dict[str, Any]:
             for variant, overrides in SIXTH_VARIANTS.items():
                 name = f"table6-{noise}-{camera}-{variant}"
                 extra = [f"noise={noise}", f"data.camera={camera}"]
+                extra += [] if sixth is None else [f"sample.clips={sixth}"]
                 cells[name] = _cell(variant, [*overrides, *extra])
                 sixth.append(_row(variant, name, f"noise {noise}, camera {camera}"))
 
@@ -226,6 +244,11 @@ def made_record(protocol: dict[str, Any], cell: str, seed: int, clips: int) -> d
         "noise": {"training": noise, "sampling": noise},
         "profile": None,
         "scores": _scores(cell, seed, scenarios),
+    }
+    record["environment"] |= {
+        "overrides": [*protocol["cells"][cell]["overrides"], f"seed={seed}"],
+        "key": hashlib.sha256(repr((cell, seed)).encode()).hexdigest(),
+        "reused": False,
     }
     record["data"]["settings"]["camera"] = overrides.get("data.camera", "still")
     record["data"]["split"]["test"] = record["data"]["split"]["test"][:4]
@@ -331,7 +354,8 @@ def _curves(cell: str) -> dict[str, Any]:
         "schema": 1,
         "cell": cell,
         "denoising": {"steps": [2, 5, 10, 20], "scores": [scores(f) for f in (1.5, 1.1, 1, 0.98)]},
-        "training": {"steps": [20, 40, 60, 80], "scores": [scores(f) for f in (1.3, 1.1, 1.03, 1)]},
+        # The last ones are after stage 2.
+        "training": {"steps": [20, 40, 60, 95], "scores": [scores(f) for f in (1.3, 1.1, 1.03, 1)]},
     }
 
 

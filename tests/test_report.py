@@ -20,6 +20,8 @@ from attnzoo import commands
 from attnzoo.errors import UserError
 from attnzoo.report import make
 from attnzoo.report.__main__ import command
+from attnzoo.report.folder import read_folder
+from attnzoo.report.page import facts
 from attnzoo.report.page.packed import script_json, svg_address
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
@@ -198,6 +200,31 @@ def test_failed_cells_and_a_run_too_short_are_marked(tmp_path):
     assert text.count('<tr class="failed">') == 2  # in its table and among the cells
     assert "records/stsa_flow-cycles/seed1.error.json" in found.text
     assert "a made-up failure" in json.dumps(unpacked(found)["stsa_flow-cycles"])
+
+
+def test_a_machine_is_told_by_hardware_versions_and_model_alone(results):
+    folder = read_folder(results)
+    (one,) = facts.machines(folder)
+    assert one.title == "One machine for everything"
+    records = sum(len(seeds) for seeds in folder.records.values())
+    assert one.where == f"Here ran: {records} × run, {len(folder.costs)} × cost of a cell"
+    assert not {"key", "overrides", "reused"} & {name for name, _ in one.facts}
+    environment = folder.records["none"][1]["environment"]
+    environment["reused"], environment["hardware"] = True, {"gpu": "H100"}
+    here, other = facts.machines(folder)
+    assert f"{records - 1} × run" in here.where and other.where == "Here ran: 1 × reused run"
+    assert ("gpu", "H100") in other.facts
+
+
+def test_clips_a_seed_are_those_of_the_records(results):
+    folder = read_folder(results)
+    assert ", 2 seeds, 4 clips a seed: " in facts.summary({"clips": 8}, folder)
+    for cell in {row.cell for row in folder.tables["table5"].rows}:
+        for record in folder.records_of(cell).values():
+            record["sampling"]["clips"] = ["a", "b"]
+    told = "2 or 4 (table 1) or 2 (table 5)"
+    assert f", {told} clips a seed: " in facts.summary({}, folder)
+    assert ("clips a seed", told) in facts.protocol_facts({"name": "full"}, folder)
 
 
 def test_costs_curves_and_the_search_may_be_missing(results, tmp_path):

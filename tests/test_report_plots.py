@@ -15,14 +15,16 @@ from types import ModuleType
 
 import made_results
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
 from attnzoo.errors import UserError
 from attnzoo.metrics.statistics import Interval
 from attnzoo.report import plots
-from attnzoo.report.folder import ShownClip
+from attnzoo.report.folder import Cell, Folder, Row, ShownClip
 from attnzoo.report.measures import MEASURES
+from attnzoo.report.pairs import COLUMNS, Scores
 from attnzoo.report.plots import (
     attention,
     comparison,
@@ -311,6 +313,16 @@ def luminance(colour: np.ndarray) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def test_an_added_row_is_none_of_the_papers_sizes() -> None:
+    cells = {
+        name: Cell(name, "", "stsa", ("size=[4,4,4]",), added=name == "added")
+        for name in ("size", "added")
+    }
+    frame = pd.DataFrame(columns=["cell", "score", *COLUMNS])
+    data = Data(Folder(Path("x"), "full", (0,), cells, {}, {}), Scores(frame))
+    assert [sizes.size_of(data, Row("", name)) for name in cells] == ["[4,4,4]", ""]
+
+
 def test_scenarios_go_from_simple_to_complex(data: Data) -> None:
     rows = data.folder.tables["table4"].rows
     assert scenarios.scenarios_of(data, rows) == [
@@ -369,8 +381,29 @@ def test_curves_are_of_their_steps(data: Data) -> None:
     assert line.get_ydata().tolist() == values
     assert line.get_xdata() == pytest.approx([2, 5, 10, 20], rel=0.1)
     assert [t.get_text() for t in training.figure.axes[0].get_xticklabels()] == [
-        "20", "40", "60", "80",
+        "20", "40", "60", "95",
     ]  # fmt: skip
+
+
+def test_training_goes_on_after_stage_1(data: Data) -> None:
+    denoising, training = sketches(step_curves, data)
+    for axes in training.figure.axes[:3]:
+        assert axes.get_xlabel() == "training steps"
+        ends = [x for line in axes.lines if len(x := line.get_xdata()) == 2 and x[0] == x[1]]
+        assert ends == [[80, 80]]
+    assert "the end of stage 1; the last point lies after stage 2." in training.caption
+    assert "with the weights of that step; 4 videos of one seed." in training.caption
+    assert "stage" not in denoising.caption and "4 videos of one seed" in denoising.caption
+
+
+def test_seeds_of_another_run_are_not_drawn(folder: Path, data: Data) -> None:
+    other = folder / "records" / "none" / "seed9.json"
+    record = json.loads((other.parent / "seed0.json").read_text())
+    other.write_text(json.dumps(record | {"seed": 9}))
+    try:
+        assert Data.read(folder).estimate("none", "l1") == data.estimate("none", "l1")
+    finally:
+        other.unlink()
 
 
 def test_cells_of_the_sixth_table_are_called_by_their_groups(data: Data) -> None:
@@ -419,12 +452,29 @@ def test_growth_fits_the_exponent(tmp_path: Path) -> None:
     (tmp_path / "bench").mkdir()
     path = tmp_path / "bench" / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    one, other = growth.series_of(growth.rows_of(path))
+    one, other = growth.series_of(growth.rows_of(path)).values()
     assert one.axis == "frames" and one.sizes == (8, 16, 32) and one.memory == (1, 1, 1)
     assert {one.name, other.name} == {"temporal", "crossframe_all"}
     with look():
         drawn = growth._sketch("module", "frames", [one, other])
     assert "temporal 2.00" in drawn.alt
+
+
+def test_a_series_is_one_files_and_one_machines() -> None:
+    def rows(latency: float, frames: tuple[int, ...], **changes: object) -> list[growth.Row]:
+        return [BENCH | {"frames": f, "latency": latency} | changes for f in frames]
+
+    many, few = rows(0.001, (8, 16, 32)), rows(0.1, (16, 32))
+    for files in ((many, few), (few, many)):
+        (one,) = growth.longest(map(growth.series_of, files))
+        assert one.sizes == (8, 16, 32) and one.latency == (1, 1, 1)
+    machines = [{"cpu": "a", "threads": 1}, {"cpu": "a", "threads": 2}, {"cpu": "b", "threads": 2}]
+    mixed = [row for m in machines for row in rows(0.001, (8, 16), environment=m)]
+    found = growth.longest([growth.series_of(mixed)])
+    assert [one.machine for one in found] == ["a, 1 thread", "a, 2 threads", "b, 2 threads"]
+    with look():
+        told = growth._sketch("module", "frames", found).alt
+    assert "temporal, b, 2 threads 0.00" in told
 
 
 def test_a_broken_line_of_the_bench_is_named(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,27 @@ from made_results import make_results
 from scipy import stats
 
 from attnzoo.errors import UserError
-from attnzoo.metrics.statistics import mean_interval
+from attnzoo.metrics.statistics import mean_interval, sign_flip_test
+from attnzoo.report.claims import roles
+from attnzoo.report.folder import Cell as Setting
+from attnzoo.report.folder import Folder, TableRows, read_folder
+from attnzoo.report.folder import Row as Listed
 from attnzoo.report.latex import escaped, latex
 from attnzoo.report.markdown import markdown
 from attnzoo.report.measures import MEASURES
+from attnzoo.report.noise_camera import kind
 from attnzoo.report.pairs import Gain
-from attnzoo.report.power import Simulated, between_seeds, powers, smallest
-from attnzoo.report.published import ranks, value
+from attnzoo.report.power import (
+    Simulated,
+    between_seeds,
+    least_p,
+    power_markdown,
+    powers,
+    sixth_powers,
+    smallest,
+)
+from attnzoo.report.published import ranks, role, value
+from attnzoo.report.quality import references
 from attnzoo.report.table import Cell, Column, Row, Table, number
 from attnzoo.report.tables import Findings, findings, tables_of, write_tables
 
@@ -44,10 +59,18 @@ def tables(found: Findings) -> dict[str, Table]:
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     """One seed of four videos, tables 1 and 5 alone."""
-    folder = make_results(tmp_path / "small", seeds=1, clips=4, videos=False)
+    return small_results(tmp_path / "small")
+
+
+def small_results(folder: Path, *tables: str, **settings: Any) -> Path:
+    """Four videos a seed, by default one seed; some tables alone, by default the first and fifth.
+
+    Records of the others' cells lie there too.
+    """
+    make_results(folder, **({"seeds": 1, "clips": 4, "videos": False} | settings))
     protocol = json.loads((folder / "protocol.json").read_text())
-    protocol["tables"] = {name: protocol["tables"][name] for name in ("table1", "table5")}
-    (folder / "protocol.json").write_text(json.dumps(protocol))
+    kept = {name: protocol["tables"][name] for name in tables or ("table1", "table5")}
+    edit(folder / "protocol.json", tables=kept)
     return folder
 
 
@@ -224,14 +247,138 @@ def test_a_failed_cell_is_marked_and_the_rest_is_complete(
     assert "align=cycles **failed** | – |" in text and "failed: UserError: align=cycles" in text
 
 
-def test_reused_rows_name_their_hardware(small: Path) -> None:
-    edit(small / "costs" / "disco.json", reused=True)
-    record = small / "records" / "disco" / "seed0.json"
-    environment = json.loads(record.read_text())["environment"]
-    environment["hardware"]["gpu"] = "H100"
-    edit(record, environment=environment)
-    found = row(tables_of(small)[0], "disco")
-    assert found.status == "reused" and "trained on H100, torch" in found.note
+def test_reused_rows_name_their_hardware_and_their_time_is_marked(tmp_path: Path) -> None:
+    reused = [("disco", 0), ("disco", 1), ("none", 1)]
+    table = tables_of(small_results(tmp_path, "table1", seeds=2, reused=reused))[0]
+    for cell, seeds in (("disco", "2 of 2 seeds"), ("none", "1 of 2 seeds")):
+        note = f"{seeds} reused, trained on H100, torch 2.13.0+cpu"
+        assert (row(table, cell).status, row(table, cell).note) == ("reused", note)
+        assert at(table, cell, "training_time").note == note
+        assert at(table, cell, "latency").note == ""
+    assert (row(table, "dreampose").status, row(table, "dreampose").note) == ("", "")
+    assert at(table, "dreampose", "training_time").note == ""
+    assert sum(note.startswith("Reused rows have records of another run") for note in table.notes)
+
+
+ADDED = "add-temporal-positions=sinusoidal"
+
+
+def with_added(folder: Path) -> Path:
+    """A folder with a row more in the first table, of the records of `temporal`."""
+    protocol = json.loads((folder / "protocol.json").read_text())
+    overrides = ["attn=temporal", "positions=sinusoidal"]
+    about = {"label": "added", "overrides": overrides, "attn": "temporal", "added": True}
+    protocol["cells"][ADDED] = about
+    protocol["tables"]["table1"]["rows"] += [{"label": "added", "cell": ADDED, "group": "added"}]
+    edit(folder / "protocol.json", **protocol)
+    shutil.copytree(folder / "records" / "temporal", folder / "records" / ADDED)
+    return folder
+
+
+def test_an_added_row_is_ranked_among_all_and_moves_no_other(small: Path) -> None:
+    before = tables_of(small)[0]
+    after = tables_of(with_added(small))[0]
+    cells = [r.cell for r in before.rows if r.cell]
+    for key in ("l1", "ssim", "logo_jitter"):
+        assert [at(after, c, key).rank for c in cells] == [at(before, c, key).rank for c in cells]
+    assert at(after, ADDED, "l1").rank == 1 == at(after, ADDED, "ssim").rank
+    jitter = [at(after, cell, "logo_jitter").value for cell in (*cells, ADDED)]
+    assert at(after, ADDED, "logo_jitter").rank == 1 + sum(v < jitter[-1] for v in jitter) > 1  # type: ignore[operator]
+    assert any("Added rows are no part of the protocol" in note for note in after.notes)
+    assert not any("Added rows" in note for note in before.notes)
+
+
+def test_an_added_row_takes_no_place_of_the_papers(small: Path) -> None:
+    found = findings(with_added(small))
+    assert role(found.folder.cells["temporal"]) == "temporal"
+    assert role(found.folder.cells[ADDED]) == f"added: {ADDED}"
+    assert "temporal" not in roles(found.folder)
+    assert not any(cell.published for cell in row(found.tables[0], ADDED).cells)
+    edit(small / "protocol.json", cells={ADDED: {"added": 1}})
+    with pytest.raises(UserError, match=r"protocol\.json: not as it should be"):
+        read_folder(small)
+
+
+def test_an_added_row_is_nobodys_reference() -> None:
+    settings = (
+        Setting("temporal", "", "temporal", ("attn=temporal",)),
+        Setting("none", "", "none", ("attn=none",)),
+        Setting("add-none", "", "none", ("attn=none",), added=True),
+        Setting("add-stsa", "", "stsa", ("attn=stsa",), added=True),
+    )
+    cells = {cell.id: cell for cell in settings}
+    rows = TableRows(
+        "table5", "", tuple(Listed("", c.id, "added" if c.added else "g") for c in settings)
+    )
+    folder = Folder(Path("x"), "full", (0,), cells, {"table5": rows}, {})
+    assert references(folder, rows) == [0, 1, 1, 0]
+    assert [kind(folder, cell) for cell in cells] == [
+        "temporal", "none", "added: add-none", "added: add-stsa",
+    ]  # fmt: skip
+
+
+def test_seeds_that_the_protocol_does_not_have_count_nowhere(small: Path) -> None:
+    before = at(tables_of(small)[0], "none", "l1")
+    other = small / "records" / "none" / "seed7.json"
+    shutil.copy(small / "records" / "none" / "seed0.json", other)
+    edit(other, seed=7)
+    (small / "records" / "disco" / "seed7.error.json").write_text('{"error": "x", "kind": "y"}')
+    found = findings(small)
+    assert set(found.folder.records_of("none")) == {0} and "none" in set(found.frame["cell"])
+    assert [one.seed for one in found.folder.failures] == [0]  # that of the cell that has failed
+    assert at(found.tables[0], "none", "l1") == before and before.n == 4
+
+
+def test_videos_are_counted_table_by_table(tmp_path: Path) -> None:
+    folder = small_results(tmp_path, "table1", "table6", sixth=2)
+    write_tables(folder)
+    texts = {name: (folder / "tables" / name).read_text() for name in ("table1.md", "table6.md")}
+    assert "1 seed of 4 videos." in texts["table1.md"]
+    assert "1 seed of 2 videos." in texts["table6.md"]
+    power = (folder / "tables" / "power.md").read_text()
+    assert "1 seed of 4 (table 1) or 2 (table 6) videos." in power
+
+
+FLOOR = {
+    "schema": 1,
+    "seeds": {"0": {"fd_embedded_frame": 3.0, "fd_embedded_video": 7.0}, "9": {}},
+    "method": "made up",
+}
+
+
+def test_the_real_clips_row_has_the_floor_of_distances(tmp_path: Path) -> None:
+    folder = small_results(tmp_path, "table1", seeds=2)
+    without = next(r for r in tables_of(folder)[0].rows if r.status == "floor")
+    seeds = {**FLOOR["seeds"], "1": {"fd_embedded_frame": 5.0}}  # type: ignore[dict-item]
+    (folder / "floor.json").write_text(json.dumps(FLOOR | {"seeds": seeds}))
+    table = tables_of(folder)[0]
+    floor = next(r for r in table.rows if r.status == "floor")
+    found = {c.key: cell for c, cell in zip(table.columns, floor.cells, strict=True)}
+    old = {c.key: cell for c, cell in zip(table.columns, without.cells, strict=True)}
+    changed = {key for key in found if found[key] != old[key]}
+    assert changed == {"fd_embedded_frame", "fd_embedded_video"}
+    assert [found[key].value for key in sorted(changed)] == [4.0, 7.0]
+    assert found["fd_embedded_video"].note == "made up"
+    assert old["fd_embedded_video"].note == "not known of real clips"
+    assert table.notes.count("Distances of sets of the real clips: made up.") == 1
+    folder_floor = read_folder(folder).floor
+    assert folder_floor is not None and set(folder_floor.seeds) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [], {}, FLOOR | {"schema": 2}, FLOOR | {"method": 1}, FLOOR | {"seeds": {"a": {}}},
+        FLOOR | {"seeds": {"0": {"fd_embedded_frame": "3"}}}, FLOOR | {"seeds": {"0": None}},
+    ],
+)  # fmt: skip
+def test_a_broken_floor_is_refused_by_name(tmp_path: Path, content: Any) -> None:
+    about = {"schema": 1, "name": "full", "seeds": [0], "cells": {}, "tables": {}}
+    (tmp_path / "protocol.json").write_text(json.dumps(about))
+    assert read_folder(tmp_path).floor is None
+    (tmp_path / "floor.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"floor\.json: "):
+        read_folder(tmp_path)
 
 
 def test_a_quick_run_is_too_short_to_judge(small: Path) -> None:
@@ -338,8 +485,8 @@ def test_a_folder_with_nothing_to_report_is_refused(tmp_path: Path, small: Path)
 
 def gains(rng: np.random.Generator, seeds: float, videos: float, n: int = 8) -> Gain:
     keys = tuple((seed, str(i)) for seed in range(3) for i in range(n))
-    shift = rng.normal(0, seeds, 3).repeat(n)
-    return Gain(keys, shift + rng.normal(0, videos, 3 * n))
+    values = rng.normal(0, seeds, 3).repeat(n) + rng.normal(0, videos, 3 * n)
+    return Gain(keys, values, dict(enumerate(values.reshape(3, n).mean(axis=1).tolist())))
 
 
 def test_the_smallest_effect_is_students_where_noise_is_normal() -> None:
@@ -370,3 +517,31 @@ def test_power_is_told_of_every_measure_that_was_compared(found: Findings) -> No
     assert 0.5 * one.formula < one.single < 2 * one.formula and one.single < one.corrected
     assert one.largest > one.single
     assert powers(found.folder, found.scores) == found.powers
+
+
+def test_power_is_told_of_the_sixth_table_by_itself(
+    found: Findings, tables: dict[str, Table]
+) -> None:
+    tested = [cell for r in tables["table6"].rows for cell in r.cells if cell.p is not None]
+    assert [one.measure for one in found.sixth_powers] == [
+        "warp_error_1", "warp_error_4", "l1_body", "embedded_perceptual",
+    ]  # fmt: skip
+    assert {one.tests for one in found.sixth_powers} == {len(tested)} == {96}
+    assert {one.pairs for one in found.sixth_powers} == {24}
+    assert {one.tables for one in found.sixth_powers} == {"6"}
+    rest = {name: rows for name, rows in found.folder.tables.items() if name != "table6"}
+    assert sixth_powers(replace(found.folder, tables=rest), found.scores) == []
+    alone = power_markdown([], found.sixth_powers, "Made.")
+    assert "## Table 6" in alone and "| warp error, 1 frame | 24 |" in alone
+    assert "among 96 tests, all of this table. A difference needs 12 pairs to be marked" in alone
+    both = power_markdown(found.powers, found.sixth_powers, "Made.")
+    assert both.index("## Tables 1, 2, 3, 5") < both.index("## Table 6")
+    few = [replace(one, pairs=8) for one in found.sixth_powers]
+    assert "needs 12 pairs to be marked, and there are 8: with 8 the" in power_markdown(
+        [], few, "Made."
+    )
+
+
+@pytest.mark.parametrize("n", [4, 12, 14, 24])
+def test_the_least_p_is_that_of_the_test(n: int) -> None:
+    assert least_p(n, 96) == pytest.approx(96 * sign_flip_test([1.0] * n))

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,21 @@ import pytest
 import torch
 import yaml
 from command import command, start
+from once import made_once
 from PIL import Image
 
 from attnzoo import commands, run
 from attnzoo.errors import UserError
 from attnzoo.tables import __main__ as tables
 from attnzoo.tables import folder as place
-from attnzoo.tables.jobs import jobs_of
+from attnzoo.tables.checking import check
+from attnzoo.tables.jobs import Composed, Job, compose, jobs_of
+from attnzoo.tables.joining import described, joined
 from attnzoo.tables.reading import read_protocol
 from attnzoo.tables.run import run as run_tables
-from attnzoo.tables.settings import Settings, settings_of
+from attnzoo.tables.search import write_choice
+from attnzoo.tables.settings import SETTINGS, Settings, settings_of
+from attnzoo.tables.spreading import spread
 from attnzoo.tables.work import run_job
 from attnzoo.train.record import read_record
 
@@ -109,10 +115,14 @@ def one_thread():
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> tuple[Path, Path, int]:
     """The tiny protocol run by two workers: its file, its results, the command's status."""
-    folder = tmp_path_factory.mktemp("tables")
-    protocol = written(folder)
-    done = command("tables", f"protocol={protocol}", "out=out", "workers=2", cwd=folder)
-    return protocol, folder / "out", done.returncode
+
+    def make(folder: Path) -> None:
+        written(folder)
+        done = command("tables", "protocol=tiny.yaml", "out=out", "workers=2", cwd=folder)
+        (folder / "status").write_text(str(done.returncode))
+
+    folder = made_once(tmp_path_factory, "tables", make)
+    return folder / "tiny.yaml", folder / "out", int((folder / "status").read_text())
 
 
 def test_a_cell_that_tables_share_runs_once_a_seed(made):
@@ -162,6 +172,8 @@ def test_costs_clips_curves_and_figure(made):
     assert curves["denoising"]["scores"][0]["l1"]["value"] == own
     assert curves["training"]["scores"][0]["l1"]["value"] != own
     assert not (out / "curves/none.json").exists()
+    floor = json.loads((out / "floor.json").read_text())
+    assert list(floor["seeds"]) == ["0", "1"] and floor["seeds"]["0"]["fd_embedded_video"] > 0
     with Image.open(out / "figures/align.png") as figure:
         assert min(figure.size) > 100
 
@@ -183,16 +195,15 @@ def test_the_protocol_stands_with_the_results(made):
 def test_tables_run_one_after_the_other_stand_together(made, tmp_path):
     protocol, out, _ = made
     place.write_json(tmp_path / "protocol.json", json.loads((out / "protocol.json").read_text()))
-    described = place.described(
-        tmp_path, read_protocol(protocol), ["table1"], "another command", part=False
-    )
-    assert list(described["tables"]) == ["table1", "table2"]
-    assert described["command"].startswith("python -m attnzoo.tables protocol=")
-    assert described["command"].endswith(" workers=2 && another command")
+    whole, tables_ = joined(tmp_path, read_protocol(protocol), ["table1"])
+    about = described(tmp_path, whole, tables_, "another command", part=False)
+    assert list(about["tables"]) == ["table1", "table2"]
+    assert about["command"].startswith("python -m attnzoo.tables protocol=")
+    assert about["command"].endswith(" workers=2 && another command")
+    # Of another protocol no record is there.
     changed = read_protocol(written(tmp_path, clips=2))
-    assert list(place.described(tmp_path, changed, ["table2"], "c", part=False)["tables"]) == [
-        "table2"
-    ]
+    assert joined(tmp_path, changed, ["table2"]) == (changed, ("table2",))
+    assert described(tmp_path, changed, ["table2"], "c", part=False)["command"] == "c"
 
 
 def test_scores_are_those_of_the_run_command(made, one_thread, tmp_path, monkeypatch, capsys):
@@ -283,7 +294,11 @@ def test_reuse_takes_over_what_was_run_and_marks_it(made, tmp_path):
     assert wanted.protocol.hash() == read_protocol(protocol).hash()
     theirs = tmp_path / "theirs"
     shutil.copytree(out, theirs)
-    shutil.copytree(theirs / "records/none", theirs / "records/add-temporal")  # nothing is run
+    shutil.copytree(theirs / "records/none", theirs / "records/add-temporal")
+    for job in jobs_of(wanted.protocol, ["add-temporal"]):  # nothing is run
+        record = read_record(theirs / job.place)
+        record["environment"]["key"] = job.key
+        place.write_json(theirs / job.place, record)
     assert run_tables(settings(protocol, tmp_path / "new", **{**given, "reuse": str(theirs)}))
     copied = read_record(tmp_path / "new/records/stsa/seed1.json")
     assert copied["environment"].pop("reused") is True
@@ -304,7 +319,7 @@ def test_reuse_of_another_protocol_is_refused_by_name(made, tmp_path):
 
 
 def test_the_search_tries_all_on_the_validation_part_and_takes_the_lowest(made, tmp_path):
-    from attnzoo.tables.search import search_jobs, write_choice
+    from attnzoo.tables.search import search_jobs
 
     protocol, out, _ = made
     read = read_protocol(protocol)
@@ -354,6 +369,348 @@ def test_parts_share_the_runs(made):
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
+EXAMPLE = Path(__file__).parents[1] / "results/example/record.json"
+SIXTH = {
+    "title": "Six",
+    "settings": ["train.stage1.steps=2"],
+    "axes": {
+        "noise": {"half": {"label": "half", "overrides": ["noise=half"]}},
+        "variant": {"none": {"label": "none", "overrides": ["attn=none"]}},
+    },
+}
+
+
+def made_up(job: Job) -> dict:
+    """A record in a job's place, of another run."""
+    record = read_record(EXAMPLE)
+    record["data"]["split_hash"] = job.split_hash
+    record["environment"] |= {"overrides": [*job.overrides], "key": job.key, "reused": False}
+    return record
+
+
+@cache
+def composed_once(name: str, overrides: tuple[str, ...]) -> Composed:
+    return compose(name, overrides)
+
+
+@pytest.fixture
+def ran(monkeypatch) -> list[str]:
+    """Nothing is run: a job that does not stand gets a record at once, and its name is here."""
+    names = []
+    for module in ("jobs", "search"):
+        monkeypatch.setattr(
+            f"attnzoo.tables.{module}.compose",
+            lambda name, overrides: composed_once(name, tuple(overrides)),
+        )
+
+    def run_jobs(wanted: Settings, jobs: list[Job], _: object) -> list:
+        for job in jobs:
+            if not place.stands(wanted.out, job):
+                place.write_json(wanted.out / job.place, made_up(job))
+                names.append(job.name)
+        return []
+
+    monkeypatch.setattr("attnzoo.tables.run._run_jobs", run_jobs)
+    monkeypatch.setattr("attnzoo.tables.run.measure_costs", lambda *_: [])
+    for name in ("_pictures", "_report"):
+        monkeypatch.setattr(f"attnzoo.tables.run.{name}", lambda *_: None)
+    return names
+
+
+def edited(path: Path, **changes: object) -> None:
+    """Changes what a record says of where it was made."""
+    record = read_record(path)
+    record["environment"] |= changes
+    place.write_json(path, record)
+
+
+def about(folder: Path) -> dict:
+    return json.loads((folder / "protocol.json").read_text())
+
+
+def rows(folder: Path, table: str) -> list[str]:
+    return [row["cell"] for row in about(folder)["tables"][table]["rows"]]
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_reuse_of_its_own_folder_takes_nothing_over(ran, tmp_path):
+    protocol, out = written(tmp_path), tmp_path / "out"
+    assert run_tables(settings(protocol, out, only="table1"))
+    edited(out / "records/none/seed1.json", key="made by other code")
+    before = ran.copy()
+    (tmp_path / "link").symlink_to(out)
+    for same in (out, tmp_path / "link"):
+        assert run_tables(settings(protocol, out, only="table1", reuse=str(same)))
+    assert ran == [*before, "none, seed 1"]
+    assert not any(record["environment"]["reused"] for record in records(out).values())
+
+
+def test_reuse_says_what_other_code_has_made_and_leaves_other_variants(ran, tmp_path, capsys):
+    protocol, theirs = written(tmp_path), tmp_path / "theirs"
+    given = {"only": "table1", "add": ["temporal"]}
+    assert run_tables(settings(protocol, theirs, **given))
+    for path in ("none/seed1", "add-temporal/seed0"):
+        edited(theirs / f"records/{path}.json", key="made by other code")
+    ran.clear()
+    new, newer = tmp_path / "new", tmp_path / "newer"
+    failed = settings(protocol, new, **given, reuse=str(theirs))
+    job = next(j for j in jobs_of(failed.protocol, failed.cells) if j.name == "none, seed 1")
+    place.write_error(new, job, "Diverged", "the loss is nan")
+    assert run_tables(failed)
+    assert ran == ["add-temporal, seed 0"]
+    assert not place.error_path(new / job.place).exists()
+    said = "1 of the 5 records taken over were made with other code or libraries"
+    assert [line for line in capsys.readouterr().out.splitlines() if said in line]
+    # From there it goes on, and what it was made with goes along.
+    assert run_tables(settings(protocol, newer, **given, reuse=str(new)))
+    assert said.replace("5", "6") in capsys.readouterr().out and len(ran) == 1
+    for folder in (new, newer):
+        environment = read_record(folder / job.place)["environment"]
+        assert (environment["key"], environment["reused_key"]) == (job.key, "made by other code")
+        assert "reused_key" not in read_record(folder / "records/stsa/seed0.json")["environment"]
+
+
+def test_quick_has_a_folder_of_its_own():
+    assert settings_of({"quick": [True]}, (), "").out == Path("outputs/tables-quick")
+    assert settings_of({}, (), "").out == Path("outputs/tables")
+    assert settings_of({"quick": [True], "out": ["here"]}, (), "").out == Path("here")
+
+
+def test_a_folder_of_another_protocol_is_refused(ran, tmp_path):
+    protocol, out = written(tmp_path), tmp_path / "out"
+    assert run_tables(settings(protocol, out))
+    before, first = snapshot(out), read_protocol(protocol).hash()[:12]
+    changed = written(tmp_path, cells=TINY["cells"] | {"none": {**TINY["cells"]["stsa"]}})
+    second = read_protocol(changed).hash()[:12]
+    ran.clear()
+    with pytest.raises(UserError, match="give another out=, or delete it") as error:
+        run_tables(settings(changed, out, only="table1"))
+    assert all(text in str(error.value) for text in (str(out), first, second))
+    with pytest.raises(UserError, match="give another out=, or delete it"):
+        spread(["parts=2", f"protocol={changed}", f"out={out}"])
+    assert not ran and snapshot(out) == before
+    # What only writes search/ may go on there: what it chooses changes the protocol.
+    assert run_tables(settings(changed, out, search=True, part="0/1"))
+    assert set(ran) == {f"{c}, setting {i}" for c in ("none", "stsa", "wild") for i in (0, 1)}
+    assert about(out)["hash"].startswith(first)
+    # Without it keys alone say what stands.
+    ran.clear()
+    (out / "protocol.json").unlink()
+    assert run_tables(settings(changed, out, only="table1"))
+    assert ran == ["none, seed 0", "none, seed 1"] and about(out)["hash"].startswith(second)
+
+
+def test_a_damaged_protocol_is_refused_by_name(ran, tmp_path):
+    (tmp_path / "out").mkdir()
+    for text in ("{", '{"hash": 3}', '{"cells": []}'):
+        (tmp_path / "out/protocol.json").write_text(text)
+        with pytest.raises(UserError, match=r"out/protocol\.json is no protocol"):
+            run_tables(settings(written(tmp_path), tmp_path / "out"))
+    assert not ran
+
+
+def test_figure_3_is_of_all_tables_that_stand_and_not_of_grids(ran, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("attnzoo.tables.run._pictures", lambda *given: drawn.append(given[2]))
+    protocol, out = written(tmp_path, grids={"table6": SIXTH}), tmp_path / "out"
+    assert run_tables(settings(protocol, out, only="table6"))
+    assert run_tables(settings(protocol, out, only="table2"))
+    assert run_tables(settings(protocol, out, only="table1"))
+    assert run_tables(settings(protocol, out, only="table6"))
+    assert drawn == [[], ["stsa", "wild"], ["stsa", "none", "wild"], ["stsa", "none", "wild"]]
+    assert list(about(out)["tables"]) == ["table1", "table2", "table6"]
+
+
+def test_figure_3_leaves_out_what_earlier_plugins_brought(tmp_path, monkeypatch):
+    from attnzoo.tables.run import _fields
+
+    drawn = []
+    monkeypatch.setattr("attnzoo.testing.receptive_field.save", lambda *given: drawn.append(given))
+    added = settings(written(tmp_path), tmp_path, add=["temporal", "gone"]).protocol
+    _fields(tmp_path, added, ["stsa", "add-temporal", "add-gone"])
+    ((_, seen),) = drawn
+    assert {label: name for label, (name, _) in seen.items()} == {
+        "SA": "stsa", "temporal": "temporal"
+    }  # fmt: skip
+
+
+def test_added_rows_stay_as_long_as_their_records(ran, tmp_path):
+    protocol, out = written(tmp_path), tmp_path / "out"
+    assert run_tables(settings(protocol, out, add=["temporal"]))
+    with_it = about(out)
+    assert run_tables(settings(protocol, out))
+    assert about(out) == with_it and with_it["cells"]["add-temporal"]["added"] is True
+    assert rows(out, "table1") == ["stsa", "none", "add-temporal"]
+    assert run_tables(settings(protocol, out, only="table1", add=["temporal_conv", "temporal"]))
+    assert rows(out, "table1") == ["stsa", "none", "add-temporal", "add-temporal_conv"]
+    assert rows(out, "table2") == ["stsa", "wild", "add-temporal"]
+    shutil.rmtree(out / "records/add-temporal")
+    assert run_tables(settings(protocol, out, only="table2"))
+    assert rows(out, "table1") == ["stsa", "none", "add-temporal_conv"]
+    assert rows(out, "table2") == ["stsa", "wild"] and "add-temporal" not in about(out)["cells"]
+
+
+def test_others_may_go_on_from_their_work(ran, tmp_path):
+    protocol, out = written(tmp_path), tmp_path / "out"
+    wanted = settings(protocol, out, only="table1")
+    job = jobs_of(wanted.protocol, wanted.cells)[0]
+    for key in (job.key, "another"):
+        (out / place.WORK / key).mkdir(parents=True)
+        (out / place.WORK / f"{key}.log").touch()
+    assert run_tables(wanted)
+    assert {p.name for p in (out / place.WORK).iterdir()} == {"another", "another.log"}
+    for path in (out / place.WORK / "another.log", out / place.WORK / "another"):
+        place.remove(path)
+    assert run_tables(wanted)
+    assert not (out / place.WORK).exists()
+
+
+def test_seeds_other_than_those_there_are_refused(ran, tmp_path):
+    grown = [*TINY["settings"], "data.clips=4"]
+    protocol = written(tmp_path, grids={"table6": SIXTH}, settings=grown)
+    out = tmp_path / "out"
+
+    def refused(**given: object) -> str:
+        before = snapshot(out)
+        with pytest.raises(UserError) as error:
+            run_tables(settings(protocol, out, **given))
+        assert snapshot(out) == before
+        return str(error.value)
+
+    assert run_tables(settings(protocol, out, only="table1"))
+    said = refused(only="table6", seeds=1)
+    assert "of seeds 0, 1, this command's are 0;" in said and str(out) in said
+    assert "table1" in refused(only="table6", seeds=3)
+    assert run_tables(settings(protocol, out, seeds=3))
+    assert about(out)["seeds"] == [0, 1, 2] and "records/none/seed2.json" in records(out)
+    assert "of seeds 0, 1, 2, this command's are 0, 1;" in refused()
+    assert run_tables(settings(protocol, out, seeds=3, only="table2", add=["temporal"]))
+    assert "add-temporal" in refused(seeds=4)
+    assert run_tables(settings(protocol, out, seeds=4, add=["temporal"]))
+    assert about(out)["seeds"] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "fine", "said"),
+    [
+        ("nothing", True, "6 runs of 3 cells, comes from the protocol"),
+        ("key", True, "made with other code or libraries: 1: none, seed 1"),
+        ("reused key", True, "made with other code or libraries: 1: none, seed 1"),
+        ("overrides", False, "other settings than the protocol's: 1: none, seed 1"),
+        ("split", False, "other data than the protocol's: 1: none, seed 1"),
+        ("missing", False, "missing: 2: stsa, seed 1; none, seed 1"),
+        ("failed", False, "failed: 1: none, seed 1"),
+        ("left", False, "not of the protocol: 1: records/none/seed7.json"),
+        ("hash", False, "hash: {theirs} in protocol.json, {ours} of the protocol"),
+        ("seeds", False, "seeds: 0, 1 in protocol.json, 0, 1, 2 of the protocol"),
+        ("chosen", False, "settings that are not those of search/chosen.json: 1: none"),
+    ],
+)
+def test_whether_results_come_from_the_protocol(ran, tmp_path, change, fine, said, capsys):
+    protocol, out = written(tmp_path), tmp_path / "out"
+    path = out / "records/none/seed1.json"
+    assert run_tables(settings(protocol, out))
+    record, hash_ = read_record(path), read_protocol(protocol).hash()
+    if change in ("key", "reused key", "overrides"):
+        edited(path, **{change.replace(" ", "_"): "others"})
+    elif change == "split":
+        record["data"]["split_hash"] = "others"
+        place.write_json(path, record)
+    elif change in ("missing", "failed"):
+        path.unlink()
+        (out / "records/stsa/seed1.json").unlink()
+        if change == "failed":
+            place.write_json(path.with_suffix(".error.json"), {})
+    elif change == "left":
+        place.write_json(path.with_name("seed7.json"), record)
+    elif change == "hash":
+        protocol = written(tmp_path, settings=[*TINY["settings"], "train.ema=0.9"])
+        said = said.format(theirs=hash_[:12], ours=read_protocol(protocol).hash()[:12])
+    elif change == "seeds":
+        grown = [text.replace("clips=2", "clips=3") for text in TINY["settings"]]
+        protocol = written(tmp_path, seeds=[0, 1, 2], settings=grown)
+    elif change == "chosen":
+        chosen = {"none": {"train.ema": "0.9"}, "stsa": {}, "add-gone": {"train.ema": "0.9"}}
+        place.write_json(out / "search/chosen.json", chosen)
+    before = snapshot(out)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as status:
+        commands.execute(tables.command, [f"protocol={protocol}", f"out={out}", "check=true"])
+    printed = capsys.readouterr().out
+    assert status.value.code == (0 if fine else 1)
+    assert said in printed.splitlines()[-1] if change == "nothing" else said in printed.splitlines()
+    assert ("does not come from the protocol" in printed) == (not fine)
+    assert snapshot(out) == before
+
+
+def test_checked_is_what_stands_or_what_was_asked_for(ran, tmp_path, capsys):
+    protocol, out = written(tmp_path, grids={"table6": SIXTH}), tmp_path / "out"
+    given = {"only": "table1", "add": ["temporal"]}
+    assert run_tables(settings(protocol, out, **given))
+    assert check(settings(protocol, out, check=True))
+    assert "6 runs of 3 cells" in capsys.readouterr().out
+    assert not check(settings(protocol, out, check=True, only="table6"))
+    assert "missing: 2: table6-half-none, seed 0; table6-half-none, seed 1" in (
+        capsys.readouterr().out
+    )
+    shutil.rmtree(out / "records/add-temporal")
+    assert not check(settings(protocol, out, check=True))
+    assert "missing: 2: add-temporal, seed 0" in capsys.readouterr().out
+
+
+def test_a_search_of_some_cells_leaves_what_was_chosen_for_others(ran, tmp_path):
+    protocol, out = written(tmp_path), tmp_path / "out"
+    read = read_protocol(protocol)
+    assert run_tables(settings(protocol, out, search=True))
+    all_, log = (snapshot(out / "search")[name] for name in ("chosen.json", "log.jsonl"))
+    best = {"train.clip_norm": "1"}
+    assert json.loads(all_) == {"stsa": best, "none": best, "wild": best}
+    record = read_record(out / "search/records/none/setting0.json")
+    for part in ("embedded_perceptual", "l1"):
+        clips = record["scores"][part]["clips"]
+        record["scores"][part]["clips"] = [2 * value for value in clips]
+    place.write_json(out / "search/records/none/setting0.json", record)
+    assert write_choice(out, read, ["none"]) == {"none": {"train.clip_norm": "2"}}
+    again = snapshot(out / "search")
+    assert json.loads(again["chosen.json"]) == json.loads(all_) | {"none": {"train.clip_norm": "2"}}
+    both = zip(log.splitlines(), again["log.jsonl"].splitlines(), strict=True)
+    assert [one == other for one, other in both] == [True, True, False, True, True, True]
+    (out / "search/log.jsonl").write_text("hello")
+    ran.clear()
+    with pytest.raises(UserError, match=r"log\.jsonl: not a search's log .*delete it"):
+        run_tables(settings(protocol, out, search=True))
+    assert not ran
+
+
+def test_an_added_variant_has_what_a_search_there_chose(ran, tmp_path):
+    search = {
+        "settings": [["train.clip_norm=3"], ["train.clip_norm=2"]],
+        "own": {"none": [["train.ema=0.9"]], "stsa": [["bias=local"]]},
+    }
+    protocol, out = written(tmp_path, search=search), tmp_path / "out"
+    given = {"only": "table1", "add": ["temporal"]}
+    assert run_tables(settings(protocol, out, **given))
+    assert about(out)["cells"]["add-temporal"]["chosen"] == {}
+    ran.clear()
+    assert run_tables(settings(protocol, out, **given, search=True))
+    # It is tried as often as the others, with what is tried of `none`.
+    assert [name for name in ran if "add-temporal" in name] == [
+        f"add-temporal, setting {i}" for i in range(3)
+    ]
+    last = read_record(out / "search/records/add-temporal/setting2.json")
+    assert last["environment"]["overrides"][-1] == "train.ema=0.9"
+    ran.clear()
+    assert run_tables(settings(protocol, out, **given))
+    chosen = {"train.clip_norm": "3"}
+    assert about(out)["cells"]["add-temporal"]["chosen"] == chosen
+    assert ran == ["add-temporal, seed 0", "add-temporal, seed 1"]  # and nothing else of before
+    assert run_tables(settings(protocol, out, only="table1"))
+    assert about(out)["cells"]["add-temporal"]["chosen"] == chosen
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -365,6 +722,10 @@ def test_parts_share_the_runs(made):
         (["protocol=tiny.yaml", "add=[stsaa]"], "stsaa"),
         (["protocol=tiny.yaml", "add=['temporal reach=3']"], "reach"),
         (["six=true", "only=table1"], "six"),
+        (["six=true", "add=[temporal]"], "table6"),
+        (["check=true"], "protocol.json"),
+        (["check=true", "part=0/2"], "check="),
+        (["-m", "parts=2", "check=true"], "check=true"),
         (["--quick"], "--quick"),
         (["-m", "quick=true"], "parts=N"),
         (["-m", "parts=2", "part=0/2"], "part="),
@@ -382,8 +743,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(arguments, said, tmp_path, mon
 
 
 def test_help_names_every_setting(capsys):
-    from attnzoo.tables.settings import SETTINGS
-
     tables.command(["--help"])
     text = capsys.readouterr().out
     assert all(f"{name}=" in text for name in SETTINGS)

@@ -72,6 +72,24 @@ def test_the_sixth_table_is_a_whole_grid(full):
     assert group == "noise shared, camera still"
 
 
+def test_alignment_is_all_that_variants_of_the_sixth_table_differ_in(full):
+    grid = ("noise=", "data.camera=", "attn=", "align")
+
+    def but_for_the_grid(name: str) -> list[str]:
+        cell = full.cells[name]
+        assert cell.like is None and cell.fixed and not cell.chosen
+        return [text for text in cell.overrides if not text.startswith(grid)]
+
+    rates = ["train.stage1.learning_rate=3e-3", "train.positions_rate=10"]
+    for name in full.only(["table6"]):
+        own = but_for_the_grid(name)
+        assert own[3:5] == rates
+        windows = name.endswith(("stsa", "stsa_flow", "mixed"))
+        assert own[5:] == (["size=[4,4,4]", "bias=local"] if windows else [])
+    with pytest.raises(UserError, match="settings of their own"):
+        search_jobs(full, full.only(["table6"]))
+
+
 def test_quick_has_every_row_and_fewer_steps(full):
     quick = read_protocol(experiments() / PROTOCOLS / "quick.yaml")
     assert quick.tables == full.tables and len(quick.seeds) == 1
@@ -88,6 +106,11 @@ def test_every_cell_is_searched_once_with_the_same_budget(full):
     tries = {name: full.search.of(full.cells[name].attn) for name in cells}
     assert {len(several) for several in tries.values()} == {len({*tries["none"]})}
     assert tries["stsa-8x4x4"] == tries["stsa_flow-4x4x4"] != tries["temporal"]
+
+
+def test_a_variant_without_tries_of_its_own_has_those_of_none(full):
+    assert full.search.of("anybodys") == full.search.of("none") != full.search.of("stsa")
+    assert replace(full.search, own={}).of("anybodys") == full.search.settings
 
 
 def test_more_tries_for_one_cell_than_for_another_are_refused(full):

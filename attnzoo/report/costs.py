@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from attnzoo.report.folder import Folder
@@ -28,7 +29,8 @@ COLUMNS = (
 def cost_cells(folder: Folder, cell: str) -> tuple[Cell, ...]:
     """The cells of `COLUMNS`. Parameters and training time are the records', the rest is profiled.
 
-    Training time is the mean over seeds of both stages; memory that a device does not tell is `–`.
+    Training time is the mean over seeds of both stages, with a note where records were reused;
+    memory that a device does not tell is `–`.
     """
     profile: Mapping[str, Any] = (folder.costs.get(cell) or {}).get("profile") or {}
     records = list(folder.records_of(cell).values())
@@ -51,8 +53,20 @@ def cost_cells(folder: Folder, cell: str) -> tuple[Cell, ...]:
         sum(record["training"][stage]["seconds"] for stage in ("stage1", "stage2"))
         for record in records
     ]
-    found["training_time"] = _scaled(sum(seconds) / len(seconds) if seconds else None, 1, none)
+    time = _scaled(sum(seconds) / len(seconds) if seconds else None, 1, none)
+    found["training_time"] = replace(time, note=time.note or reused(folder, cell))
     return tuple(found[column.key] for column in COLUMNS)
+
+
+def reused(folder: Folder, cell: str) -> str:
+    """How many of a cell's records are another run's, and where those were trained; or nothing."""
+    records = folder.records_of(cell).values()
+    lent = [r["environment"] for r in records if r["environment"].get("reused")]
+    if not lent:
+        return ""
+    machines = " and ".join(dict.fromkeys(map(hardware, lent)))
+    seeds = f"{len(lent)} of {len(records)} seed{'s' * (len(records) != 1)}"
+    return f"{seeds} reused, trained on {machines}"
 
 
 def _latency(part: Mapping[str, Any], missing: str) -> Cell:
@@ -71,7 +85,9 @@ def _scaled(value: float | None, unit: float, missing: str) -> Cell:
 
 def hardware(environment: Mapping[str, Any]) -> str:
     """A machine in words."""
-    found = environment.get("hardware") or {}
+    found = environment.get("hardware")
+    if not isinstance(found, Mapping):
+        return "an unknown machine"
     threads = found.get("threads")
     cores = f"{threads} thread{'s' * (threads != 1)}"
     device = found.get("gpu") or f"{found.get('cpu')}, {cores}"

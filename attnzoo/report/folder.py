@@ -1,4 +1,4 @@
-"""A results folder, read once: protocol, records, failed cells, costs, curves and clips.
+"""A results folder, read once: protocol, records, failed cells, costs, curves, floor and clips.
 
 Nothing here needs torch. Records are plain JSON values as `attnzoo.results` gives them; whoever
 wants numbers over all of them takes its data frame, whoever wants one cell's parts takes this.
@@ -6,29 +6,36 @@ wants numbers over all of them takes its data frame, whoever wants one cell's pa
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from attnzoo import results
 from attnzoo.errors import UserError
 from attnzoo.paths import inside
 from attnzoo.train.record import read_record
 
 PROTOCOL = "protocol.json"
+FLOOR = "floor.json"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting that was run with every seed."""
+    """One setting that was run with every seed. added: it is no part of the protocol."""
 
     id: str
     label: str
     attn: str
     overrides: tuple[str, ...] = ()
+    added: bool = False
 
     def setting(self, key: str, default: str) -> str:
         """The value of an override, by the last part of its name (`camera` of `data.camera`)."""
@@ -84,10 +91,24 @@ class ShownClip:
 
 
 @dataclass(frozen=True)
+class Floor:
+    """Distances of sets between real clips. seeds: by seed, then by score; method: in words."""
+
+    seeds: Mapping[int, Mapping[str, float]]
+    method: str
+
+    def mean(self, key: str) -> float | None:
+        """The mean over the seeds that have the score; None if none has."""
+        values = [scores[key] for scores in self.seeds.values() if key in scores]
+        return sum(values) / len(values) if values else None
+
+
+@dataclass(frozen=True)
 class Folder:
     """The whole folder; videos and pictures stay on the disk.
 
-    records: by cell, then by seed; curves: by cell, as in their files.
+    Of records, failures and the floor those of the protocol's seeds. records: by cell, then by
+    seed; curves: by cell, as in their files; floor: None where there is no file.
     """
 
     path: Path
@@ -100,6 +121,7 @@ class Folder:
     costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     clips: tuple[ShownClip, ...] = ()
+    floor: Floor | None = None
 
     @property
     def quick(self) -> bool:
@@ -117,7 +139,24 @@ class Folder:
 
     def record_path(self, cell: str, seed: int) -> Path:
         """Where a record lies, relative to the folder."""
-        return Path("records", cell, f"seed{seed}.json")
+        return _place(cell, seed)
+
+    def clips_told(self, *tables: str) -> str:
+        """How many clips a seed is scored on, by the records of some tables, default all.
+
+        Where tables differ, of each; nothing without a record.
+        """
+        found: dict[str, list[str]] = {}
+        for name in tables or self.tables:
+            records = [r for cell in self.cells_of(name) for r in self.records_of(cell.id).values()]
+            numbers = sorted({len(record["sampling"]["clips"]) for record in records})
+            if numbers:
+                told = " or ".join(map(str, numbers))
+                found.setdefault(told, []).append(name.removeprefix("table"))
+        if len(found) < 2:
+            return next(iter(found), "")
+        each = (f"{n} (table{'s' * (len(t) > 1)} {', '.join(t)})" for n, t in found.items())
+        return " or ".join(each)
 
     def video(self, kind: str, clip: str) -> Path | None:
         """The video of a clip by a cell, or of the data (`real`, `pose`); None if there is none."""
@@ -162,7 +201,7 @@ def read_folder(path: Path) -> Folder:
         for row in table.rows:
             if row.cell not in cells:
                 raise UserError(f"{path / PROTOCOL}: {table.name} has an unknown cell {row.cell!r}")
-    records, failures = _records(path, cells)
+    records, failures = _records(path, cells, seeds)
     return Folder(
         path=path,
         name=name,
@@ -174,30 +213,71 @@ def read_folder(path: Path) -> Folder:
         costs=_each(path / "costs", cells, _check_cost),
         curves=_each(path / "curves", cells, _check_curve),
         clips=_clips(path / "clips" / "index.json"),
+        floor=_floor(path / FLOOR, seeds),
     )
 
 
+def frame_of(folder: Folder) -> pd.DataFrame:
+    """The scores of the folder's records as `attnzoo.results.load` has them.
+
+    Raises:
+        UserError: there is no record, or one cannot be read.
+    """
+    frame = results.load(folder.path / "records")
+    own = {str(Path(c, f"seed{seed}.json")) for c in folder.records for seed in folder.records[c]}
+    known = frame["path"].isin(own)
+    return frame if known.all() else frame[known].reset_index(drop=True)
+
+
+def _place(cell: str, seed: int) -> Path:
+    return Path("records", cell, f"seed{seed}.json")
+
+
 def _records(
-    path: Path, cells: Mapping[str, Cell]
+    path: Path, cells: Mapping[str, Cell], seeds: Sequence[int]
 ) -> tuple[dict[str, dict[int, Mapping[str, Any]]], tuple[Failure, ...]]:
     records: dict[str, dict[int, Mapping[str, Any]]] = {}
     failures: list[Failure] = []
-    for cell in cells:
-        for file in sorted((path / "records" / cell).glob("seed*.json")):
-            number, _, rest = file.name.removeprefix("seed").partition(".")
-            inside(path, str(file.relative_to(path)), f"{file}")
-            if not number.isdecimal():
-                raise UserError(f"{file}: its name has no seed; right is seed0.json")
-            content = _object(file)
-            if rest == "error.json":
-                try:
-                    error, kind = str(content["error"]), str(content["kind"])
-                except KeyError as missing:
-                    raise _wrong(file, missing) from missing
-                failures.append(Failure(cell, int(number), error, kind))
-            elif rest == "json":
-                records.setdefault(cell, {})[int(number)] = read_record(file)
+    for cell, seed in itertools.product(cells, seeds):
+        place = _place(cell, seed)
+        if _there(path, place):
+            _object(path / place)
+            records.setdefault(cell, {})[seed] = read_record(path / place)
+        failed = place.with_suffix(".error.json")
+        if _there(path, failed):
+            content = _object(path / failed)
+            try:
+                error, kind = str(content["error"]), str(content["kind"])
+            except KeyError as missing:
+                raise _wrong(path / failed, missing) from missing
+            failures.append(Failure(cell, seed, error, kind))
     return records, tuple(failures)
+
+
+def _there(folder: Path, place: Path) -> bool:
+    """Whether anything is at a place, which has to lie in the folder, links followed."""
+    if not os.path.lexists(folder / place):
+        return False
+    inside(folder, str(place), str(folder / place))
+    return True
+
+
+def _floor(path: Path, seeds: Sequence[int]) -> Floor | None:
+    """The floor by the file; seeds that the protocol does not have are left out."""
+    if not path.is_file():
+        return None
+    content = _object(path)
+    try:
+        if content["schema"] != 1:
+            raise ValueError(f"its schema is {content['schema']!r:.60}, not 1")
+        found = {
+            int(seed): {name: _finite(value, name) for name, value in scores.items()}
+            for seed, scores in content["seeds"].items()
+        }
+        method = _text(content["method"], "method")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _wrong(path, error) from error
+    return Floor({seed: scores for seed, scores in found.items() if seed in seeds}, method)
 
 
 def _each(
@@ -298,9 +378,15 @@ def _cell(name: str, cell: Mapping[str, Any]) -> Cell:
         raise ValueError(f"overrides of {name} are {overrides!r:.60}, not a list")
     if not isinstance(cell.get("chosen") or {}, dict):
         raise ValueError(f"chosen settings of {name} are no object")
-    texts = tuple(_text(one, "overrides") for one in overrides)
+    added = cell.get("added", False)
+    if not isinstance(added, bool):
+        raise ValueError(f"added of {name} is {added!r:.60}, not true or false")
     return Cell(
-        _named(name, "cell"), _text(cell["label"], "label"), _text(cell["attn"], "attn"), texts
+        _named(name, "cell"),
+        _text(cell["label"], "label"),
+        _text(cell["attn"], "attn"),
+        tuple(_text(one, "overrides") for one in overrides),
+        added,
     )
 
 

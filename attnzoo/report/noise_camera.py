@@ -65,8 +65,13 @@ def corner(folder: Folder, cell: str) -> Corner:
 
 
 def kind(folder: Folder, cell: str) -> str:
-    """The variant of a cell, `mixed` for modules of which only some are aligned."""
+    """The variant of a cell, `mixed` for modules of which only some are aligned.
+
+    A cell that was added has a name of its own.
+    """
     found = folder.cells[cell]
+    if found.added:
+        return f"added: {found.id}"
     return "mixed" if found.setting("aligned", "all") != "all" else found.attn
 
 

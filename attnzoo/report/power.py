@@ -1,13 +1,14 @@
 """The smallest effect that a protocol can see, by simulation from the run's own residuals.
 
 What varies without an effect is what the run's comparisons vary by: the linearised values of the
-gain of each row over its table's reference (`attnzoo.report.pairs`), less each seed's mean. A
-simulated comparison draws one of these, draws as many videos from it as there are, adds to each
-seed what seeds have to themselves (normal, by the variance between seeds beyond that of their
-videos, pooled over the measure's comparisons) and to all of them an effect, and goes through the
-tables' test: sign flips, at 5 % for a single test, and at Holm's first step among all tests of the
-largest table. The smallest effect is the one that is found in 80 % of the simulations. The test
-itself takes videos as independent; the false alarms say how often it calls nothing something.
+gain of each row over its table's reference (`attnzoo.report.pairs`), less each seed's mean; in the
+sixth table the reference is none with the same noise and camera. A simulated comparison draws one
+of these, draws as many videos from it as there are, adds to each seed what seeds have to themselves
+(normal, by the variance between seeds beyond that of their videos, pooled over the measure's
+comparisons) and to all of them an effect, and goes through the tables' test: sign flips, at 5 % for
+a single test, and at Holm's first step among all tests of the largest table, or of the sixth. The
+smallest effect is the one that is found in 80 % of the simulations. The test itself takes videos as
+independent; the false alarms say how often it calls nothing something.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from attnzoo.metrics.statistics import detectable
+from attnzoo.metrics.statistics import detectable, paired
 from attnzoo.report.folder import Folder
 from attnzoo.report.measures import MEASURES, Array
+from attnzoo.report.noise_camera import SHOWN, corner, kind
 from attnzoo.report.pairs import Gain, Scores
 from attnzoo.report.quality import references
 
@@ -35,20 +37,26 @@ FLIPS = 3999
 LARGEST = 1.0
 """No gain is larger: nothing is left to be bad."""
 TABLES = ("table1", "table2", "table3", "table5")
+SIXTH = "table6"
+
+Pairs = Mapping[str, Sequence[tuple[str, str]]]
+"""By table, the cells that are compared: each row's and its reference's."""
 
 
 @dataclass(frozen=True)
 class Power:
     """One measure. Effects are gains: shares of the reference's badness.
 
-    pairs: of video and seed, the median over comparisons. tests: what the correction is for.
-    single: the smallest effect found with 80 % power by one test; corrected: by one among `tests`.
-    formula: `single` by Student's t, without simulation. by_seeds: the same were whole seeds the
-    units, None of a single one. seeds: what seeds have to themselves, as a share of a value's
-    variance. alarms: how often the single test finds an effect of zero. largest: the largest gain
-    or loss that the run has seen. An effect is None where not even a gain of 1 would be found.
+    tables: whose comparisons they are. pairs: of video and seed, the median over comparisons.
+    tests: what the correction is for. single: the smallest effect found with 80 % power by one
+    test; corrected: by one among `tests`. formula: `single` by Student's t, without simulation.
+    by_seeds: the same were whole seeds the units, None of a single one. seeds: what seeds have to
+    themselves, as a share of a value's variance. alarms: how often the single test finds an effect
+    of zero. largest: the largest gain or loss that the run has seen. An effect is None where not
+    even a gain of 1 would be found.
     """
 
+    tables: str
     measure: str
     pairs: int
     tests: int
@@ -62,11 +70,21 @@ class Power:
 
 
 def powers(folder: Folder, scores: Scores, *, seed: int = 0) -> list[Power]:
-    """The smallest effects, for each measure of which there is a comparison."""
-    pairs = {name: _pairs(folder, name) for name in folder.tables if name in TABLES}
+    """The smallest effects of `TABLES`, for each measure of which there is a comparison."""
+    pairs = {name: _pairs(folder, name) for name in TABLES if name in folder.tables}
+    return _powers(scores, pairs, tuple(MEASURES), seed)
+
+
+def sixth_powers(folder: Folder, scores: Scores, *, seed: int = 0) -> list[Power]:
+    """Those of the sixth table, for the measures that it shows."""
+    pairs = {SIXTH: _sixth_pairs(folder)} if SIXTH in folder.tables else {}
+    return _powers(scores, pairs, SHOWN, seed)
+
+
+def _powers(scores: Scores, pairs: Pairs, measures: Sequence[str], seed: int) -> list[Power]:
     known = {
         key: {pair: scores.gain(*pair, key) for pair in itertools.chain(*pairs.values())}
-        for key in MEASURES
+        for key in measures
     }
     tests = max(
         (
@@ -79,7 +97,8 @@ def powers(folder: Folder, scores: Scores, *, seed: int = 0) -> list[Power]:
         key: [one for one in found.values() if one is not None and np.ptp(one.values) > 0]
         for key, found in known.items()
     }
-    return [_power(key, found, tests, seed) for key, found in varied.items() if found]
+    tables = ", ".join(name.removeprefix("table") for name in pairs)
+    return [_power(tables, key, found, tests, seed) for key, found in varied.items() if found]
 
 
 def _pairs(folder: Folder, name: str) -> list[tuple[str, str]]:
@@ -90,7 +109,15 @@ def _pairs(folder: Folder, name: str) -> list[tuple[str, str]]:
     return [pair for pair in pairs if pair[0] != pair[1]]
 
 
-def _power(key: str, found: Sequence[Gain], tests: int, seed: int) -> Power:
+def _sixth_pairs(folder: Folder) -> list[tuple[str, str]]:
+    """Each row of the sixth table, and none with the same noise and camera."""
+    cells = [row.cell for row in folder.tables[SIXTH].rows]
+    bare = {corner(folder, cell): cell for cell in cells if kind(folder, cell) == "none"}
+    pairs = [(cell, bare.get(corner(folder, cell), cell)) for cell in cells]
+    return [pair for pair in pairs if pair[0] != pair[1]]
+
+
+def _power(tables: str, key: str, found: Sequence[Gain], tests: int, seed: int) -> Power:
     rng = np.random.default_rng([seed, *key.encode()])
     ratio = between_seeds(found)
     drawn = [
@@ -99,6 +126,7 @@ def _power(key: str, found: Sequence[Gain], tests: int, seed: int) -> Power:
     simulated = Simulated(drawn, rng)
     seeds = [detectable(list(one.seeds.values())) for one in found]
     return Power(
+        tables,
         key,
         int(np.median([len(one.values) for one in found])),
         tests,
@@ -195,8 +223,8 @@ def _median(values: Sequence[float | None]) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def power_markdown(found: Sequence[Power], made: str) -> str:
-    """The table of smallest effects."""
+def power_markdown(found: Sequence[Power], sixth: Sequence[Power], made: str) -> str:
+    """The tables of smallest effects: of all tables but the sixth, and of the sixth."""
     lines = [
         "# The smallest effect this protocol can see",
         "",
@@ -205,6 +233,25 @@ def power_markdown(found: Sequence[Power], made: str) -> str:
         "Effects are gains: shares of the reference's badness. Each is found in 80 % of simulated "
         f"comparisons ({SIMULATIONS} of each measure, so that 80 is good to 3). –: not even a "
         "perfect score would be found.",
+        "",
+        "With n pairs and m tests the smallest corrected p that a sign-flip test can have is "
+        f"2^(1-n) m, up to {paired.EXACT} pairs, of which all signs are gone through; of more it "
+        f"is m / {paired.FLIPS + 1}. Where that is {ALPHA:.0%} or more, no difference can be "
+        "marked, however large it is.",
+    ]
+    for one in (found, sixth):
+        lines += _section(one) if one else []
+    if not found and not sixth:
+        lines += ["", "Nothing was compared."]
+    return "\n".join([*lines, "", (__doc__ or "").split("\n\n", 1)[1].strip()]) + "\n"
+
+
+def _section(found: Sequence[Power]) -> list[str]:
+    """A heading, the table, and what can be marked at all."""
+    several = "," in found[0].tables
+    lines = [
+        "",
+        f"## Table{'s' * several} {found[0].tables}",
         "",
         "| measure | pairs | one test | one of a table's tests | by formula | were seeds the units "
         "| seeds' share of variance | false alarms at 5 % | largest seen |",
@@ -216,11 +263,32 @@ def power_markdown(found: Sequence[Power], made: str) -> str:
         name = MEASURES[one.measure].name
         rest = f"{one.seeds:.1%} | {one.alarms:.1%} | {one.largest:.1%}"
         lines.append(f"| {name} | {one.pairs} | {shown} | {rest} |")
-    tests = found[0].tests if found else 0
-    lines += ["", f"Holm's first step is among {tests} tests, those of the largest table."]
-    if found and not any(one.single is not None and one.largest >= one.single for one in found):
+    lines += ["", f"Holm's first step is among {_tests(found[0])} {_marked(found)}"]
+    if not any(one.single is not None and one.largest >= one.single for one in found):
         lines += ["", "**No difference seen is as large as what could be seen: too small a run.**"]
-    return "\n".join([*lines, "", (__doc__ or "").split("\n\n", 1)[1].strip()]) + "\n"
+    return lines
+
+
+def _tests(one: Power) -> str:
+    of = "those of the largest table" if "," in one.tables else "all of this table"
+    return f"{one.tests} tests, {of}."
+
+
+def _marked(found: Sequence[Power]) -> str:
+    """From how many pairs on a difference can be marked, and whether there are as many."""
+    tests = found[0].tests
+    most = max(one.pairs for one in found)
+    needed = next((n for n in range(2, paired.EXACT + 2) if least_p(n, tests) < ALPHA), None)
+    if needed is None:
+        return "Among so many no difference can be marked."
+    told = f"A difference needs {needed} pairs to be marked"
+    p = f"with {most} the smallest corrected p is {min(least_p(most, tests), 1):.2g}"
+    return f"{told}; {p}." if most >= needed else f"{told}, and there are {most}: {p}."
+
+
+def least_p(pairs: int, tests: int) -> float:
+    """The smallest corrected p of a sign-flip test of so many pairs among so many tests."""
+    return tests * (2.0 ** (1 - pairs) if pairs <= paired.EXACT else 1 / (paired.FLIPS + 1))
 
 
 def powers_csv(found: Sequence[Power]) -> str:

@@ -2,9 +2,9 @@
 
 "Dance Your Latents: Consistent Dance Generation through Spatial-temporal Subspace Attention Guided
 by Motion Flow" (Fang et al., 2023, arXiv 2310.14780), section 5, on the TikTok data set. PSNR there
-is about 29 dB beside L1 of 3.7e-4, which cannot both be right: DisCo's tool squared in 8 bits at
-that time, and 29 dB of it are about 16 dB. L1 is that tool's, of 255 and divided by the number of
-pixels.
+is about 29 dB beside L1 of 3.7e-4, which cannot both be right: very probably it was squared in 8
+bits, as DisCo's tool did at that time, and 29 dB of it are about 15 to 19 dB. L1 is that tool's, of
+255 and divided by the number of pixels.
 """
 
 from __future__ import annotations
@@ -66,7 +66,12 @@ TABLES: Mapping[str, Rows] = {
 
 
 def role(cell: Cell) -> str:
-    """What a cell is in the paper's terms: a method, or a mechanism with its subspace size."""
+    """What a cell is in the paper's terms: a method, or a mechanism with its subspace size.
+
+    What was added to the protocol is nothing of the paper's, whatever its settings are.
+    """
+    if cell.added:
+        return f"added: {cell.id}"
     method = cell.setting("method", "video")
     if method != "video":
         return method

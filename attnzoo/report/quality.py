@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from scipy import stats
 
-from attnzoo.report.costs import COLUMNS, cost_cells, hardware
+from attnzoo.report.costs import COLUMNS, cost_cells, reused
 from attnzoo.report.folder import Folder, TableRows
 from attnzoo.report.folder import Row as TableRow
 from attnzoo.report.marks import marked, marks_note
@@ -43,7 +43,7 @@ def quality_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
         if i != against[i]
     }
     grid, too_few = marked(grid, gains)
-    grid = _ranked(grid, rows, measures)
+    grid = _ranked(grid, folder, rows, measures)
     printed = _published(folder, rows, measures)
     table_rows = [
         replace(
@@ -55,11 +55,18 @@ def quality_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
         )
         for row, cells, own in zip(rows.rows, grid, printed, strict=True)
     ]
-    floor = [_floor(scores, rows, measure) for measure in measures]
+    floor = [_floor(folder, scores, rows, measure) for measure in measures]
     if any(cell.value is not None for cell in floor):
         cells = (*floor, *(Cell(note="real clips cost nothing") for _ in COLUMNS))
         table_rows.append(Row("real clips", "", cells, status="floor"))
-    notes = (*_agreements(printed, grid, measures), marks_note(_named(rows, against)), too_few)
+    notes = (
+        *_agreements(printed, grid, measures),
+        marks_note(_named(rows, against)),
+        too_few,
+        _added_note(folder, rows),
+        _reused_note(folder, rows),
+        *_floor_notes(floor),
+    )
     columns += COLUMNS
     return Table(rows.name, rows.title, tuple(columns), tuple(table_rows), notes)
 
@@ -91,39 +98,62 @@ def described(folder: Folder, row: TableRow) -> Row:
     if len({one.error for one in failures}) == 1 and not files:
         notes = [f"failed: {failures[0].kind}: {failures[0].error}"]
     status = "failed" if failures else ""
-    reused = _reused(folder, row.cell)
-    if reused:
-        notes.append(reused)
+    lent = reused(folder, row.cell)
+    if lent:
+        notes.append(lent)
         status = status or "reused"
     if not failures and not files:
         notes.append("not run")
     return Row(row.label, row.cell, (), row.group or "", status, "; ".join(notes), tuple(files))
 
 
-def _reused(folder: Folder, cell: str) -> str:
-    """Where a reused row was trained: costs are always measured anew."""
-    cost = folder.costs.get(cell) or {}
-    if not cost.get("reused"):
+def _reused_note(folder: Folder, rows: TableRows) -> str:
+    """What of a reused row is not of this machine: costs are always measured anew."""
+    if not any(reused(folder, row.cell) for row in rows.rows):
         return ""
-    records = list(folder.records_of(cell).values())
-    environment = records[0]["environment"] if records else cost.get("environment") or {}
-    return f"reused, trained on {hardware(environment)}"
+    return (
+        "Reused rows have records of another run: their training time is that of the machine "
+        "named with the row, all other costs were measured here."
+    )
+
+
+def _added_note(folder: Folder, rows: TableRows) -> str:
+    """How rows are ranked beside those of the protocol."""
+    if not any(folder.cells[row.cell].added for row in rows.rows):
+        return ""
+    if all(row.group is not None for row in rows.rows):
+        return "Added rows are no part of the protocol, and have no rank among its groups."
+    return (
+        "Added rows are no part of the protocol. Their rank is the one among all rows, the added "
+        "ones too; the others keep the rank that they have without them, beside the paper's."
+    )
 
 
 def references(folder: Folder, rows: TableRows) -> list[int]:
     """For each row, the place of the row that it is tested against; its own, of that row itself.
 
     The one named above; in other tables the row of the same group and variant that the first table
-    has, too, or else the first of them.
+    has, too, or else the first of them. A row that was added is tested against one of the
+    protocol's of its variant, or any, and is nobody's reference.
     """
     roles = [role(folder.cells[row.cell]) for row in rows.rows]
     named = REFERENCES.get(rows.name)
     if named is not None:
         return [roles.index(named) if named in roles else 0] * len(roles)
     main = {row.cell for row in folder.tables[_MAIN].rows} if _MAIN in folder.tables else set()
-    kinds = [(row.group, folder.cells[row.cell].attn) for row in rows.rows]
-    alike = [[i for i, other in enumerate(kinds) if other == kind] for kind in kinds]
+    alike = [_alike(folder, rows, row) for row in rows.rows]
     return [next((i for i in own if rows.rows[i].cell in main), own[0]) for own in alike]
+
+
+def _alike(folder: Folder, rows: TableRows, row: TableRow) -> list[int]:
+    """The places of the rows that a row may be tested against."""
+    own = folder.cells[row.cell]
+    cells = [folder.cells[other.cell] for other in rows.rows]
+    places = [i for i, cell in enumerate(cells) if not cell.added] or list(range(len(cells)))
+    same = [i for i in places if cells[i].attn == own.attn]
+    if own.added:
+        return same or places
+    return [i for i in same if rows.rows[i].group == row.group]
 
 
 def _badness(cell: Cell, measure: Measure) -> float | None:
@@ -135,17 +165,24 @@ def _badness(cell: Cell, measure: Measure) -> float | None:
 
 
 def _ranked(
-    grid: Sequence[Sequence[Cell]], rows: TableRows, measures: Sequence[Measure]
+    grid: Sequence[Sequence[Cell]], folder: Folder, rows: TableRows, measures: Sequence[Measure]
 ) -> list[list[Cell]]:
-    """With ranks inside each group of rows."""
+    """With ranks inside each group of rows; of rows that were added, among all without a group."""
     done = [list(cells) for cells in grid]
-    for group in dict.fromkeys(row.group for row in rows.rows):
-        places = [i for i, row in enumerate(rows.rows) if row.group == group]
+    added = [i for i, row in enumerate(rows.rows) if folder.cells[row.cell].added]
+    groups: dict[str | None, list[int]] = {}
+    for i, row in enumerate(rows.rows):
+        if i not in added:
+            groups.setdefault(row.group, []).append(i)
+    families = [(places, {*places}) for places in groups.values()]
+    if None in groups:
+        families.append(([*groups[None], *added], {*added}))
+    for among, ranked in families:
         for j, measure in enumerate(measures):
-            for i, place in zip(
-                places, rank([_badness(grid[i][j], measure) for i in places]), strict=True
-            ):
-                done[i][j] = replace(done[i][j], rank=place)
+            places = rank([_badness(grid[i][j], measure) for i in among])
+            for i, place in zip(among, places, strict=True):
+                if i in ranked:
+                    done[i][j] = replace(done[i][j], rank=place)
     return done
 
 
@@ -174,14 +211,26 @@ def _published(
     ]
 
 
-def _floor(scores: Scores, rows: TableRows, measure: Measure) -> Cell:
-    """The measure of the real clips themselves, the mean over the rows' records."""
+def _floor(folder: Folder, scores: Scores, rows: TableRows, measure: Measure) -> Cell:
+    """The measure of the real clips themselves: the mean over the rows' records, or the folder's.
+
+    A note says how the latter was made.
+    """
     real = [scores.sample(row.cell, measure.key).real for row in rows.rows]
     known = [value for value in real if value is not None]
-    if not known:
+    if known:
+        value = sum(known) / len(known)
+        return Cell(number(value), value)
+    apart = None if folder.floor is None else folder.floor.mean(measure.key)
+    if folder.floor is None or apart is None:
         return Cell(note="not known of real clips")
-    value = sum(known) / len(known)
-    return Cell(number(value), value)
+    return Cell(number(apart), apart, note=folder.floor.method)
+
+
+def _floor_notes(floor: Sequence[Cell]) -> list[str]:
+    """How the real clips' distances were made, where there are any."""
+    methods = dict.fromkeys(cell.note for cell in floor if cell.value is not None and cell.note)
+    return [f"Distances of sets of the real clips: {method}." for method in methods]
 
 
 def _agreements(

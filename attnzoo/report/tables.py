@@ -11,18 +11,17 @@ from typing import Any
 
 import pandas as pd
 
-from attnzoo import results
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
 from attnzoo.report.claims import Judged, judged, tried_explanation
 from attnzoo.report.claims_page import claims_page
 from attnzoo.report.costs import hardware
-from attnzoo.report.folder import PROTOCOL, Folder, TableRows, read_folder
+from attnzoo.report.folder import PROTOCOL, Folder, TableRows, frame_of, read_folder
 from attnzoo.report.latex import latex
 from attnzoo.report.markdown import markdown
 from attnzoo.report.noise_camera import Explanation, noise_camera_table
 from attnzoo.report.pairs import Scores
-from attnzoo.report.power import Power, power_markdown, powers, powers_csv
+from attnzoo.report.power import Power, power_markdown, powers, powers_csv, sixth_powers
 from attnzoo.report.quality import quality_table
 from attnzoo.report.scenarios import scenario_table
 from attnzoo.report.table import Table
@@ -42,7 +41,8 @@ INTERVALS = (
 KIN = (
     "What stands beside a published metric asks for the same thing and is not it: FD-embedded and "
     "FVD-embedded have a network of their own; SSIM is of colours with a Gaussian window, PSNR "
-    "without the published one's 8-bit overflow, L1 per intensity in [0, 1]."
+    "without the overflow of 8 bits that the published one very probably has, L1 per intensity in "
+    "[0, 1]."
 )
 REAL = "Real clips: the same measure of the real clips themselves, what a perfect generator gets."
 COSTS = (
@@ -81,15 +81,24 @@ class Findings:
 
     @cached_property
     def powers(self) -> list[Power]:
-        """The smallest effects that the protocol can see."""
+        """The smallest effects that the protocol can see, but for the sixth table's."""
         return powers(self.folder, self.scores)
+
+    @cached_property
+    def sixth_powers(self) -> list[Power]:
+        """Those of the sixth table."""
+        return sixth_powers(self.folder, self.scores)
 
     @property
     def made(self) -> str:
         """One sentence on where the numbers are from."""
+        return self.made_of()
+
+    def made_of(self, *tables: str) -> str:
+        """The same of some tables, default all."""
         protocol, seeds = self.protocol, len(self.folder.seeds)
         hashed = str(protocol.get("hash", "unknown"))[:12]
-        clips = protocol.get("clips", "?")
+        clips = self.folder.clips_told(*tables) or protocol.get("clips", "?")
         return (
             f"Made by `{protocol.get('command', '?')}`, protocol {self.folder.name} ({hashed}), "
             f"{seeds} seed{'s' * (seeds != 1)} of {clips} videos."
@@ -136,7 +145,7 @@ def findings(folder: Path) -> Findings:
     records = folder / "records"
     if not any(found.records.values()):
         raise UserError(f"{records}: no cell has a finished record, so there is nothing to report")
-    return Findings(found, results.load(records), json.loads((folder / PROTOCOL).read_text()))
+    return Findings(found, frame_of(found), json.loads((folder / PROTOCOL).read_text()))
 
 
 def tables_of(folder: Path) -> list[Table]:
@@ -160,14 +169,15 @@ def write_tables(folder: Path, found: Findings | None = None) -> list[Path]:
     texts: dict[str, str] = {}
     for table in found.tables:
         heading = f"Table {table.name.removeprefix('table')}: {table.title}"
-        texts[f"{table.name}.md"] = markdown(table.with_notes(found.made), heading)
+        whole = table.with_notes(found.made_of(table.name))
+        texts[f"{table.name}.md"] = markdown(whole, heading)
         texts[f"{table.name}.csv"] = tidy(table)
-        texts[f"{table.name}.tex"] = latex(table.with_notes(found.made), heading)
+        texts[f"{table.name}.tex"] = latex(whole, heading)
     texts["claims.md"] = claims_page(
         found.claims, found.explanation, found.made, unlike(found.protocol)
     )
-    texts["power.md"] = power_markdown(found.powers, found.made)
-    texts["power.csv"] = powers_csv(found.powers)
+    texts["power.md"] = power_markdown(found.powers, found.sixth_powers, found.made)
+    texts["power.csv"] = powers_csv([*found.powers, *found.sixth_powers])
     return [_write(out / name, text) for name, text in texts.items()]
 
 

@@ -26,14 +26,17 @@ what is run
   search=true         chooses settings of each cell on the validation part, with the same budget for
                       all: OUT/search/log.jsonl, OUT/search/chosen.json. Copied to chosen.yaml
                       beside the protocol they become part of it
+  check=true          runs and writes nothing: how what lies in out= differs from the protocol
 
 a variant of your own beside the others
-  +plugins=[my.py] add=[my_attention]           add=["my_attention reach=3"] with options
+  +plugins=[my.py] add=[my_attention]           add=["my_attention reach=3"] with options; a row
+                      of tables 1 to 5, with what search=true add=[...] chose in the same out=
   reuse=FOLDER        takes over what was run there under the same protocol, marked as reused; costs
                       are measured anew for all
 
 how and where
-  out=outputs/tables  the folder of results
+  out=outputs/tables  the folder of results; with quick=true outputs/tables-quick. One that holds
+                      records of another protocol is refused, and other seeds than it has
   workers= threads=   processes, by default one a core, and torch's threads in each, 1
   part=0/4            a share of the runs, for several machines with one folder; afterwards the
                       command without part= measures costs and makes the report
@@ -41,7 +44,8 @@ how and where
                       the same by a launcher of Hydra's, costs and report here at the end; on one
                       machine with workers=1
 
-Exit status 1: some cell failed; its row says why, and the rest is complete."""
+Exit status 1: some cell failed; its row says why, and the rest is complete. Of check=true: what is
+there does not come from the protocol; other code or libraries alone are told with status 0."""
 
 
 def command(arguments: Sequence[str]) -> None:
@@ -63,8 +67,13 @@ def command(arguments: Sequence[str]) -> None:
 
     said = shlex.join(["python", "-m", "attnzoo.tables", *arguments])
     settings = settings_of(given, plugins_of(arguments), said)
-    with commands.going_on(commands.SAME_COMMAND):
-        fine = run(settings)
+    if settings.check:
+        from attnzoo.tables.checking import check
+
+        fine = check(settings)
+    else:
+        with commands.going_on(commands.SAME_COMMAND):
+            fine = run(settings)
     if not fine:
         from attnzoo.tables.spreading import FAILED
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attnzoo.errors import UserError
 from attnzoo.files import remove, replacing
 from attnzoo.tables.jobs import Job
-from attnzoo.tables.protocol import Protocol
 from attnzoo.train.record import read_record
 
 WORK = ".cells"
 """Where runs lie that are not finished, by their keys; a finished one leaves nothing there."""
-PROTOCOL = "protocol.json"
-AND = " && "
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -46,6 +43,18 @@ def stands(folder: Path, job: Job) -> bool:
 def error_path(path: Path) -> Path:
     """Where the failure of a record's run lies."""
     return path.with_suffix(".error.json")
+
+
+def records_in(folder: Path) -> list[Path]:
+    """All records of tables, whether they stand or not."""
+    return sorted(p for p in folder.glob("records/*/seed*.json") if p.suffixes == [".json"])
+
+
+def made_key(record: Mapping[str, Any]) -> str | None:
+    """The key that a record was made under, wherever it was taken over; None if it does not say."""
+    environment = record["environment"]
+    key = environment.get("reused_key", environment.get("key"))
+    return None if key is None else str(key)
 
 
 def publish(folder: Path, job: Job, record: Mapping[str, Any]) -> None:
@@ -84,23 +93,30 @@ def write_error(folder: Path, job: Job, kind: str, said: str) -> None:
     path.unlink(missing_ok=True)
 
 
-def reuse(folder: Path, other: Path, job: Job) -> bool:
-    """Copies a job's record from another folder and marks it; whether there was one.
+def reuse(folder: Path, other: Path, job: Job, *, added: bool) -> Mapping[str, Any] | None:
+    """Copies a job's record from another folder and marks it; the record, None without one.
 
-    Its clips and curves come along.
+    Its clips and curves come along. One that was made under another key says under which, as
+    `environment.reused_key`; that of an added cell, of which no hash says what it is, is left.
 
     Raises:
         UserError: what lies there is no record.
     """
     if not (other / job.place).is_file():
-        return False
+        return None
     record = read_record(other / job.place)
-    record["environment"] |= {"reused": True, "key": job.key}
+    made = made_key(record)
+    if added and made != job.key:
+        return None
+    record["environment"] |= {"reused": True, "key": job.key, "reused_key": made}
+    if made == job.key:
+        del record["environment"]["reused_key"]
     for place in (job.clips, job.curves_place):
         if place is not None and (other / place).exists():
             _copied(other / place, folder / place)
     write_json(folder / job.place, record)
-    return True
+    error_path(folder / job.place).unlink(missing_ok=True)
+    return record
 
 
 def _copied(source: Path, place: Path) -> None:
@@ -110,43 +126,3 @@ def _copied(source: Path, place: Path) -> None:
             shutil.copytree(source, beside)
         else:
             shutil.copyfile(source, beside)
-
-
-def described(
-    folder: Path, protocol: Protocol, tables: Sequence[str], command: str, *, part: bool
-) -> dict[str, Any]:
-    """`protocol.json`: these tables, and those that were run here before under the same protocol.
-
-    part: this is a share of the command, which says nothing of commands where one stands.
-    """
-    try:
-        before = json.loads((folder / PROTOCOL).read_text())
-        same = before["hash"] == protocol.hash()
-        earlier, commands = list(before["tables"]), str(before["command"]).split(AND)
-    except (OSError, ValueError, KeyError, TypeError):
-        same, earlier, commands = False, [], []
-    if not same:
-        earlier, commands = [], []
-    together = [name for name in protocol.tables if name in earlier or name in tables]
-    if command not in commands and not (part and commands):
-        commands.append(command)
-    return protocol.described(together, AND.join(commands))
-
-
-def check_same_protocol(other: Path, own: str) -> None:
-    """UserError unless the results in `other` were made under the protocol with the hash `own`."""
-    path = other / PROTOCOL
-    try:
-        theirs = json.loads(path.read_text())["hash"]
-    except OSError as error:
-        raise UserError(
-            f"reuse={other}: no {PROTOCOL} can be read there ({error.strerror}); "
-            "give a folder that attnzoo.tables has written"
-        ) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"reuse={other}: {path} is no protocol ({error})") from error
-    if theirs != own:
-        raise UserError(
-            f"reuse={other}: its protocol has the hash {str(theirs)[:12]}, this one {own[:12]}; "
-            "results of different protocols do not belong in one table"
-        )

@@ -31,14 +31,16 @@ class Job:
     """One run.
 
     name: what progress calls it; overrides: of `python -m attnzoo.run`; key: of all that decides
-    the record; place: the record's path in the results folder; clips: the folder there for the
-    generated clips, None for none; curves: what is scored over steps, into the file `curves_place`.
+    the record; place: the record's path in the results folder; split_hash: of its data; clips: the
+    folder there for the generated clips, None for none; curves: what is scored over steps, into the
+    file `curves_place`.
     """
 
     name: str
     overrides: tuple[str, ...]
     key: str
     place: str
+    split_hash: str
     clips: str | None = None
     curves: Curves | None = None
     curves_place: str | None = None
@@ -103,6 +105,7 @@ def _job(
         overrides=tuple(protocol.overrides(cell, seed)),
         key=key_of(experiment, found.source, {"shown": shown, "curves": watched}),
         place=f"records/{cell}/seed{seed}.json",
+        split_hash=found.source.split_hash,
         clips=f"clips/{cell}" if shown else None,
         curves=curves,
         curves_place=None if curves is None else f"curves/{cell}.json",

@@ -18,14 +18,16 @@ class Cell:
     """One setting that is run with every seed.
 
     label: what tables call it; overrides: those of `python -m attnzoo.run`; like: the cell whose
-    searched settings it takes, None for its own; chosen: those settings; added: it is no part of
-    the protocol but was added on the command line.
+    searched settings it takes, None for its own; chosen: those settings; fixed: it is of a grid,
+    whose settings it has, and is not searched; added: it is no part of the protocol but was added
+    on the command line.
     """
 
     label: str
     overrides: tuple[str, ...]
     like: str | None = None
     chosen: Mapping[str, Any] = field(default_factory=dict)
+    fixed: bool = False
     added: bool = False
 
     @property
@@ -72,7 +74,8 @@ class Search:
     """The budget of every cell's search: a run for each of its settings on the validation part.
 
     common: overrides behind the protocol's own that make these runs shorter; settings: those of
-    every cell; own: further ones by variant, of each variant as many.
+    every cell; own: further ones by variant, of each variant as many; a variant that it does not
+    name has those of `none`.
     """
 
     common: tuple[str, ...] = ()
@@ -81,7 +84,7 @@ class Search:
 
     def of(self, attn: str) -> tuple[tuple[str, ...], ...]:
         """What is tried of a variant."""
-        return self.settings + self.own.get(attn, ())
+        return self.settings + self.own.get(attn, self.own.get("none", ()))
 
 
 @dataclass(frozen=True)

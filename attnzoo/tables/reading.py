@@ -111,7 +111,7 @@ def _cell(name: str, value: Any) -> Cell:
     if not ID.fullmatch(name):
         raise UserError(f"cells.{name}: a cell's name has letters, digits and _.=,- alone")
     place = f"cells.{name}"
-    _check_keys(place, value, Cell, without=("chosen", "added"))
+    _check_keys(place, value, Cell, without=("chosen", "fixed", "added"))
     like = value.get("like")
     if like is not None:
         _text(f"{place}.like", like)
@@ -143,6 +143,7 @@ def _grid(name: str, value: Any) -> tuple[dict[str, Cell], Table]:
     """A table of all combinations: `axes` by name, of each its values with label and overrides.
 
     A cell is called by the table's name and its values'; the last axis makes the rows of a group.
+    Without `like` it has the grid's own settings alone, and is not searched.
     """
     place = f"grids.{name}"
     given = dict(_map(place, value))
@@ -159,7 +160,7 @@ def _grid(name: str, value: Any) -> tuple[dict[str, Cell], Table]:
         like = next((one.like for one in values if one.like), None)
         overrides = [text for one in values for text in one.overrides]
         label = ", ".join(one.label for one in values)
-        cells[cell] = Cell(label, (*common, *overrides), like)
+        cells[cell] = Cell(label, (*common, *overrides), like, fixed=like is None)
         rows.append(Row(cell, values[-1].label, ", ".join(one.label for one in values[:-1])))
     return cells, Table(_text(f"{place}.title", value["title"]), tuple(rows), alone=True)
 

@@ -16,25 +16,29 @@ from attnzoo.files import Held, held, remove, replacing, sweep
 from attnzoo.models.methods import Method
 from attnzoo.tables.clips import write_data
 from attnzoo.tables.costs import measure_costs
+from attnzoo.tables.floor import write_floor
 from attnzoo.tables.folder import (
-    PROTOCOL,
     WORK,
-    check_same_protocol,
-    described,
+    made_key,
     reuse,
     stands,
+    working,
     write_error,
     write_json,
 )
 from attnzoo.tables.jobs import Job, compose, jobs_of
+from attnzoo.tables.joining import PROTOCOL, check_same_protocol, described, joined
 from attnzoo.tables.progress import Progress
-from attnzoo.tables.search import search_jobs, write_choice
+from attnzoo.tables.protocol import Protocol
+from attnzoo.tables.search import check_there, search_jobs, write_choice
 from attnzoo.tables.settings import Settings
 from attnzoo.tables.work import run_job
 from attnzoo.tables.workers import Outcome, Task, Workers
 
 GRID, GROUP = 32, 4
 """Cells of a side and frames of a group in the figure of alignment: the finest latents, size 4."""
+FIGURED = ("table1", "table2", "table3")
+"""The tables whose variants are in the figure of what a token sees."""
 REPORT = "attnzoo.report"
 LOCK = ".lock"
 
@@ -47,43 +51,58 @@ def run(settings: Settings) -> bool:
     """
     if settings.reuse is not None:
         check_same_protocol(settings.reuse, settings.protocol.hash())
+    if settings.search:
+        check_there(settings.out)
+    else:
+        joined(settings.out, settings.protocol, settings.tables)
     jobs = (search_jobs if settings.search else jobs_of)(settings.protocol, settings.cells)
     mine = _share(jobs, settings.part)
     _check_writable(settings.out)
     with _alone(settings.out, shared=settings.part is not None):
         failed = (_search if settings.search else _run_tables)(settings, mine)
-        _tidy(settings, failed)
+        _tidy(settings, mine)
     # A setting of a search that fails is one that is not chosen.
     return settings.search or not failed
 
 
 def _run_tables(settings: Settings, mine: Sequence[Job]) -> list[Outcome]:
-    about = described(
-        settings.out,
-        settings.protocol,
-        settings.tables,
-        settings.command,
-        part=settings.part is not None,
-    )
+    whole, tables = joined(settings.out, settings.protocol, settings.tables)
+    part = settings.part is not None
+    about = described(settings.out, whole, tables, settings.command, part=part)
     write_json(settings.out / PROTOCOL, about)
     said = Progress()
-    if settings.reuse is not None:
-        for job in mine:
-            if not stands(settings.out, job):
-                reuse(settings.out, settings.reuse, job)
+    _take_over(settings, mine)
     failed = _run_jobs(settings, mine, said)
     if settings.part is None:
         costs = measure_costs(
             settings.out, settings.protocol, settings.cells, settings.plugins, said
         )
         failed += costs
-        _pictures(settings)
+        _pictures(settings.out, whole, whole.only([name for name in tables if name in FIGURED]))
         if any(stands(settings.out, job) for job in mine):
             _report(settings.out, said)
         else:
             said.say("no run has a record, so there is no report")
     print(f"{settings.out}: {len(mine)} runs of {len(settings.cells)} cells, {_told(failed)}")
     return failed
+
+
+def _take_over(settings: Settings, jobs: Sequence[Job]) -> None:
+    """Copies what `reuse` has of jobs that do not stand; in its own folder they are run again."""
+    other = settings.reuse
+    if other is None or other.resolve() == settings.out.resolve():
+        return
+    taken = []
+    for job in jobs:
+        added = settings.protocol.cells[Path(job.place).parent.name].added
+        if not stands(settings.out, job):
+            record = reuse(settings.out, other, job, added=added)
+            taken += [] if record is None else [made_key(record) != job.key]
+    if any(taken):
+        print(
+            f"{other}: {sum(taken)} of the {len(taken)} records taken over were made with other "
+            "code or libraries"
+        )
 
 
 def _search(settings: Settings, mine: Sequence[Job]) -> list[Outcome]:
@@ -104,10 +123,7 @@ def _run_jobs(settings: Settings, jobs: Sequence[Job], said: Progress) -> list[O
     """Does the jobs that do not stand; returns what failed, which is written in its place."""
     out = settings.out
     left = [job for job in jobs if not stands(out, job)]
-    # The log lies beside the working folder: that of a finished run goes.
-    tasks = {
-        Task(job.name, out / WORK / f"{job.key}.log", run_job, (out, job)): job for job in left
-    }
+    tasks = {Task(job.name, _log(out, job), run_job, (out, job)): job for job in left}
     said.begin("runs", list(tasks), settings.workers)
     if len(left) < len(jobs):
         said.say(f"{len(jobs) - len(left)} of {len(jobs)} runs are there already")
@@ -124,41 +140,42 @@ def _run_jobs(settings: Settings, jobs: Sequence[Job], said: Progress) -> list[O
     return failed
 
 
-def _pictures(settings: Settings) -> None:
-    """The clips of the data, what alignment does to them, and what a token sees."""
+def _pictures(folder: Path, protocol: Protocol, figured: Sequence[str]) -> None:
+    """What the data are, what alignment does to them, and what a token of these cells sees."""
     from attnzoo.testing.alignment import aligned_clips, draw
 
-    (settings.out / "figures").mkdir(exist_ok=True)
-    _fields(settings)
-    protocol = settings.protocol
+    (folder / "figures").mkdir(exist_ok=True)
+    _fields(folder, protocol, figured)
     composed = compose("settings", protocol.settings)
     first = protocol.seeds[0] * protocol.clips
     clips = [composed.source.test[i] for i in range(first, first + protocol.clips)]
-    write_data(settings.out / "clips", clips)
+    write_data(folder / "clips", clips)
+    write_floor(folder, protocol, composed.source)
     if all(clip.flow is not None for clip in clips):
         grid = min(GRID, composed.source.size // 2)
         aligned = [aligned_clips(clip.name, [clip], grid=grid, group=GROUP) for clip in clips[:4]]
-        path = settings.out / "figures" / "align.png"
+        path = folder / "figures" / "align.png"
         with replacing(path) as beside:
             draw(aligned, beside)
 
 
-def _fields(settings: Settings) -> None:
+def _fields(folder: Path, protocol: Protocol, cells: Sequence[str]) -> None:
     """What a token sees by the first cell of each built-in variant, to be drawn without torch."""
     from attnzoo.testing.receptive_field import save
 
     seen: dict[str, tuple[str, dict[str, Any]]] = {}
     known: set[str] = set()
-    for name in settings.cells:
-        overrides = settings.protocol.overrides(name, settings.protocol.seeds[0])
-        experiment = compose(name, overrides).experiment
+    for name in cells:
+        cell = protocol.cells[name]
+        if cell.added and cell.attn not in registry.list_variants():
+            continue  # of an earlier command, whose plug-ins are not here
+        experiment = compose(name, protocol.overrides(name, protocol.seeds[0])).experiment
         entry = registry.get(experiment.variant)
         if entry.built_in and entry.name not in known and experiment.method is Method.video:
             known.add(entry.name)
-            label = settings.protocol.cells[name].label
-            seen[label] = (entry.name, experiment.options)
+            seen[cell.label] = (entry.name, experiment.options)
     if seen:
-        save(settings.out / "figures" / "figure3.npz", seen)
+        save(folder / "figures" / "figure3.npz", seen)
 
 
 def _report(folder: Path, said: Progress) -> None:
@@ -175,10 +192,20 @@ def _told(failed: Sequence[Outcome]) -> str:
     return f"{len(failed)} failed: " + "; ".join(outcome.task.name for outcome in failed)
 
 
-def _tidy(settings: Settings, failed: Sequence[Outcome]) -> None:
-    """Deletes unfinished runs of earlier settings, unless something may still go on from there."""
-    if settings.part is None and not failed:
-        remove(settings.out / WORK)
+def _tidy(settings: Settings, jobs: Sequence[Job]) -> None:
+    """Deletes what is left of these jobs' work where they stand; others may go on from theirs."""
+    for job in jobs:
+        if stands(settings.out, job):
+            remove(working(settings.out, job))
+            remove(_log(settings.out, job))
+    work = settings.out / WORK
+    if settings.part is None and not any(work.iterdir()):
+        work.rmdir()
+
+
+def _log(folder: Path, job: Job) -> Path:
+    """Beside the working folder: that of a finished run goes."""
+    return folder / WORK / f"{job.key}.log"
 
 
 @contextmanager

@@ -32,11 +32,13 @@ PARTS = tuple(
     tuple(MEASURES[key] for key in keys if not MEASURES[key].distance) for keys in (IMAGE, VIDEO)
 )
 LOG, CHOSEN = "search/log.jsonl", "search/chosen.json"
+_NO_SEARCH = (ValueError, KeyError, TypeError, AttributeError, RecursionError, IsADirectoryError)
 
 
 def searched(protocol: Protocol, cells: Sequence[str]) -> list[str]:
-    """The cells that have settings of their own."""
-    return list(dict.fromkeys(protocol.cells[name].like or name for name in cells))
+    """The cells whose settings are chosen for these: themselves, or those that they are like."""
+    open_ = [name for name in cells if not protocol.cells[name].fixed]
+    return list(dict.fromkeys(protocol.cells[name].like or name for name in open_))
 
 
 def search_jobs(protocol: Protocol, cells: Sequence[str]) -> list[Job]:
@@ -49,6 +51,8 @@ def search_jobs(protocol: Protocol, cells: Sequence[str]) -> list[Job]:
     if not protocol.search.settings:
         raise UserError(f"search=true: the protocol {protocol.name} has no search.settings")
     names = searched(protocol, cells)
+    if not names:
+        raise UserError("search=true: these tables have settings of their own; nothing is searched")
     tries = {name: len(_settings(protocol, name)) for name in names}
     if len({*tries.values()}) > 1:
         least, most = (of(tries, key=lambda name: tries[name]) for of in (min, max))
@@ -67,6 +71,7 @@ def search_jobs(protocol: Protocol, cells: Sequence[str]) -> list[Job]:
                     overrides=tuple(overrides),
                     key=key_of(found.experiment, found.source, {"search": True}),
                     place=f"search/records/{name}/setting{number}.json",
+                    split_hash=found.source.split_hash,
                 )
             )
     return jobs
@@ -88,25 +93,63 @@ def _overrides(protocol: Protocol, cell: str, number: int) -> list[str]:
 def write_choice(folder: Path, protocol: Protocol, cells: Sequence[str]) -> dict[str, Any]:
     """Writes the log and what is chosen, from the records; returns the latter.
 
+    In the files what was chosen of other cells before stays.
+
     Raises:
-        UserError: of some cell no setting has a score.
+        UserError: of some cell no setting has a score, or a file there is not what a search writes.
     """
     names = searched(protocol, cells)
     tried = {name: _tried(folder, protocol, name) for name in names}
+    before = chosen_there(folder)
     path = folder / LOG
     path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [line for several in (_logged(folder) | tried).values() for line in several]
     with replacing(path) as beside:
-        lines = [json.dumps(line) for several in tried.values() for line in several]
-        beside.write_text("".join(f"{line}\n" for line in lines))
+        beside.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     chosen = {}
-    for name, lines_ in tried.items():
-        scored = [line for line in lines_ if line["mean"] is not None]
+    for name in names:
+        scored = [line for line in tried[name] if line["mean"] is not None]
         if not scored:
             raise UserError(f"search: no setting of cell {name} has a score, see {path}")
         best = min(scored, key=lambda line: float(line["mean"]))
         chosen[name] = dict(text.split("=", 1) for text in best["setting"])
-    write_json(folder / CHOSEN, chosen)
+    write_json(folder / CHOSEN, before | chosen)
     return chosen
+
+
+def check_there(folder: Path) -> None:
+    """UserError where what earlier searches have left in a folder cannot be read."""
+    chosen_there(folder)
+    _logged(folder)
+
+
+def chosen_there(folder: Path) -> dict[str, dict[str, Any]]:
+    """By cell, what searches in a folder have chosen; empty where there was none.
+
+    Raises:
+        UserError: the file is not what a search writes; it is named.
+    """
+    path = folder / CHOSEN
+    try:
+        return {name: dict(one) for name, one in json.loads(path.read_text()).items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except _NO_SEARCH as error:
+        raise UserError(f"{path}: not what a search chose ({error}); delete it") from error
+
+
+def _logged(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """By cell, the lines of earlier searches."""
+    path = folder / LOG
+    lines: dict[str, list[dict[str, Any]]] = {}
+    try:
+        for line in map(json.loads, path.read_text().splitlines()):
+            lines.setdefault(str(line["cell"]), []).append(line)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except _NO_SEARCH as error:
+        raise UserError(f"{path}: not a search's log ({error}); delete it") from error
+    return lines
 
 
 def _tried(folder: Path, protocol: Protocol, cell: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from attnzoo.bench.settings import Given, path, positive, single, truth
 from attnzoo.errors import UserError
 from attnzoo.tables.protocol import ID, Cell, Protocol, Row
 from attnzoo.tables.reading import read_protocol
+from attnzoo.tables.search import chosen_there
 
-OUTPUTS = Path("outputs/tables")
+OUTPUTS, QUICK = Path("outputs/tables"), Path("outputs/tables-quick")
 CHOSEN = "chosen.yaml"
 ADDED_TO = ("table1", "table2")
 """The tables in which an added variant gets a row, where the protocol has them."""
@@ -26,7 +27,7 @@ MOST_SEEDS, MOST_PROCESSES = 10_000, 1024
 
 SETTINGS = (
     "out", "quick", "six", "only", "seeds", "workers", "threads", "search", "add", "reuse", "part",
-    "protocol",
+    "protocol", "check",
 )  # fmt: skip
 
 
@@ -34,17 +35,20 @@ SETTINGS = (
 class Settings:
     """One command.
 
-    protocol: with what was added; tables: which of its tables; workers, threads: processes, and
-    threads of torch in each (None: torch's own choice); search: chooses settings and runs no table;
-    reuse: a folder of earlier results; part: this command's share of the runs, number and count.
+    protocol: with what was added; tables: which of its tables; named: they were asked for; workers,
+    threads: processes, and threads of torch in each (None: torch's own choice); search: chooses
+    settings and runs no table; check: looks at what is there, and does nothing; reuse: a folder of
+    earlier results; part: this command's share of the runs, number and count.
     """
 
     protocol: Protocol
     tables: tuple[str, ...]
+    named: bool
     out: Path
     workers: int
     threads: int | None
     search: bool
+    check: bool
     reuse: Path | None
     part: tuple[int, int] | None
     plugins: tuple[str, ...]
@@ -65,9 +69,14 @@ def settings_of(given: Given, plugins: Sequence[str], command: str) -> Settings:
     for key in given:
         if key not in SETTINGS:
             raise UserError(f"unknown setting {key!r}{suggestion(key, SETTINGS)}")
+    search, check = truth(given, "search"), truth(given, "check")
+    for key in ("search", "add", "reuse", "part"):
+        if check and key in given:
+            raise UserError(f"check=, {key}=: give one of them")
     protocol = _protocol(given)
     tables = _tables(given, protocol)
-    added = _added(_texts(given, "add"))
+    out = path(given, "out") or (QUICK if truth(given, "quick") else OUTPUTS)
+    added = _added(_texts(given, "add"), out)
     protocol = _with(protocol, added, tables)
     threads = positive(given, "threads", None)
     gpu = torch.cuda.is_available()
@@ -82,10 +91,12 @@ def settings_of(given: Given, plugins: Sequence[str], command: str) -> Settings:
     return Settings(
         protocol=protocol,
         tables=tables,
-        out=path(given, "out") or OUTPUTS,
+        named="only" in given or truth(given, "six"),
+        out=out,
         workers=workers,
         threads=threads or (None if gpu else 1),
-        search=truth(given, "search"),
+        search=search,
+        check=check,
         reuse=path(given, "reuse"),
         part=_part(single(given, "part", None)),
         plugins=tuple(plugins),
@@ -129,16 +140,18 @@ def _texts(given: Given, key: str) -> list[str]:
     return list(several)
 
 
-def _added(variants: Sequence[str]) -> dict[str, Cell]:
-    """A cell for each `NAME option=value ...`."""
+def _added(variants: Sequence[str], out: Path) -> dict[str, Cell]:
+    """A cell for each `NAME option=value ...`, with the settings that a search in `out` chose."""
     cells = {}
+    chosen: Mapping[str, Any] = chosen_there(out) if variants else {}
     for text in variants:
         name, *options = text.split()
         cell = "-".join(["add", name, *options]).replace("[", "").replace("]", "")
         if not ID.fullmatch(cell):
             raise UserError(f"add={text}: must be a variant's name and options as key=value")
         label = " ".join([name, *options])
-        cells[cell] = Cell(label, (f"attn={name}", *options), added=True)
+        overrides = (f"attn={name}", *options)
+        cells[cell] = Cell(label, overrides, chosen=chosen.get(cell, {}), added=True)
     return cells
 
 
@@ -146,6 +159,12 @@ def _with(protocol: Protocol, added: dict[str, Cell], tables: Sequence[str]) -> 
     """The protocol with rows for the added cells."""
     if not added:
         return protocol
+    for name in tables:
+        if protocol.tables[name].alone:
+            raise UserError(
+                f"add=: not to {name}, whose settings are its own; add= goes with the tables "
+                f"{', '.join(n for n, table in protocol.tables.items() if not table.alone)}"
+            )
     places = [name for name in tables if name in ADDED_TO] or list(tables)
     rows = tuple(Row(cell, group="added") for cell in added)
     more: dict[str, Any] = {

@@ -13,6 +13,7 @@ from attnzoo.bench.settings import positive
 from attnzoo.errors import UserError
 from attnzoo.files import remove
 from attnzoo.overrides import plugins_of, quoted
+from attnzoo.tables.joining import joined
 from attnzoo.tables.settings import settings_of
 
 FOLDER = ".launch"
@@ -33,7 +34,7 @@ def spread(arguments: Sequence[str]) -> None:
     """Runs `part=0/N` to `part=N-1/N` of a command as jobs, and waits for them.
 
     Raises:
-        UserError: bad input.
+        UserError: bad input, or a folder that they may not join.
     """
     launcher = [text for text in arguments if text.startswith(("hydra/", "hydra."))]
     others = [text for text in arguments if text not in launcher]
@@ -45,6 +46,10 @@ def spread(arguments: Sequence[str]) -> None:
         raise UserError("-m: parts=N is needed, the number of jobs; see --help")
     given.pop("parts")
     wanted = settings_of(given, plugins_of(others), "")  # so that bad input is one line
+    if wanted.check:
+        raise UserError("check=true: runs nothing that -m could share")
+    if not wanted.search:
+        joined(wanted.out, wanted.protocol, wanted.tables)
     kept = [text for text in others if not text.startswith("parts=")]
     folder = wanted.out.absolute() / FOLDER
     application.spread(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,18 +111,16 @@ def _packed_records(folder: Folder) -> dict[str, str]:
     packed = {}
     for cell in folder.cells:
         files: dict[str, Any] = {}
-        for path in sorted((folder.path / "records" / cell).glob("seed*.json"), key=_seed):
-            files[path.relative_to(folder.path).as_posix()] = json.loads(path.read_text())
+        for seed in folder.seeds:
+            record = folder.record_path(cell, seed)
+            for path in (record, record.with_suffix(".error.json")):
+                if (folder.path / path).is_file():
+                    files[path.as_posix()] = json.loads((folder.path / path).read_text())
         if cell in folder.costs:
             files[f"costs/{cell}.json"] = folder.costs[cell]
         if files:
             packed[cell] = packed_json(files)
     return packed
-
-
-def _seed(path: Path) -> tuple[int, str]:
-    digits = re.search(r"\d+", path.name)
-    return (int(digits[0]) if digits else -1, path.name)
 
 
 def _render(
@@ -149,7 +146,7 @@ def _render(
         verdicts=[(one.name, numbers.count(one)) for one in Verdict],
         explanation=found.explanation,
         on_trial=_paragraphs(noise_camera.__doc__),
-        powers=found.powers,
+        powers=[one for one in (found.powers, found.sixth_powers) if one],
         rule=_paragraphs(verdict.__doc__),
         unlike=unlike(found.protocol),
         tables=found.tables,

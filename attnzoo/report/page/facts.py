@@ -13,6 +13,9 @@ from attnzoo.report.folder import Folder
 
 Fact = tuple[str, str]
 
+APART = ("hardware", "versions", "model")
+"""What of an environment tells one machine from another; the rest is a run's own."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -68,20 +71,22 @@ def protocol_facts(protocol: Mapping[str, Any], folder: Folder) -> tuple[Fact, .
         ("command", str(protocol.get("command", "not said"))),
         ("hash", str(protocol.get("hash", "not said"))),
         ("seeds", plain(list(folder.seeds))),
-        ("clips a seed", plain(protocol.get("clips", "not said"))),
+        ("clips a seed", _clips(protocol, folder)),
         ("records", f"{_records(folder)}, of {len(folder.cells)} cells"),
     )
 
 
 def summary(protocol: Mapping[str, Any], folder: Folder) -> str:
     """The run in one sentence."""
-    clips = protocol.get("clips")
-    per_seed = f", {clips} clips a seed" if clips is not None else ""
     return (
-        f"{len(folder.cells)} cells, {len(folder.seeds)} "
-        f"seed{'s' * (len(folder.seeds) != 1)}{per_seed}: {_records(folder)} records"
+        f"{len(folder.cells)} cells, {len(folder.seeds)} seed{'s' * (len(folder.seeds) != 1)}, "
+        f"{_clips(protocol, folder)} clips a seed: {_records(folder)} records"
         + (f", {len(folder.failures)} failed." if folder.failures else ".")
     )
+
+
+def _clips(protocol: Mapping[str, Any], folder: Folder) -> str:
+    return folder.clips_told() or plain(protocol.get("clips", "not said"))
 
 
 def _records(folder: Folder) -> int:
@@ -118,10 +123,10 @@ def failure_lines(folder: Folder) -> tuple[FailureLine, ...]:
 
 
 def machines(folder: Folder) -> tuple[Machine, ...]:
-    """Each machine with other hardware or versions than the others, and what ran there."""
+    """Each machine with other `APART` than the others, and what ran there."""
     found: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
     for kind, environment in _environments(folder):
-        same = {key: value for key, value in environment.items() if key != "code"}
+        same = {key: environment[key] for key in APART if key in environment}
         key = json.dumps(same, sort_keys=True)
         found.setdefault(key, (same, []))[1].append(kind)
     return tuple(
@@ -138,12 +143,11 @@ def machines(folder: Folder) -> tuple[Machine, ...]:
 def _environments(folder: Folder) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for seeds in folder.records.values():
         for record in seeds.values():
-            if isinstance(record.get("environment"), Mapping):
-                yield "run", record["environment"]
+            environment = record["environment"]
+            yield "reused run" if environment.get("reused") else "run", environment
     for cost in folder.costs.values():
         if isinstance(cost.get("environment"), Mapping):
-            cell = "a reused cell" if cost.get("reused") else "a cell"
-            yield f"cost of {cell}", cost["environment"]
+            yield "cost of a cell", cost["environment"]
 
 
 def _flat(environment: Mapping[str, Any]) -> Iterator[Fact]:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from attnzoo import results
 from attnzoo.metrics.statistics import Interval, mean_interval
 from attnzoo.report import pairs
-from attnzoo.report.folder import Folder, Row, read_folder
+from attnzoo.report.folder import Folder, Row, frame_of, read_folder
 from attnzoo.report.measures import MEASURES, Measure
 from attnzoo.report.pairs import Scores
 from attnzoo.report.published import METRICS, published, ranks, role
@@ -41,9 +40,7 @@ class Data:
         folder, cut = shortened(read_folder(path))
         some = any(folder.records.values())
         frame = (
-            results.load(path / "records")
-            if some
-            else pd.DataFrame(columns=["cell", "score", *pairs.COLUMNS])
+            frame_of(folder) if some else pd.DataFrame(columns=["cell", "score", *pairs.COLUMNS])
         )
         return Data(folder, Scores(frame), cut)
 

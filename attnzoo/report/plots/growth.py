@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,14 @@ Row = Mapping[str, Any]
 class Series:
     """One variant along one axis.
 
-    what: module, unet or training; setting: what does not change, in words; latency in ms, memory
-    in MiB, None where it was not measured.
+    what: module, unet or training; setting: what does not change, in words; machine: where it was
+    measured; latency in ms, memory in MiB, None where it was not measured.
     """
 
     name: str
     what: str
     setting: str
+    machine: str
     axis: str
     sizes: tuple[float, ...]
     latency: tuple[float, ...]
@@ -55,7 +56,7 @@ def draw(data: Data) -> Iterator[Drawn]:
         yield LeftOut("growth", "no rows of `python -m attnzoo.bench` lie in bench/")
         return
     groups: dict[tuple[str, str], list[Series]] = defaultdict(list)
-    for series in series_of([row for file in files for row in rows_of(file)]):
+    for series in longest(series_of(rows_of(file)) for file in files):
         groups[series.what, series.axis].append(series)
     if not groups:
         yield LeftOut("growth", "no variant in bench/ was measured at two sizes of one axis")
@@ -81,19 +82,40 @@ def rows_of(path: Path) -> list[Row]:
     return rows
 
 
-def series_of(rows: Sequence[Row]) -> list[Series]:
-    """Rows that differ in one size alone, gathered; of equal rows the last counts."""
-    found = []
+def longest(files: Iterable[Mapping[str, Series]]) -> list[Series]:
+    """Of each series the one of most sizes, the first of equals: files are other sessions."""
+    found: dict[str, Series] = {}
+    for series in files:
+        for key, one in series.items():
+            if key not in found or len(one.sizes) > len(found[key].sizes):
+                found[key] = one
+    return list(found.values())
+
+
+def series_of(rows: Sequence[Row]) -> dict[str, Series]:
+    """The rows of a file that differ in one size alone, gathered; of equal rows the last counts.
+
+    By all that they have in common, the machine with its threads too.
+    """
+    found: dict[str, Series] = {}
     for axis in AXES:
         groups: dict[str, dict[float, Row]] = defaultdict(dict)
         for row in rows:
             sizes = _sizes(row)
             own = sizes.pop(axis)
-            same = [row["what"], row["name"], row["backward"], row["options"], sizes]
-            same += [row[key] for key in _FIXED]
+            same = [axis, row["what"], row["name"], row["backward"], row["options"], sizes]
+            same += [_machine(row), *(row[key] for key in _FIXED)]
             groups[json.dumps(same, sort_keys=True)][own] = row
-        found += [_series(axis, by_size) for by_size in groups.values() if len(by_size) > 1]
+        found |= {key: _series(axis, sized) for key, sized in groups.items() if len(sized) > 1}
     return found
+
+
+def _machine(row: Row) -> str:
+    """The processor that a row was measured on, and the threads."""
+    found = row.get("environment") or {}
+    processor = found.get("cpu") if row["device"] == "cpu" else found.get("gpu")
+    threads = found.get("threads")
+    return f"{processor or row['device']}, {threads or 'unknown'} thread{'s' * (threads != 1)}"
 
 
 def _sizes(row: Row) -> dict[str, float]:
@@ -105,11 +127,14 @@ def _series(axis: str, by_size: Mapping[float, Row]) -> Series:
     first = by_size[ordered[0]]
     others = [f"{size:g} {AXES[key]}" for key, size in _sizes(first).items() if key != axis]
     channels = [f"{first['channels']} channels"] if first["channels"] else []
+    model = [first[key] for key in ("unet", "level") if first[key]]
+    compiled = ["compiled"] if first["compiled"] else []
     backward = ["with backward"] if first["what"] == "module" and first["backward"] else []
     return Series(
         name=" ".join([first["name"], *(f"{k}={written(v)}" for k, v in first["options"].items())]),
         what=first["what"],
-        setting=", ".join([*others, *channels, first["dtype"], *backward]),
+        setting=", ".join([*others, *channels, *model, first["dtype"], *compiled, *backward]),
+        machine=_machine(first),
         axis=axis,
         sizes=tuple(ordered),
         latency=tuple(1e3 * by_size[size]["latency"] for size in ordered),
@@ -122,8 +147,7 @@ def _mib(size: float | None) -> float | None:
 
 
 def _sketch(what: str, axis: str, found: Sequence[Series]) -> Sketch:
-    alike = len({series.setting for series in found}) == 1
-    names = [series.name if alike else f"{series.name}, {series.setting}" for series in found]
+    same, names = _told(found)
     looks = marks(names)
     figure = page(PAGE, 2.4)
     left, right = figure.subplots(1, 2)
@@ -145,18 +169,30 @@ def _sketch(what: str, axis: str, found: Sequence[Series]) -> Sketch:
         axes.yaxis.set_minor_formatter(NullFormatter())
     legend(figure, [(name, looks[name]) for name in names], columns=3)
     subject = _WHAT.get(what, what)
-    same = f" ({found[0].setting})" if alike else ""
     return Sketch(
         name=f"growth-{what}-{axis}",
         title=f"Cost by {AXES[axis]}: {subject}",
         caption=(
             f"Latency (median of interleaved rounds) and peak memory of {subject} over "
-            f"{AXES[axis]}{same}, as the bench measured them, all axes logarithmic. Fitted "
+            f"{AXES[axis]}{same}, as the bench measured them, each series from one file; all axes "
+            "logarithmic. Fitted "
             f"exponents of latency: {'; '.join(slopes)}."
         ),
         alt=f"Latency and memory over {AXES[axis]}. Exponents of latency: {'; '.join(slopes)}.",
         figure=figure,
     )
+
+
+def _told(found: Sequence[Series]) -> tuple[str, list[str]]:
+    """What all series have in common, in brackets, and their names with what they do not."""
+    shared: list[str] = []
+    names = [series.name for series in found]
+    for part in ([series.setting for series in found], [series.machine for series in found]):
+        if len(set(part)) == 1:
+            shared.append(part[0])
+        else:
+            names = [f"{name}, {own}" for name, own in zip(names, part, strict=True)]
+    return f" ({'; '.join(shared)})" if shared else "", names
 
 
 def _draw(axes: Axes, sizes: Sequence[float], values: Sequence[float | None], look: Mark) -> str:

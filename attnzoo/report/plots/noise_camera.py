@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from attnzoo.report.folder import Row
 from attnzoo.report.measures import Measure
+from attnzoo.report.noise_camera import kind
 from attnzoo.report.plots.data import Data, measures, reach
 from attnzoo.report.plots.intervals import beside
 from attnzoo.report.plots.overview import OVERVIEW
@@ -90,7 +91,7 @@ def _panel(
 ) -> tuple[list[str], list[str]]:
     """Draws one panel; returns what it says in words, and which rows are missing."""
     axes.axvline(0, color="0.4", linewidth=0.8)
-    base = next((row for row in rows if data.folder.cells[row.cell].attn == BASE), None)
+    base = next((row for row in rows if kind(data.folder, row.cell) == BASE), None)
     before = None if base is None else data.estimate(base.cell, measure.key)
     if base is None or before is None:
         nothing(axes, f"{BASE} has no {measure.name} here, so there is nothing to gain on", 40)

@@ -57,8 +57,12 @@ def draw(data: Data) -> Iterator[Drawn]:
 
 
 def size_of(data: Data, row: Row) -> str:
-    """The subspace size of a row's cell as the command line writes it, or nothing."""
-    return data.folder.cells[row.cell].setting("size", "").replace(" ", "")
+    """The subspace size of a row's cell as the command line writes it, or nothing.
+
+    Nothing for a row that was added: it goes by its label.
+    """
+    cell = data.folder.cells[row.cell]
+    return "" if cell.added else cell.setting("size", "").replace(" ", "")
 
 
 def _gain(data: Data, row: Row, base: Row, measure: Measure) -> float:

@@ -16,8 +16,9 @@ from attnzoo.report.plots.words import axis, number, wrapped
 
 _KINDS = {
     "denoising": ("denoising steps", "Scores by denoising steps", "with the finished weights"),
-    "training": ("steps of stage 1", "Scores by training steps", "with the weights of that step"),
+    "training": ("training steps", "Scores by training steps", "with the weights of that step"),
 }
+_STAGES = "The thin line is the end of stage 1; the last point lies after stage 2. "
 APART = 0.022
 """By which share of the axis neighbouring series are moved apart, so that bars do not cover."""
 
@@ -36,22 +37,50 @@ def draw(data: Data) -> Iterator[Drawn]:
         looks = marks(list(curves))
         figure = page(PAGE, 2.25)
         panels = figure.subplots(1, len(OVERVIEW))
+        ends = _ends(data, curves) if kind == "training" else []
         for axes, measure in zip(panels, measures(OVERVIEW), strict=True):
             _panel(axes, curves, measure, looks)
             axes.set_xlabel(steps)
             axes.set_title(wrapped(axis(measure), 34))
+            for end in ends:
+                axes.axvline(end, color="0.5", linewidth=0.6, zorder=1)
         legend(figure, [(data.folder.cells[cell].label, looks[cell]) for cell in curves])
         yield Sketch(
             name=name,
             title=title,
             caption=data.and_gaps(
-                f"Three scores over the number of {steps}, {how}; one seed. Bars are 95 % "
-                "intervals over its videos, where a score has a value per video; series are moved "
-                "apart a little."
+                f"Three scores over the number of {steps}, {how}; {_videos(curves)}one seed. "
+                + (_STAGES if ends else "")
+                + "Bars are 95 % intervals over its videos, where a score has a value per video; "
+                "series are moved apart a little."
             ),
             alt=f"{title}: {'; '.join(_trends(data, curves))}.",
             figure=figure,
         )
+
+
+def _ends(data: Data, curves: Curves) -> list[int]:
+    """The steps of stage 1, by the records, where the curves go on after them."""
+    last = max(curve["steps"][-1] for curve in curves.values())
+    stages = {
+        record["training"]["stage1"]["steps"]
+        for cell in curves
+        for record in data.folder.records_of(cell).values()
+    }
+    return sorted(end for end in stages if 0 < end < last)
+
+
+def _videos(curves: Curves) -> str:
+    """Of how many videos the curves are, in words; nothing where no score has a value of each."""
+    counts = {
+        len(score["clips"])
+        for curve in curves.values()
+        for scores in curve["scores"]
+        for score in scores.values()
+        if score.get("clips")
+    }
+    told = " or ".join(map(str, sorted(counts)))
+    return f"{told} video{'s' * (told != '1')} of " if counts else ""
 
 
 def _panel(axes: Axes, curves: Curves, measure: Measure, looks: Mapping[str, Mark]) -> None:
