@@ -251,6 +251,9 @@ def _stored(folder: Path) -> str:
 
 def _check_record(folder: Path) -> None:
     """UserError unless what a finished run has left can be read."""
+    from safetensors import SafetensorError, safe_open
+
+    from attnzoo.train.experiment import WEIGHTS
     from attnzoo.train.record import read_record
 
     try:
@@ -258,6 +261,16 @@ def _check_record(folder: Path) -> None:
     except UserError as error:
         raise UserError(
             f"{error}; delete it, and resume={folder} makes it anew from {CONFIG}"
+        ) from error
+    weights = folder / WEIGHTS
+    try:
+        if weights.exists():
+            with safe_open(weights, framework="pt"):
+                pass
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{weights}: cannot be read ({error}); delete it and record.json, and resume={folder} "
+            f"makes them anew from {CONFIG}"
         ) from error
 
 

@@ -125,7 +125,10 @@ def _configuration(run: Path, settings: Sequence[str]) -> DictConfig:
             f"--run {run}: no {CONFIG} can be read there ({why}); give the folder of a run"
         ) from error
     named = _named(settings)
-    groups = config.groups_of(text)
+    try:
+        groups = config.groups_of(text)
+    except UserError as error:
+        raise UserError(f"{run / CONFIG}: {error}") from error
     stored = [] if PLUGINS in named else config.plugins_of(text)
     plugins = [f"{PLUGINS}=[{','.join(map(quoted, stored))}]"]
     cfg = composed([*groups, *(plugins if stored else ()), *settings])

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ast
 import html
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import torch
-from command import TINY, command
+from command import ROOT, TINY, Forked, command, environment, finish
 from made_page import page, small_results
 
 import attnzoo
@@ -28,39 +31,93 @@ PACKAGE = Path(attnzoo.__file__).parent
 SCRIPT = "<script>alert(1)</script>"
 
 BLOCKED = """
-import socket, sys
+import sys
 
-def refuse(*arguments, **named):
-    sys.stderr.write(f"NETWORK {arguments}\\n")
-    raise OSError("no network in this test")
+ASKING = (
+    "socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo",
+    "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo",
+)
 
-# A socket between two processes of this machine is none to the network.
-inner = socket.socket.connect
+def refuse(event, arguments):
+    # A socket between two processes of this machine is none to the network.
+    if event in ASKING and getattr(arguments[0], "family", 0) != 1:
+        sys.stderr.write(f"NETWORK {event} {arguments[1:]}\\n")
+        raise OSError("no network in this test")
 
-def connect(self, address):
-    return inner(self, address) if self.family == socket.AF_UNIX else refuse(address)
+sys.addaudithook(refuse)
+"""
+ASKS = """
+import socket
 
-socket.socket.connect = socket.socket.connect_ex = connect
-socket.getaddrinfo = socket.gethostbyname = socket.create_connection = refuse
+udp, there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), ("127.0.0.1", 9)
+for ask in (
+    lambda: udp.connect(there), lambda: udp.connect_ex(there), lambda: udp.sendto(b"x", there),
+    lambda: udp.sendmsg([b"x"], [], 0, there), lambda: socket.getaddrinfo("localhost", 9),
+    lambda: socket.gethostbyname("localhost"),
+):
+    try:
+        ask()
+    except OSError as error:
+        assert "no network" in str(error), error
+    else:
+        raise SystemExit("it was let through")
+one, other = socket.socketpair()
+one.sendmsg([b"x"])
+assert other.recv(1) == b"x"
 """
 
 
-@pytest.mark.long
+def unconnected(folder: Path) -> dict[str, str]:
+    """What refuses the network to a process, and to those that it starts."""
+    place = folder / "unconnected"
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(BLOCKED)
+    return {"PYTHONPATH": os.pathsep.join((str(place), str(ROOT)))}
+
+
+def main() -> None:
+    """The command line without a network, in a process that `Forked` has made."""
+    exec(BLOCKED, {})
+    with pytest.raises(OSError, match="no network"):
+        socket.getaddrinfo("localhost", 9)
+    from attnzoo.__main__ import main as command_line
+
+    command_line()
+
+
+JOB = ("run", *TINY, "train.stage1.steps=2", "hydra.run.dir=out")
+
+
+def made_unconnected(done: CompletedProcess[str], folder: Path, asked: int = 0) -> None:
+    assert done.returncode == 0, done.stderr
+    assert (done.stderr + done.stdout).count("NETWORK") == asked
+    record = json.loads((folder / "out" / "record.json").read_text())
+    assert record["scores"]["ssim"]["value"] is not None and record["profile"] is not None
+
+
 def test_the_whole_default_job_makes_no_connection(tmp_path: Path) -> None:
-    """And imports nothing that lies around."""
+    env = environment(**unconnected(tmp_path))
+    # It asks once itself, to see that it is refused.
+    made_unconnected(finish(Forked("test_security", [*JOB], tmp_path, env)), tmp_path, asked=1)
+
+
+@pytest.mark.long
+def test_a_fresh_process_makes_no_connection_and_imports_nothing_that_lies_around(
+    tmp_path: Path,
+) -> None:
     for name in ("mine.py", "attnzoo_mine.py", "attnzoo.attention.py"):
         (tmp_path / name).write_text("raise SystemExit('code ran')\n")
-    done = command("run", *TINY, "hydra.run.dir=out", cwd=tmp_path, code=BLOCKED)
+    done = command(*JOB, cwd=tmp_path, code="", **unconnected(tmp_path))
+    made_unconnected(done, tmp_path)
+
+
+def test_the_block_is_seen_by_a_childs_child_when_it_asks(tmp_path: Path) -> None:
+    child = [sys.executable, "-c", ASKS]
+    code = f"import subprocess, sys; sys.exit(subprocess.run({child}).returncode)"
+    env = environment(**unconnected(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "NETWORK" not in done.stderr + done.stdout
-    record = json.loads((tmp_path / "out" / "record.json").read_text())
-    assert record["scores"]["ssim"]["value"] is not None
-
-
-def test_the_block_is_seen_when_something_asks(tmp_path: Path) -> None:
-    code = f"{BLOCKED}\nimport urllib.request\nurllib.request.urlopen('http://127.0.0.1:9')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode and "NETWORK" in done.stderr
+    assert done.stderr.count("NETWORK") == 6
 
 
 def calls() -> Iterator[tuple[Path, ast.Call, str]]:

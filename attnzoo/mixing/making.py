@@ -13,6 +13,7 @@ from torch import Tensor
 
 from attnzoo import registry
 from attnzoo.data.clip import Clip, collate
+from attnzoo.data.windows import MOST_FRAMES
 from attnzoo.errors import UserError
 from attnzoo.mixing.made import Made
 from attnzoo.mixing.mix import danced, mixed
@@ -92,6 +93,8 @@ def prepare(experiment: Experiment, wanted: Wanted, *, window: int, size: int) -
         raise UserError(
             f"--frames {wanted.frames}: attn={entry.name} needs at least {max(2, entry.min_frames)}"
         )
+    if wanted.frames > MOST_FRAMES:
+        raise UserError(f"--frames {wanted.frames}: must be at most {MOST_FRAMES}")
     parts = _parts(experiment, wanted, window)
     who = origin("--foreground", wanted.foreground)
     where = origin("--background", wanted.background)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from attnzoo.data.prepared import Asked, Plan, PreparedClips, recordings_of
 from attnzoo.data.source import Source
@@ -42,14 +43,21 @@ def attach(
     keys = keys_of(experiment, source, store.catalogue, write=False)
     digests = {r: _digests(r, store, folder, remedy) for r in recordings_of(windows)}
     sheet = store.sheet(sheet_of(experiment, source, keys, digests))
+    try:
+        asks = [] if sheet is None else _asked(sheet)
+    except (KeyError, TypeError, ValueError):
+        sheet = None  # of another form, as of another version
     if sheet is None:
         raise UserError(
             f"data.prepared={folder}: not, or not to the end, prepared for these data, this model "
             f"and this flow; {remedy}"
         )
-    asks: list[Asked] = [(tuple(reference), (h, w)) for reference, (h, w) in sheet["asked"]]
     plan = Plan(windows, digests, keys, asks)
     return replace(source, train=PreparedClips(plan, store, remedy))
+
+
+def _asked(sheet: Mapping[str, Any]) -> list[Asked]:
+    return [(tuple(reference), (h, w)) for reference, (h, w) in sheet["asked"]]
 
 
 def _digests(recording: Recording, store: Store, folder: Path, remedy: str) -> Sequence[str]:

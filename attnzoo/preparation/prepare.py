@@ -28,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 
 _HALF = {Precision.fp32: None, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 
+PARTS = ("items", "locks", "catalogue", "sheets")
+"""The folders of a store."""
 AT_ONCE = 16
 """Windows whose missing items are made together."""
 
@@ -189,7 +191,8 @@ def _missing(store: Store, keys: Sequence[str] | dict[str, None], outcome: Outco
 def _writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "items").mkdir(exist_ok=True)
+        for part in PARTS:
+            (folder / part).mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(
             f"data.prepared={folder}: cannot be written ({error.strerror}); take another folder"

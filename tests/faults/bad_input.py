@@ -48,6 +48,8 @@ IMPORTED = (
     "attnzoo.report.page", "attnzoo.scoring.measure", "attnzoo.scoring.report",
     "attnzoo.scoring.sensitivity", "attnzoo.testing.alignment", "attnzoo.testing.flow_sources",
     "attnzoo.planning.plan", "attnzoo.planning.measured", "attnzoo.models.embedded",
+    "attnzoo.sample", "attnzoo.mixing.making", "attnzoo.mixing.trained", "attnzoo.prepare",
+    "attnzoo.preparation.prepare", "attnzoo.preparation.attach",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import importlib
 import logging
 import os
 import re
+import resource
 import shlex
 import signal
 import sys
@@ -33,6 +34,10 @@ from attnzoo.metrics import registry as metrics_registry
 
 SECONDS = 5.0
 """Of processor time that a case may take once everything is imported."""
+WAITS = 15.0
+"""Of other time: what waits for something that never comes takes no processor's."""
+MEMORY = 2 << 30
+"""Bytes that a case may take beyond those that are taken when it begins."""
 HANGS = 30.0
 """Seconds of processor time, or of waiting four times as long, after which a case is stopped."""
 BAR = re.compile(r"\d+%\|.*\|")
@@ -58,12 +63,17 @@ class Case:
 
 @dataclass
 class Ran:
-    """What came of a command. started: what would have begun to work, with what it was given."""
+    """What came of a command.
+
+    seconds: of the processor; waited: beyond them; started: what would have begun to work, with
+    what it was given.
+    """
 
     status: int
     out: str
     err: str
     seconds: float
+    waited: float
     folder: Path
     started: list[Any] = field(default_factory=list)
 
@@ -84,6 +94,8 @@ class Ran:
             return f"{len(self.lines)} lines on stderr: {self.err[:300]!r}"
         if self.seconds > SECONDS:
             return f"{self.seconds:.1f} s"
+        if self.waited > WAITS:
+            return f"{self.waited:.1f} s of waiting"
         return None
 
 
@@ -121,7 +133,7 @@ def execute(words: Sequence[str], folder: Path) -> Ran:
     name, *arguments = words
     started: list[Any] = []
     with _inside(folder), _kept(), _instead(started), _captured() as texts:
-        began = time.process_time()
+        began, clock = time.process_time(), time.monotonic()
         try:
             with _watched():
                 command = COMMANDS.get(name) or _command(name)
@@ -133,8 +145,9 @@ def execute(words: Sequence[str], folder: Path) -> Ran:
             traceback.print_exc()
             status = 1
         seconds = time.process_time() - began
+        waited = time.monotonic() - clock - seconds
     out, err = texts
-    return Ran(status, out, err, seconds, folder, started)
+    return Ran(status, out, err, seconds, waited, folder, started)
 
 
 def _command(name: str) -> commands.Command:
@@ -281,6 +294,8 @@ def _instead(started: list[Any]) -> Iterator[None]:
         ("attnzoo.planning.measured", "measured", stops),
         ("attnzoo.testing.alignment", "aligned_clips", stops),
         ("attnzoo.testing.flow_sources", "compared", stops),
+        ("attnzoo.mixing.making", "make", stops),
+        ("attnzoo.preparation.prepare", "_all", stops),
     ]
     before = []
     for place, name, new in places:
@@ -371,13 +386,18 @@ def _watched() -> Iterator[None]:
     def stop(signum: int, frame: object) -> None:
         raise Hang(f"stopped by {signal.Signals(signum).name}")
 
+    pages = int(Path("/proc/self/statm").read_text().split()[5])
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
     timers = ((signal.SIGPROF, signal.ITIMER_PROF, 1), (signal.SIGALRM, signal.ITIMER_REAL, 4))
     before = [signal.signal(number, stop) for number, _, _ in timers]
     for _, timer, factor in timers:
         signal.setitimer(timer, factor * HANGS)
+    most = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_DATA, (most, limits[1]))
     try:
         yield
     finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
         for (number, timer, _), old in zip(timers, before, strict=True):
             signal.setitimer(timer, 0)
             signal.signal(number, old)

@@ -558,7 +558,7 @@ DEEP = "[" * 100_000
 
 DANCES = [
     Case("dances: nothing", TIKTOK, ("no dances there",), lambda folder: (folder / "T").mkdir()),
-    Case("dances: a file", TIKTOK, ("no such folder",), written("T", "")),
+    Case("dances: a file", TIKTOK, ("no dances there",), written("T", "")),
     Case("dances: right", TIKTOK, right=finite, files=dances()),
     Case(
         "dances: no mask",

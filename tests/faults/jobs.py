@@ -31,12 +31,14 @@ Arguments = tuple[str, ...]
 OUT, CACHE, GIVEN = "out", "cache", "given"
 """Inside a round's folder: what a job writes, its caches, and what another job has made."""
 
-DATA = (
+LEAST = (
     "data.size=32", "data.frames=2", "data.clips=2", "train.stage1.warmup=1",
     "train.stage2.warmup=1", "train.stage2.steps=1", "sample.steps=1", "sample.clips=1",
-    "train.checkpoint_seconds=0", "device=cpu",
+    "device=cpu",
 )  # fmt: skip
-"""The embedded model on the least data, with a checkpoint after every step."""
+"""The embedded model on the least data."""
+DATA = (*LEAST, "train.checkpoint_seconds=0")
+"""The same with a checkpoint after every step."""
 
 
 def _nothing(folder: Path) -> None:
@@ -55,10 +57,13 @@ class Job:
     the same folder (None: the same); inputs: writes what it reads; clocks: globs below `out` of
     files that hold times, so that only their form is checked; recorded: what stands in `out` as
     done, by names, all of which must be there unchanged at the end; resumes: whether it goes on
-    where it was, and says how when it is stopped; workers: whether it has worker processes;
-    entries: a glob below the round's folder of what it keeps under checksums, None if nothing;
-    given: the job whose results it finds in the folder `GIVEN`; everyday: all faults are done to
-    it, and not those alone that ask for it; share: of a fault's rounds, less for what takes long.
+    where it was, and says how when it is stopped; checkpoints: globs below `out` of what it goes on
+    from until something is recorded (if one stood there before it was gone on with, and nothing was
+    damaged since, its `record.json` has to count that it was resumed); workers: whether it has
+    worker processes; entries: a glob below the round's folder of what it keeps under checksums,
+    None if nothing; given: the job whose results it finds in the folder `GIVEN`; everyday: all
+    faults are done to it, and not those alone that ask for it; share: of a fault's rounds, less for
+    what takes long.
     """
 
     name: str
@@ -68,6 +73,7 @@ class Job:
     clocks: tuple[str, ...] = ()
     recorded: Callable[[Path], Mapping[str, str]] = _no_records
     resumes: bool = True
+    checkpoints: tuple[str, ...] = ()
     workers: bool = False
     entries: str | None = None
     given: str | None = None
@@ -78,6 +84,11 @@ class Job:
     def go_on(self, folder: Path) -> Arguments:
         """What a user types after the command has stopped."""
         return self.arguments if self.again is None else self.again(folder)
+
+    def has_checkpoint(self, out: Path) -> bool:
+        """Whether it goes on from a checkpoint there: none is read once all is done."""
+        found = any(any(out.glob(pattern)) for pattern in self.checkpoints)
+        return found and not self.recorded(out)
 
 
 # Training, sampling, scores, profile: `attnzoo.run`
@@ -99,13 +110,30 @@ def _files(out: Path, *patterns: str) -> Mapping[str, str]:
     return {str(p.relative_to(out)): sha256(p.read_bytes()).hexdigest() for p in found}
 
 
-_RUN = ("run", "attn=stsa", "size=[2,4,4]", *DATA, "train.stage1.steps=4", f"hydra.run.dir={OUT}")
-TRAIN = Job(
-    "train",
-    _RUN,
-    again=partial(_resumed, arguments=_RUN),
-    clocks=("log", ".hydra/*"),
-    recorded=lambda out: _files(out, "record.json"),
+def _training(name: str, *settings: str, everyday: bool = True) -> Job:
+    arguments = ("run", "attn=stsa", "size=[2,4,4]", *settings, f"hydra.run.dir={OUT}")
+    return Job(
+        name,
+        arguments,
+        again=partial(_resumed, arguments=arguments),
+        clocks=("log", ".hydra/*"),
+        recorded=lambda out: _files(out, "record.json"),
+        checkpoints=("checkpoints/stage*",),
+        everyday=everyday,
+    )
+
+
+TRAIN = _training("train", *DATA, "train.stage1.steps=4")
+
+# The same with checkpoints where a stage ends alone, and when it is stopped
+
+UNSAVED_STEPS = 30
+UNSAVED = _training(
+    "train-unsaved",
+    *LEAST,
+    "train.checkpoint_seconds=1e9",
+    f"train.stage1.steps={UNSAVED_STEPS}",
+    everyday=False,
 )
 
 # Tables: cells in worker processes
@@ -303,7 +331,10 @@ SAMPLE = Job(
     resumes=False,
 )  # fmt: skip
 
-JOBS = {job.name: job for job in (TRAIN, SAMPLE, PREPARE, BENCH, TABLES, SCORE, COVERAGE, HUNGRY)}
+JOBS = {
+    job.name: job
+    for job in (TRAIN, UNSAVED, SAMPLE, PREPARE, BENCH, TABLES, SCORE, COVERAGE, HUNGRY)
+}
 
 
 def warm() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 import checking
 from children import Child, start
 from jobs import CACHE, GIVEN, JOBS, OUT, Arguments, Job
+
+from attnzoo.commands import LACKS
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Round:
     said: str = ""
     errors: str = ""
     _recorded: dict[str, str] = field(default_factory=dict)
+    _went_on: bool = False
 
     @property
     def out(self) -> Path:
@@ -88,6 +92,19 @@ class Round:
             self.expect(status in statuses, f"exit status {status}, not {statuses}: {said[-300:]}")
         return status
 
+    def lacked(self, status: int, *says: str) -> None:
+        """A command ended so for what the machine lacks; cells of tables may, and it ends with 1.
+
+        says: one of these it has to say.
+        """
+        self.faults += 1
+        # What libraries do on the way out may lack it, too, and Python tells of it.
+        said = self.said.partition("Exception ignored in atexit callback")[0]
+        fine = status == LACKS or (status == 1 and self.job.workers)
+        self.expect(fine, f"exit status {status}, not {LACKS}: {said[-300:]}")
+        self.expect(any(text in said for text in says), f"it says: {said[-300:]}")
+        self.expect("Traceback" not in said, f"a traceback: {said[-300:]}")
+
     def look(self) -> None:
         """After a fault: every final file is whole, and what was recorded still is."""
         for place in (self.out, self.folder / CACHE):
@@ -95,6 +112,7 @@ class Round:
         self._compare_records("after the fault")
         if not self.wrong:
             self._recorded |= self.job.recorded(self.out)
+        self._went_on = self.job.has_checkpoint(self.out)
 
     def _compare_records(self, when: str) -> None:
         now = self.job.recorded(self.out)
@@ -103,9 +121,17 @@ class Round:
                 how = "changed" if name in now else "gone"
                 self.lost.append(f"{when}: what was recorded is {how}: {name}")
 
-    def forget(self) -> None:
-        """Nothing that was recorded has to be there: the fault is that it is not."""
-        self._recorded.clear()
+    def forget(self, damaged: Path | None = None) -> None:
+        """What was recorded in this file, or anywhere, need not be there: that is the fault.
+
+        It has to come back all the same. What is not told by a file's name stands in one file.
+        """
+        self._went_on = False
+        if damaged is None:
+            self._recorded.clear()
+        for name in list(self._recorded):
+            if self.out / name == damaged or not (self.out / name).exists():
+                del self._recorded[name]
 
     def damaged(self) -> bool:
         """Whether some final file is not whole."""
@@ -124,6 +150,10 @@ class Round:
             self.wrong += checking.leftovers(place)
         self._compare_records("at the end")
         self.wrong += checking.differences(self.out, self.reference.folder / OUT, self.job.clocks)
+        if self._went_on and not self.wrong:
+            record = json.loads((self.out / "record.json").read_text())
+            again = record["training"]["resumed"] > 0
+            self.expect(again, "it has begun anew, and there was a checkpoint")
 
 
 def furnish(job: Job, folder: Path, scratch: Path) -> None:

@@ -6,7 +6,9 @@ must end with the files and numbers of a run that nothing happened to. Rounds th
 in a file, and the same command goes on after them; a change of the package or of the faults begins
 anew. The table is printed, and written beside the rows as Markdown.
 
-Exit status 1: something was lost or wrong, or a fault could not be done here.
+A row whose rounds all came too late, or had all that they needed, gets some more. Exit status 1:
+something was lost or wrong, or a fault could not be done here; of all faults and jobs also: a row
+has none, or the rows `kill` have fewer than 50 kills.
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ from kinds.fault import Fault  # noqa: E402
 from rounds import Reference, References, Round, furnish  # noqa: E402
 
 from attnzoo.__main__ import COMMANDS  # noqa: E402
+
+MORE = 6
+"""Rounds beyond its own of a fault that has not been done to a job yet."""
+KILLS = 50
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,7 @@ def main() -> int:
         for job in jobs:
             if not fault.fits(job) or {fault.name, job.name} & {name for name, _ in impossible}:
                 continue
-            for number in range(given.rounds or max(1, round(job.share * fault.rounds + 0.1))):
-                if (fault.name, job.name, number) in done:
-                    continue
+            for number in _left(fault, job, done, given.rounds):
                 try:
                     reference = references.of(job)
                 except RuntimeError as error:
@@ -95,8 +99,12 @@ def main() -> int:
     text = table(list(done.values()), impossible)
     given.out.with_suffix(".md").write_text(text)
     print(text)
+    whole = not (given.only or given.job or given.rounds)
+    few = list(_too_few(done)) if whole else []
+    for line in few:
+        print(line)
     bad = any(p.lost or p.wrong for p in done.values())
-    return 1 if bad or impossible else 0
+    return 1 if bad or impossible or few else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -168,6 +176,31 @@ def code() -> str:
 
 
 Done = dict[tuple[str, str, int], Played]
+
+
+def _left(fault: Fault, job: Job, done: Done, rounds: int | None) -> Iterator[int]:
+    """The rounds to be played, by what is done when it is asked; rounds: no more than these."""
+    own = rounds or max(1, round(job.share * fault.rounds + 0.1))
+    for number in range(rounds or own + MORE):
+        if number >= own and _faults(done, fault.name, job.name):
+            return
+        if (fault.name, job.name, number) not in done:
+            yield number
+
+
+def _faults(done: Done, fault: str, job: str | None = None) -> int:
+    """How many were done to a job, or to all."""
+    mine = (p for p in done.values() if p.fault == fault and job in (None, p.job))
+    return sum(p.faults for p in mine)
+
+
+def _too_few(done: Done) -> Iterator[str]:
+    """What has not been tried enough, in words."""
+    for fault, job in dict.fromkeys((p.fault, p.job) for p in done.values()):
+        if not _faults(done, fault, job):
+            yield f"{fault}, {job}: no fault was done"
+    if (kills := _faults(done, "kill")) < KILLS:
+        yield f"kill: {kills} kills, fewer than {KILLS}"
 
 
 def _read(path: Path, seed: int) -> Done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,11 @@ def test_a_case_that_is_not_as_it_should_be_is_seen(tmp_path, monkeypatch):
 
     monkeypatch.setattr("attnzoo.list.command", ends)
     assert "status 3" in wrong(Case("status", "list", ("no",)), tmp_path / "f")
+    monkeypatch.setattr("attnzoo.list.command", lambda arguments: bytearray(3 << 30))
+    assert "status 74" in wrong(Case("memory", "list", ("no",)), tmp_path / "h")
+    monkeypatch.setattr("attnzoo.list.command", lambda arguments: time.sleep(0.2))
+    monkeypatch.setattr("bad_input_case.WAITS", 0.1)
+    assert "of waiting" in wrong(Case("waits", "list", ("no",)), tmp_path / "i")
     monkeypatch.setattr("bad_input_case.HANGS", 0.2)
     monkeypatch.setattr("attnzoo.list.command", lambda arguments: [0 for _ in iter(int, 1)])
     assert "Hang" in wrong(Case("hang", "list", ("no",)), tmp_path / "g")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,9 @@ import checking
 import numpy as np
 import pytest
 import torch
+from jobs import OUT, TRAIN
 from PIL import Image
+from rounds import Reference, Round
 from safetensors.torch import save_file
 
 from attnzoo import commands, results, run
@@ -233,6 +236,18 @@ def test_a_damaged_record_is_no_finished_run(tmp_path: Path, capfd: Any) -> None
     assert end.value.code == 2 and str(tmp_path / "record.json") in line and "delete it" in line
 
 
+def test_weights_cut_off_are_no_finished_run(tmp_path: Path, capfd: Any) -> None:
+    shutil.copy(ROOT / "results/example/config.yaml", tmp_path)
+    (tmp_path / "record.json").write_bytes(small_record())
+    weights = tmp_path / "weights.safetensors"
+    save_file({"a": torch.ones(99)}, weights)
+    os.truncate(weights, weights.stat().st_size - 1)
+    with pytest.raises(SystemExit) as end:
+        commands.execute(run.command, [f"resume={tmp_path}"])
+    (line,) = capfd.readouterr().err.splitlines()
+    assert end.value.code == 2 and str(weights) in line and "delete it and record.json" in line
+
+
 def test_a_seal_names_what_has_changed(tmp_path: Path) -> None:
     check_seal(tmp_path)  # of before there were seals
     (tmp_path / "part").mkdir()
@@ -270,6 +285,7 @@ def wrapped(error: Exception) -> Exception:
         (RuntimeError("[enforce fail] . unexpected pos: inline_container.cc"), "no space is left"),
         (RuntimeError("Allocator: can't allocate memory: 9 bytes"), "can't allocate memory"),
         (MemoryError(), "not enough memory"),
+        (RuntimeError("could not create a primitive"), "could not create a primitive"),
         (ValueError("I/O error: No space left on device (os error 28)"), "No space left"),
     ],
 )  # fmt: skip
@@ -377,6 +393,49 @@ def test_the_harness_sees_other_numbers_and_what_is_left(tmp_path: Path) -> None
     (wanted / "b.unknown").touch()
     assert "missing" in checking.differences(got, wanted, ("*.json",))[0]
     assert "tell checking.py" in checking.half_written(wanted)[0]
+
+
+def test_the_harness_sees_a_run_that_has_begun_anew(tmp_path: Path) -> None:
+    def ended(name: str, resumed: int) -> None:
+        content = json.loads(small_record())
+        content["training"]["resumed"] = resumed
+        (tmp_path / name / OUT).mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / OUT / "record.json").write_text(json.dumps(content) + "\n")
+
+    ended("reference", 0)
+    for resumed, damaged, told in ((0, False, 1), (1, False, 0), (0, True, 0)):
+        folder = tmp_path / f"{resumed} {damaged}"
+        checkpoint = folder / OUT / "checkpoints" / "stage1-000002"
+        checkpoint.mkdir(parents=True)
+        round = Round(TRAIN, folder, Reference(tmp_path / "reference", 1.0), random.Random(0))
+        round.look()
+        if damaged:
+            round.forget(checkpoint)
+        ended(folder.name, resumed)
+        shutil.rmtree(checkpoint.parent)
+        round.check_end()
+        assert len(round.wrong) == told and not round.lost, round.wrong
+    # One that was killed when its record was there goes on from no checkpoint.
+    checkpoint.mkdir(parents=True)
+    assert not TRAIN.has_checkpoint(folder / OUT)
+
+
+def test_a_row_without_a_fault_gets_more_rounds_and_is_told_of(monkeypatch: Any) -> None:
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")  # as the harness has it for itself
+    import run as harness
+
+    (kill,) = (fault for fault in harness.FAULTS if fault.name == "kill")
+    done: harness.Done = {}
+    for number in harness._left(kill, TRAIN, done, None):
+        faults = int(number == kill.rounds + 2)
+        played = harness.Played("", 0, "kill", "train", number, faults, [], [], 0.0, 0.0)
+        done["kill", "train", number] = played
+        told = "".join(harness._too_few(done))
+        assert ("kill, train: no fault was done" in told) == (not faults)
+    assert len(done) == kill.rounds + 3 and "1 kills, fewer than 50" in told
+    assert not list(harness._left(kill, TRAIN, done, None))
+    assert list(harness._left(kill, TRAIN, {}, 2)) == [0, 1]
 
 
 @pytest.mark.long

@@ -7,20 +7,28 @@ Of each file in `targets.py` a random sample of mutants, the same for the same s
 the tests named there. Heavy libraries are imported once; each mutant is a process forked from
 there, in which the changed text stands for the file; nothing on the disk is touched. A mutant is
 killed when a test fails, when it cannot be imported, or when it takes ten times the processor time
-of the tests without it. The result is written after each file, and a run that was stopped goes on.
+of the tests without it. The result is written after each file, and a run that was stopped goes on;
+a file that has changed since, or whose tests have, is done again.
+
+`survivors.md` says of mutants that survive why no test can notice them. Those that it does not name
+are printed. Exit status 1: fewer than `--least` percent were noticed, or, with `--strict`, a
+survivor is not explained.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
+import re
 import resource
 import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SourceFileLoader
@@ -35,6 +43,7 @@ from mutants import Mutant, mutants
 from targets import TARGETS, Target
 
 ROOT = Path(__file__).parents[2]
+SURVIVORS = Path(__file__).with_name("survivors.md")
 LEAST_SECONDS = 20
 TIMES = 10
 """A mutant may take so many times the processor time of the tests alone, and `LEAST_SECONDS`."""
@@ -162,34 +171,90 @@ def preloaded() -> None:
     torch.set_num_threads(1)
 
 
-def main() -> None:
-    """The command."""
+def sha256_of(target: Target) -> str:
+    """Of the file and of the tests that are named for it: what its outcomes depend on."""
+    named = [ROOT / test.partition("::")[0] for test in target.tests.split()]
+    digest = hashlib.sha256(" ".join(target.arguments).encode())
+    for path in (ROOT / "attnzoo" / target.file, *named):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+Survivor = tuple[str, str, str]
+"""File, line as it was, line as it became."""
+
+
+def explained(text: str) -> dict[Survivor, str]:
+    """What `survivors.md` says; a heading names a file, an item below it a mutant."""
+    found: dict[Survivor, str] = {}
+    file = ""
+    for line in text.splitlines():
+        if line.startswith("## "):
+            file = line.removeprefix("## ").strip("` ")
+        elif item := re.fullmatch(r"- `(.+)` becomes `(.+)`: (.+)", line):
+            found[file, item[1], item[2]] = item[3]
+    return found
+
+
+def judgement(
+    tried: list[dict[str, Any]], known: Mapping[Survivor, str], least: float, strict: bool
+) -> int:
+    """Prints the score and the survivors that nobody has explained; the command's status."""
+    survived = [one for one in tried if one["outcome"] == "survived"]
+    open_ = [one for one in survived if (one["file"], one["before"], one["after"]) not in known]
+    for one in open_:
+        print(f"not explained: {one['file']}:{one['line']}: `{one['before']}` becomes "
+              f"`{one['after']}`")  # fmt: skip
+    share = 100 * (1 - len(survived) / max(len(tried), 1))
+    print(
+        f"{len(tried) - len(survived)} of {len(tried)} mutants were noticed, {share:.1f} %; of "
+        f"{len(survived)} survivors {len(survived) - len(open_)} are explained"
+    )
+    if share < least:
+        print(f"fewer than {least:g} %", file=sys.stderr)
+    return int(share < least or (strict and bool(open_)))
+
+
+def earlier(path: Path, sample: int, seed: int) -> dict[str, Any]:
+    """The result of an earlier run of the same sample: of each target that is as it was then."""
+    content = json.loads(path.read_text()) if path.exists() else {}
+    same = (content.get("sample"), content.get("seed")) == (sample, seed)
+    stored = content["files"] if same else {}
+    files = {
+        target.file: stored[target.file]
+        for target in TARGETS
+        if stored.get(target.file, {}).get("sha256") == sha256_of(target)
+    }
+    return {"sample": sample, "seed": seed, "files": files}
+
+
+def main() -> int:
+    """The command's status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sample", type=int, default=12, help="mutants a file, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="files whose path contains this")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--least", type=float, default=0.0, help="percent that must be noticed")
+    parser.add_argument("--strict", action="store_true", help="every survivor must be explained")
     given = parser.parse_args()
     preloaded()
-    content: dict[str, Any] = {"sample": given.sample, "seed": given.seed, "files": {}}
-    if given.out.exists():
-        before = json.loads(given.out.read_text())
-        if {k: before[k] for k in ("sample", "seed")} == {
-            "sample": given.sample,
-            "seed": given.seed,
-        }:
-            content = before
+    content = earlier(given.out, given.sample, given.seed)
     for target in TARGETS:
         if given.only not in target.file or target.file in content["files"]:
             continue
+        sha256 = sha256_of(target)
         found, total = of_target(target, given.sample, given.seed)
-        content["files"][target.file] = {"mutants": total, "tried": [asdict(one) for one in found]}
+        content["files"][target.file] = {
+            "sha256": sha256,
+            "mutants": total,
+            "tried": [asdict(one) for one in found],
+        }
         given.out.parent.mkdir(parents=True, exist_ok=True)
         given.out.write_text(json.dumps(content, indent=1) + "\n")
     tried = [one for file in content["files"].values() for one in file["tried"]]
-    killed = sum(one["outcome"] != "survived" for one in tried)
-    print(f"{killed} of {len(tried)} mutants were noticed")
+    return judgement(tried, explained(SURVIVORS.read_text()), given.least, given.strict)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

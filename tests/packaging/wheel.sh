@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds source distribution and wheel, installs the wheel alone into a fresh environment outside the
-# checkout, and uses it there: what is listed, found and run must come from the wheel.
+# checkout, and uses it there: what is listed, found and run must come from the wheel. There are the
+# base dependencies alone, and with them every module imports in a process of its own.
 #
 #     bash tests/packaging/wheel.sh [PYTHON]
 #
@@ -38,6 +39,7 @@ import attnzoo, pathlib, sys
 place = pathlib.Path(attnzoo.__file__)
 assert pathlib.Path(sys.prefix) in place.parents, place
 "
+"$python" "$root/tests/packaging/imports.py"
 "$python" -m attnzoo list | grep -q stsa_flow
 "$python" -m attnzoo.run attn=stsa 'size=[2,4,4]' data.size=32 data.frames=4 data.clips=2 \
   train.stage1.steps=2 train.stage1.warmup=1 train.stage2.steps=1 train.stage2.warmup=0 \

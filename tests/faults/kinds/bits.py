@@ -46,11 +46,14 @@ def in_a_checkpoint(round: Round) -> None:
     round.pause(child, round.random.uniform(0.0, 0.2) * round.reference.seconds)
     child.send(signal.SIGKILL)
     round.ended(child, -signal.SIGKILL, 0)
-    checkpoints = sorted(round.out.glob("checkpoints/stage*"))
-    if checkpoints:
+    round.look()
+    if round.job.has_checkpoint(round.out):
+        checkpoints = sorted(round.out.glob("checkpoints/stage*"))
         path = round.random.choice([p for p in sorted(checkpoints[-1].iterdir()) if p.is_file()])
         flip(path, round.random.randrange(8 * path.stat().st_size))
         round.faults += 1
+        if len(checkpoints) == 1:
+            round.forget(path)
         round.ended(round.start(), 0)
         round.expect(checkpoints[-1].name in round.said, f"not told of {path}: {round.said[-300:]}")
     round.finish()

@@ -23,6 +23,8 @@ def crowd(round: Round) -> None:
             round.expect(told, f"refused: {round.said[-300:]}")
             round.expect("Traceback" not in round.said, f"a traceback: {round.said[-300:]}")
     round.expect(0 in statuses, f"nobody did it: {statuses}")
+    round.look()
+    round.check_end()
     round.finish()
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 
 import checking
+from jobs import UNSAVED, UNSAVED_STEPS
 from rounds import Round
 
 from kinds.fault import Fault
@@ -46,9 +47,28 @@ def _play(round: Round, number: signal.Signals, twice: bool) -> None:
     round.finish()
 
 
+def _unsaved(round: Round) -> None:
+    """In a stage without checkpoints: the one that is there then comes of the signal."""
+    child = round.start()
+    while child.alive() and "stage 1" not in child.said:
+        time.sleep(0.005)
+    round.pause(child, round.random.uniform(0.0, 0.4) * round.reference.seconds)
+    child.send(signal.SIGTERM)
+    status = round.ended(child, 128 + signal.SIGTERM, 0)
+    if status != 0:
+        found = [path.name for path in round.out.glob("checkpoints/stage*")]
+        # One at the stage's end would be there anyway.
+        round.faults += f"stage1-{UNSAVED_STEPS:06}" not in found
+        round.expect(bool(found), "nothing was saved")
+        round.expect("Traceback" not in round.said, f"a traceback: {round.said[-300:]}")
+    round.look()
+    round.finish()
+
+
 FAULTS = (
     Fault("terminate", lambda round: _play(round, signal.SIGTERM, False), rounds=2),
     Fault("interrupt", lambda round: _play(round, signal.SIGINT, False), rounds=2),
     Fault("terminate-twice", lambda round: _play(round, signal.SIGTERM, True), rounds=1),
     Fault("interrupt-twice", lambda round: _play(round, signal.SIGINT, True), rounds=1),
+    Fault("terminate-unsaved", _unsaved, rounds=3, fits=lambda job: job is UNSAVED),
 )

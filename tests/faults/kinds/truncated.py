@@ -8,10 +8,13 @@ import signal
 from pathlib import Path
 
 from checking import final_files
-from jobs import CACHE
+from jobs import CACHE, SAMPLE, Job
 from rounds import Round
 
 from kinds.fault import Fault
+
+LOOKED_AT = (".png", ".svg", ".mp4", ".html", ".csv", ".md", ".tex")
+"""What people look at, and no command reads: cut off, it may stay so until it is deleted."""
 
 
 def unfinished(round: Round) -> None:
@@ -27,6 +30,7 @@ def unfinished(round: Round) -> None:
 def finished(round: Round) -> None:
     """Of a job that is done."""
     round.ended(round.start(round.job.arguments), 0)
+    round.look()
     _cut(round)
 
 
@@ -49,8 +53,7 @@ def refused_or_right(round: Round, path: Path) -> None:
     A file that is only looked at by people (a picture, a table) is made again when it is gone.
     """
     name = str(path.relative_to(round.folder))
-    # What is cut off counts as lost by the disk; it has to come back all the same.
-    round.forget()
+    round.forget(path)
     status = round.ended(round.start())
     if status == 0 and not round.damaged():
         round.check_end()
@@ -59,15 +62,23 @@ def refused_or_right(round: Round, path: Path) -> None:
         told = str(path) in round.said or name in round.said or path.name in round.said
         round.expect(status == 2 and told, f"{name} is damaged; {status}: {round.said[-300:]}")
         round.expect("Traceback" not in round.said, f"a traceback: {round.said[-300:]}")
-    if path.name in ("record.json", "config.yaml"):
-        shutil.rmtree(round.out)  # a run's own folder: it is taken anew
+    else:
+        round.expect(path.suffix in LOOKED_AT, f"{name} is cut off, and nobody has noticed")
+    if path.name == "config.yaml" or (round.out / "record.json").exists():
+        shutil.rmtree(round.out)  # a run's own folder: of a finished one no part is made again
+        round.forget()
     else:
         path.unlink(missing_ok=True)
     round.job.inputs(round.folder)
     round.finish()
 
 
+def _fits(job: Job) -> bool:
+    """Samples are made in a new folder each time."""
+    return job.everyday and job is not SAMPLE
+
+
 FAULTS = (
-    Fault("truncated", unfinished, rounds=3),
-    Fault("truncated-done", finished, rounds=2),
+    Fault("truncated", unfinished, rounds=3, fits=_fits),
+    Fault("truncated-done", finished, rounds=2, fits=_fits),
 )
