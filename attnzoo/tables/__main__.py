@@ -29,8 +29,9 @@ what is run
   check=true          runs and writes nothing: how what lies in out= differs from the protocol
 
 a variant of your own beside the others
-  +plugins=[my.py] add=[my_attention]           add=["my_attention reach=3"] with options; a row
-                      of tables 1 to 5, with what search=true add=[...] chose in the same out=
+  '+plugins=[my.py]' 'add=[my_attention]'       a row in tables 1 and 2 (in another, if neither is
+                      run), with what search=true and the same add= chose in the same out=
+  "add=['my_attention reach=3']"                with options
   reuse=FOLDER        takes over what was run there under the same protocol, marked as reused; costs
                       are measured anew for all
 
