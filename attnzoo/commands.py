@@ -10,9 +10,7 @@ first that fails speaks, and the others end in silence.
 from __future__ import annotations
 
 import argparse
-import errno
 import os
-import re
 import signal
 import sys
 import traceback
@@ -23,7 +21,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from attnzoo import registry
-from attnzoo.errors import UserError
+from attnzoo.errors import UserError, lacking
 from attnzoo.paths import typed
 
 BAD_INPUT = 2
@@ -179,34 +177,6 @@ def _speaks() -> bool:
 def _say(what: str) -> None:
     if _speaks():
         print("; ".join([what, *_going_on[-1:]]), file=sys.stderr)
-
-
-_ERRNOS = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
-    errno.EFBIG, errno.ENOMEM, errno.EIO, errno.ESTALE,
-}  # fmt: skip
-_LACKS = re.compile(
-    "No space left on device|Disk quota exceeded|Read-only file system|Permission denied|"
-    "Too many open files|File too large|allocate memory|not enough memory|Unable to allocate|"
-    "out of memory|can't start new thread|could not create a (primitive|memory object)",
-    re.IGNORECASE,
-)
-_NOT_WRITTEN = re.compile(r"PytorchStreamWriter|inline_container|file write failed")
-
-
-def lacking(error: BaseException) -> str | None:
-    """One line on what the machine lacks, if that is what an error comes from; else None."""
-    seen: BaseException | None = error
-    while seen is not None:
-        text = " ".join(str(seen).split())
-        if isinstance(seen, OSError) and seen.errno in _ERRNOS:
-            return f"{seen.strerror}: {seen.filename}" if seen.filename else str(seen.strerror)
-        if isinstance(seen, MemoryError) or _LACKS.search(text):
-            return text[:300] or "not enough memory"
-        if _NOT_WRITTEN.search(text):  # by torch, which does not say why
-            return f"a file could not be written, as where no space is left: {text[:200]}"
-        seen = seen.__cause__ or seen.__context__
-    return None
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:

@@ -1,7 +1,9 @@
-"""What a command says when its input is wrong."""
+"""What a command says when its input is wrong, or the machine lacks something."""
 
 from __future__ import annotations
 
+import errno
+import re
 import struct
 import zlib
 
@@ -17,3 +19,31 @@ class UserError(ValueError):
 
     Commands print it without a traceback and exit with status 2.
     """
+
+
+_ERRNOS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
+    errno.EFBIG, errno.ENOMEM, errno.EIO, errno.ESTALE,
+}  # fmt: skip
+_LACKS = re.compile(
+    "No space left on device|Disk quota exceeded|Read-only file system|Permission denied|"
+    "Too many open files|File too large|allocate memory|not enough memory|Unable to allocate|"
+    "out of memory|can't start new thread|could not create a (primitive|memory object)",
+    re.IGNORECASE,
+)
+_NOT_WRITTEN = re.compile(r"PytorchStreamWriter|inline_container|file write failed")
+
+
+def lacking(error: BaseException) -> str | None:
+    """One line on what the machine lacks, if that is what an error comes from; else None."""
+    seen: BaseException | None = error
+    while seen is not None:
+        text = " ".join(str(seen).split())
+        if isinstance(seen, OSError) and seen.errno in _ERRNOS:
+            return f"{seen.strerror}: {seen.filename}" if seen.filename else str(seen.strerror)
+        if isinstance(seen, MemoryError) or _LACKS.search(text):
+            return text[:300] or "not enough memory"
+        if _NOT_WRITTEN.search(text):  # by torch, which does not say why
+            return f"a file could not be written, as where no space is left: {text[:200]}"
+        seen = seen.__cause__ or seen.__context__
+    return None

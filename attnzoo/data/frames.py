@@ -184,6 +184,8 @@ def _video(path: Path, setting: str) -> Iterator[Picture]:
                     f"{setting}={path}: a list of other files ({container.format.name}), which may "
                     "lie anywhere; give the video itself"
                 )
+            if container.format.name == "tty":  # what draws the letters of any text
+                raise UserError(f"{setting}={path}: a text; give a video or a folder of frames")
             if not container.streams.video:
                 raise UserError(f"{setting}={path}: has no video stream")
             stream = container.streams.video[0]

@@ -112,11 +112,11 @@ def open_tiktok(
         "short": short.name,
         "flow": "pose" if takes[0].dense else "frames",
     }
-    if damaged is Damaged.skip:
-        split["skipped"] = _skipped([*made.values()], left_out)
     for part, windows in zip(("train on", "test on"), kept, strict=True):
         if not windows:
             raise UserError(f"data.path={path}: every window to {part} holds a damaged frame")
+    if damaged is Damaged.skip:
+        split["skipped"] = _skipped([*made.values()], left_out)
     to_train, to_test = (Windows(windows, frames) for windows in kept)
     return Source("tiktok", frames, size, to_train, to_test, split, FlowSource.classical)
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attnzoo.errors import UserError
+from attnzoo.errors import UserError, lacking
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "features.safetensors"
 SIDE = 64
@@ -137,6 +137,8 @@ def load_features(path: Path = WEIGHTS) -> FeatureNetwork:
         network = FeatureNetwork()
         network.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as error:
+        if lacking(error):
+            raise  # of a file that may be whole
         raise UserError(
             f"no feature network in {path}: make it with python -m attnzoo.train.features"
         ) from error

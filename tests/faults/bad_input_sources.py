@@ -176,6 +176,12 @@ SAMPLES = [
         several(trained(), written("a", "")),
     ),
     Case(
+        "sample: a pose in words",
+        sample(pose="p.txt"),
+        ("--pose p.txt", "a text"),
+        several(trained(), written("p.txt", "hello " * 9999)),
+    ),
+    Case(
         "sample: a picture for a dance",
         sample(pose="p.png"),
         ("--pose p.png", "a clip is needed"),
@@ -228,6 +234,12 @@ SAMPLES = [
         sample("--mask m.png", foreground="a.png"),
         ("--mask m.png",),
         several(trained(), person("a.png"), cover("m.png", 255, height=48)),
+    ),
+    Case(
+        "sample: a mask in words",
+        sample("--mask m.txt", foreground="a.png"),
+        ("--mask", "m.txt", "a text"),
+        several(trained(), person("a.png"), written("m.txt", "hello " * 99)),
     ),
     Case(
         "sample: a place that is not there",
@@ -456,6 +468,12 @@ LISTS = [
         files=dances(),
     ),
     Case(
+        "dances: all are damaged",
+        TIKTOK + " data.damaged=skip",
+        ("every window to train on",),
+        dances(change=written("000002.png", "")),
+    ),
+    Case(
         "dances: a list of one by a link",
         TIKTOK + " data.train=a.txt",
         right=lambda ran: list(ran.started[0][1].split["sequences"]) == ["003"],
@@ -527,6 +545,12 @@ LISTS = [
             moving(4),
             change=overwritten(b"tkhd", 76, struct.pack(">2I", 65535 << 16, 65535 << 16)),
         ),
+    ),
+    Case(
+        "video: words in a text",
+        VIDEO.format("v.txt"),
+        ("v.txt", "a text"),
+        written("v.txt", "hello " * 9999),
     ),
 ]
 
