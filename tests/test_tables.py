@@ -55,6 +55,7 @@ TINY = {
     "search": {
         "common": ["train.ema=0.5"],
         "settings": [["train.clip_norm=1"], ["train.clip_norm=2"]],
+        "seeds": 2,
     },
 }  # fmt: skip
 PLUGIN = '''
@@ -325,24 +326,29 @@ def test_the_search_tries_all_on_the_validation_part_and_takes_the_lowest(made, 
     read = read_protocol(protocol)
     jobs = search_jobs(read, ["none", "stsa"])
     assert [job.place for job in jobs] == [
-        f"search/records/{cell}/setting{i}.json" for cell in ("none", "stsa") for i in (0, 1)
+        f"search/records/{cell}/setting{i}-seed{seed}.json"
+        for cell in ("none", "stsa")
+        for i in (0, 1)
+        for seed in (2, 3)
     ]
-    last = dict(text.split("=", 1) for text in jobs[1].overrides)
+    last = dict(text.split("=", 1) for text in jobs[2].overrides)
     assert last["data.part"] == "validation" and last["sample.first"] == "0"
     assert int(last["seed"]) not in read.seeds
     assert (last["train.ema"], last["train.clip_norm"]) == ("0.5", "2")
     record = read_record(out / "records/none/seed0.json")
-    for job, error in zip(jobs[:3], (0.2, 0.1, 0.3), strict=True):
+    # The first is best by one seed and worst by another, the last by its one seed that has ended.
+    for job, error in zip(jobs[:7], (0.02, 0.9, 0.1, 0.1, 0.3, 0.3, 0.01), strict=True):
         record["scores"]["warp_error_1"]["clips"] = [error]
         record["scores"]["warp_error_4"]["clips"] = [error]
         place.write_json(tmp_path / job.place, record)
-    place.write_error(tmp_path, jobs[3], "Diverged", "the loss is nan")
+    place.write_error(tmp_path, jobs[7], "Diverged", "the loss is nan")
     chosen = write_choice(tmp_path, read, ["none", "stsa"])
     assert chosen == {"none": {"train.clip_norm": "2"}, "stsa": {"train.clip_norm": "1"}}
     assert json.loads((tmp_path / "search/chosen.json").read_text()) == chosen
     lines = [*map(json.loads, (tmp_path / "search/log.jsonl").read_text().splitlines())]
     assert [line["mean"] is None for line in lines] == [False, False, False, True]
-    assert lines[3]["error"] == "the loss is nan"
+    assert lines[3]["error"] == "the loss is nan" and lines[0]["seeds"] == [2, 3]
+    assert [len(scores) for scores in lines[0]["scores"]] == [1, 1]
 
 
 def test_two_commands_do_not_work_in_one_folder(tmp_path):
@@ -668,11 +674,11 @@ def test_a_search_of_some_cells_leaves_what_was_chosen_for_others(ran, tmp_path)
     all_, log = (snapshot(out / "search")[name] for name in ("chosen.json", "log.jsonl"))
     best = {"train.clip_norm": "1"}
     assert json.loads(all_) == {"stsa": best, "none": best, "wild": best}
-    record = read_record(out / "search/records/none/setting0.json")
+    record = read_record(out / "search/records/none/setting0-seed2.json")
     for part in ("embedded_perceptual", "l1"):
         clips = record["scores"][part]["clips"]
         record["scores"][part]["clips"] = [2 * value for value in clips]
-    place.write_json(out / "search/records/none/setting0.json", record)
+    place.write_json(out / "search/records/none/setting0-seed2.json", record)
     assert write_choice(out, read, ["none"]) == {"none": {"train.clip_norm": "2"}}
     again = snapshot(out / "search")
     assert json.loads(again["chosen.json"]) == json.loads(all_) | {"none": {"train.clip_norm": "2"}}
@@ -698,9 +704,9 @@ def test_an_added_variant_has_what_a_search_there_chose(ran, tmp_path):
     assert run_tables(settings(protocol, out, **given, search=True))
     # It is tried as often as the others, with what is tried of `none`.
     assert [name for name in ran if "add-temporal" in name] == [
-        f"add-temporal, setting {i}" for i in range(3)
+        f"add-temporal, setting {i}, seed 2" for i in range(3)
     ]
-    last = read_record(out / "search/records/add-temporal/setting2.json")
+    last = read_record(out / "search/records/add-temporal/setting2-seed2.json")
     assert last["environment"]["overrides"][-1] == "train.ema=0.9"
     ran.clear()
     assert run_tables(settings(protocol, out, **given))

@@ -71,16 +71,18 @@ class Curves:
 
 @dataclass(frozen=True)
 class Search:
-    """The budget of every cell's search: a run for each of its settings on the validation part.
+    """The budget of every cell's search: runs with each of its settings on the validation part.
 
-    common: overrides behind the protocol's own that make these runs shorter; settings: those of
-    every cell; own: further ones by variant, of each variant as many; a variant that it does not
-    name has those of `none`.
+    seeds: how many runs each setting gets, with seeds that follow the protocol's; common: overrides
+    behind the protocol's own that make these runs shorter; settings: those of every cell; own:
+    further ones by variant, of each variant as many; a variant that it does not name has those of
+    `none`.
     """
 
     common: tuple[str, ...] = ()
     settings: tuple[tuple[str, ...], ...] = ()
     own: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    seeds: int = 1
 
     def of(self, attn: str) -> tuple[tuple[str, ...], ...]:
         """What is tried of a variant."""

@@ -186,6 +186,7 @@ def _search(value: Any) -> Search:
         _texts("search.common", value.get("common", [])),
         _tries("search.settings", value.get("settings", [])),
         own,
+        _integers("search.seeds", [value.get("seeds", 1)], 1)[0],
     )
 
 

@@ -1,15 +1,16 @@
 """The search: every cell's settings chosen on the validation part, with one budget for all.
 
-A run for each of the protocol's settings for that cell, each scored on the same validation clips,
-with a seed that the tables do not use. A clip's score is made of what the claims are judged by,
-pictures and videos in equal parts: the mean ln of badness (`attnzoo.report.measures`) of the former
-plus that of the latter, of those that have a value of each clip's own; lower is better, and an
-equal relative improvement counts the same. The setting with the lowest mean is chosen, the earlier
-one of equals.
+A run for each of the protocol's settings for that cell and each of some seeds that the tables do
+not use, scored on the same validation clips; a setting that fails with one seed is not chosen. A
+clip's score is made of what the claims are judged by, pictures and videos in equal parts: the mean
+ln of badness (`attnzoo.report.measures`) of the former plus that of the latter, of those that have
+a value of each clip's own; lower is better, and an equal relative improvement counts the same. The
+setting with the lowest mean over seeds and clips is chosen, the earlier one of equals.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -62,15 +63,15 @@ def search_jobs(protocol: Protocol, cells: Sequence[str]) -> list[Job]:
         )
     jobs = []
     for name in names:
-        for number in range(tries[name]):
-            overrides = _overrides(protocol, name, number)
+        for number, seed in itertools.product(range(tries[name]), _seeds(protocol)):
+            overrides = _overrides(protocol, name, number, seed)
             found = compose(name, overrides)
             jobs.append(
                 Job(
-                    name=f"{name}, setting {number}",
+                    name=f"{name}, setting {number}, seed {seed}",
                     overrides=tuple(overrides),
                     key=key_of(found.experiment, found.source, {"search": True}),
-                    place=f"search/records/{name}/setting{number}.json",
+                    place=_place(name, number, seed),
                     split_hash=found.source.split_hash,
                 )
             )
@@ -81,9 +82,17 @@ def _settings(protocol: Protocol, cell: str) -> tuple[tuple[str, ...], ...]:
     return protocol.search.of(protocol.cells[cell].attn)
 
 
-def _overrides(protocol: Protocol, cell: str, number: int) -> list[str]:
+def _seeds(protocol: Protocol) -> range:
+    first = max(protocol.seeds) + 1
+    return range(first, first + protocol.search.seeds)
+
+
+def _place(cell: str, number: int, seed: int) -> str:
+    return f"search/records/{cell}/setting{number}-seed{seed}.json"
+
+
+def _overrides(protocol: Protocol, cell: str, number: int, seed: int) -> list[str]:
     bare = {cell: replace(protocol.cells[cell], chosen={})}
-    seed = max(protocol.seeds) + 1
     overrides = replace(protocol, cells=bare).overrides(cell, seed)
     tried = _settings(protocol, cell)[number]
     own = ["data.part=validation", "sample.first=0"]
@@ -155,22 +164,31 @@ def _logged(folder: Path) -> dict[str, list[dict[str, Any]]]:
 def _tried(folder: Path, protocol: Protocol, cell: str) -> list[dict[str, Any]]:
     lines = []
     for number, setting in enumerate(_settings(protocol, cell)):
-        path = folder / f"search/records/{cell}/setting{number}.json"
-        line: dict[str, Any] = {"cell": cell, "setting": list(setting)}
-        if path.is_file():
-            record = read_record(path)
-            scores = clip_scores(record["scores"])
-            line |= {
-                "seed": record["seed"],
-                "clips": record["sampling"]["clips"],
-                "scores": scores,
-                "mean": _mean(scores),
-                **{one.key: record["scores"][one.key]["clips"] for part in PARTS for one in part},
-            }
+        paths = [folder / _place(cell, number, seed) for seed in _seeds(protocol)]
+        line: dict[str, Any] = {
+            "cell": cell,
+            "setting": list(setting),
+            "seeds": [*_seeds(protocol)],
+        }
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            line |= {"mean": None, "error": _error(error_path(missing[0]))}
         else:
-            line |= {"mean": None, "error": _error(error_path(path))}
+            line |= _scored([read_record(path) for path in paths])
         lines.append(line)
     return lines
+
+
+def _scored(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of a setting's records: the score, and each seed's list of what it is made of, by clips."""
+    scores = [clip_scores(record["scores"]) for record in records]
+    keys = [one.key for part in PARTS for one in part]
+    return {
+        "clips": records[0]["sampling"]["clips"],
+        "scores": scores,
+        "mean": _mean([score for of_seed in scores for score in of_seed]),
+        **{key: [record["scores"][key]["clips"] for record in records] for key in keys},
+    }
 
 
 def clip_scores(scores: Mapping[str, Any]) -> list[float | None]:
