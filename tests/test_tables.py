@@ -173,8 +173,7 @@ def test_costs_clips_curves_and_figure(made):
     assert curves["denoising"]["scores"][0]["l1"]["value"] == own
     assert curves["training"]["scores"][0]["l1"]["value"] != own
     assert not (out / "curves/none.json").exists()
-    floor = json.loads((out / "floor.json").read_text())
-    assert list(floor["seeds"]) == ["0", "1"] and floor["seeds"]["0"]["fd_embedded_video"] > 0
+    assert not (out / "floor.json").exists()  # of one clip there is no distance
     with Image.open(out / "figures/align.png") as figure:
         assert min(figure.size) > 100
 
@@ -500,7 +499,10 @@ def test_a_folder_of_another_protocol_is_refused(ran, tmp_path):
     assert not ran and snapshot(out) == before
     # What only writes search/ may go on there: what it chooses changes the protocol.
     assert run_tables(settings(changed, out, search=True, part="0/1"))
-    assert set(ran) == {f"{c}, setting {i}" for c in ("none", "stsa", "wild") for i in (0, 1)}
+    cells = ("none", "stsa", "wild")
+    assert set(ran) == {
+        f"{c}, setting {i}, seed {seed}" for c in cells for i in (0, 1) for seed in (2, 3)
+    }
     assert about(out)["hash"].startswith(first)
     # Without it keys alone say what stands.
     ran.clear()

@@ -21,8 +21,8 @@ METHOD = (
 
 
 def write_floor(folder: Path, protocol: Protocol, source: Source) -> None:
-    """Writes `floor.json`; nothing for a protocol of one seed, which has no other clips."""
-    if len(protocol.seeds) > 1:
+    """Writes `floor.json`; nothing for one seed, which has no other clips, or one clip of each."""
+    if len(protocol.seeds) > 1 and protocol.clips > 1:
         found = floor({seed: _clips(protocol, source, seed) for seed in protocol.seeds})
         write_json(folder / FLOOR, {"schema": 1, "seeds": found, "method": METHOD})
 
