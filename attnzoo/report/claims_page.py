@@ -77,7 +77,7 @@ def _section(i: int, one: Judged) -> list[str]:
     if one.note:
         lines += ["", f"Here: {escaped(one.note)}."]
     if one.settings:
-        lines += ["", f"Chosen on the validation part: {escaped(one.settings)}."]
+        lines += ["", f"Settings of these cells alone: {escaped(one.settings)}."]
     if one.own:
         lines += ["", f"The paper's own numbers: {one.own}."]
     if claim.words:

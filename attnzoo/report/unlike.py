@@ -10,9 +10,8 @@ NOT_THE_PAPERS = (
     "for 20,000, on 335 videos of real dancers. Here a small model of the same classes learns "
     "rendered dancers{steps}. What is not found may need more of all that, and what is found need "
     "not hold there.",
-    "Learning rates, and whether a window begins with a bias, were chosen for each cell on the "
-    "validation part, by as many tries for each. Where two cells were given different ones, these "
-    "are a part of what is compared; they stand below each claim.",
+    "Cells that the protocol gives settings of their own, by a search on the validation part or "
+    "without one, may differ in these, too: they stand below each claim.",
     "Motion flow is the renderer's own, better than any estimate, but in the rows of Table 5 that "
     "name another. DreamPose's row begins as the common base, and is stronger than the published "
     "one.",
