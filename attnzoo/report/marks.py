@@ -18,38 +18,36 @@ Place = tuple[int, int]
 def marked(
     grid: Sequence[Sequence[Cell]], gains: Mapping[Place, Gain | None]
 ) -> tuple[list[list[Cell]], str]:
-    """The cells with gain, p and mark, and a sentence where too few pairs can show anything.
+    """The cells with gain, p and mark, and a sentence where numbers could not be tested.
 
     `gains` are those over the reference row, None where there is no common pair. Holm's correction
-    is over all of them: one table, one family.
+    is over all that can be tested: one table, one family.
     """
     known = {place: one for place, one in gains.items() if one is not None}
-    adjusted = dict(zip(known, holm([one.p() for one in known.values()]), strict=True))
+    tested = {place: p for place, one in known.items() if (p := one.p()) is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
     done = [list(cells) for cells in grid]
     for (i, j), one in known.items():
-        p = adjusted[i, j]
-        mark = ("better" if one.value > 0 else "worse") if p < SIGNIFICANT else ""
+        p = adjusted.get((i, j))
+        mark = ("better" if one.value > 0 else "worse") if p is not None and p < SIGNIFICANT else ""
         done[i][j] = replace(done[i][j], gain=one.value, p=p, mark=mark)
-    return done, _too_few(list(known.values()))
+    return done, _untested(list(known.values()), len(tested))
 
 
-def _too_few(gains: Sequence[Gain]) -> str:
-    """Sign flips of n pairs have no p below 2 / 2^n."""
+def _untested(gains: Sequence[Gain], tested: int) -> str:
+    """One seed says nothing about seeds."""
     if not gains:
         return "Nothing could be tested."
-    n = min(len(one.values) for one in gains)
-    least = 2 / 2**n * len(gains)
-    if least <= SIGNIFICANT:
-        return ""
-    return (
-        f"Only {n} pairs stand behind some numbers: in {len(gains)} tests the least corrected p "
-        f"they allow is {min(least, 1):.2g}, so that no difference there can be significant."
-    )
+    if max(len(one.logs) for one in gains) < 2:
+        return "With one seed no difference can be tested: how much seeds differ is not known."
+    left = len(gains) - tested
+    return f"{left} of {len(gains)} differences could not be tested." if left else ""
 
 
 def marks_note(reference: str) -> str:
     """What the marks mean."""
     return (
-        f"(+) better, (-) worse than {reference}: paired sign-flip test over videos and seeds, p "
-        "below 5 % after Holm's correction over the whole table."
+        f"(+) better, (-) worse than {reference}: Student's t over seeds of the ratio's logarithm, "
+        "by a variance moderated by all comparisons of these tables; p below 5 % after Holm's "
+        "correction over the whole table."
     )

@@ -10,21 +10,22 @@ along the motion, which moves tokens off their place, undoes that. It predicts
 4. `stsa` gains more there than `stsa_flow`, the same windows aligned;
 5. `temporal` gains more there than with a moving camera, which shows other background at a place.
 
-Each is judged by the warp error over one frame on the body, by the rule of
-`attnzoo.report.verdict`, all five at one 5 %. The explanation holds if all of them hold, and does
-not if one of them does not.
+How much more one gains than another is itself a gain, `1 - (1 - g) / (1 - g_other)`: the share of
+what the other leaves that the one does not. Each is judged by the warp error over one frame on the
+body, by the rule of `attnzoo.report.verdict`, all five at one 5 %. The explanation holds if all of
+them hold, and does not if one of them does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from attnzoo.report.folder import Folder, TableRows
-from attnzoo.report.marks import marked
+from attnzoo.report.marks import marked, marks_note
 from attnzoo.report.measures import MEASURES
 from attnzoo.report.pairs import Gain, Scores
 from attnzoo.report.quality import described, score_cell
+from attnzoo.report.references import Corner, corner, kind
 from attnzoo.report.table import Cell, Column, Row, Table
 from attnzoo.report.verdict import Asked, Comparison, Verdict, judge, together, too_short
 
@@ -33,9 +34,6 @@ SHOWN = (JUDGED, "warp_error_4", "l1_body", "embedded_perceptual")
 """Few, since all tests share a correction and a cell of this table may have a dozen videos."""
 NOISES = ("shared", "half", "independent")
 CAMERAS = ("still", "moving")
-
-Corner = tuple[str, str]
-"""Noise and camera."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +56,6 @@ _SAID = {
 }
 
 
-def corner(folder: Folder, cell: str) -> Corner:
-    """Noise and camera of a cell."""
-    setting = folder.cells[cell].setting
-    return setting("noise", "shared"), setting("camera", "still")
-
-
-def kind(folder: Folder, cell: str) -> str:
-    """The variant of a cell, `mixed` for modules of which only some are aligned.
-
-    A cell that was added has a name of its own.
-    """
-    found = folder.cells[cell]
-    if found.added:
-        return f"added: {found.id}"
-    return "mixed" if found.setting("aligned", "all") != "all" else found.attn
-
-
 def noise_camera_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
     """The table: one score as it is, then ratios of badness to `none` with the same two."""
     by = {(corner(folder, row.cell), kind(folder, row.cell)): row.cell for row in rows.rows}
@@ -95,7 +76,7 @@ def noise_camera_table(folder: Folder, scores: Scores, rows: TableRows) -> Table
             if row.cell != reference:
                 gains[i, j] = gain
         grid.append(cells)
-    grid, too_few = marked(grid, gains)
+    grid, untested = marked(grid, gains)
     done = [
         replace(_described(folder, row), cells=tuple(cells))
         for row, cells in zip((described(folder, r) for r in rows.rows), grid, strict=True)
@@ -103,9 +84,8 @@ def noise_camera_table(folder: Folder, scores: Scores, rows: TableRows) -> Table
     notes = (
         "Ratios are of mean badness to that of none with the same noise and camera, over the same "
         "videos and seeds; below 100 % is better than none.",
-        "(+) better, (-) worse than none: paired sign-flip test, p below 5 % after Holm's "
-        "correction over the whole table.",
-        too_few,
+        marks_note("none"),
+        untested,
         explanation(folder, scores, rows).sentence() + " It stands, with them, in claims.md.",
     )
     return Table(rows.name, rows.title, columns, tuple(done), notes)
@@ -139,6 +119,7 @@ def explanation(folder: Folder, scores: Scores, rows: TableRows) -> Explanation:
         return None if None in cells else scores.gain(str(cells[0]), str(cells[1]), JUDGED)
 
     temporal, stsa = gained(still, "temporal"), gained(still, "stsa")
+    aligned = by.get((still, "stsa")), by.get((still, "stsa_flow"))
     found = [
         _prediction("temporal, noise shared, camera still", "none", temporal),
         _prediction("stsa, noise shared, camera still", "none", stsa),
@@ -150,7 +131,7 @@ def explanation(folder: Folder, scores: Scores, rows: TableRows) -> Explanation:
         _prediction(
             "gain of stsa, noise shared",
             "of stsa_flow",
-            contrast(stsa, gained(still, "stsa_flow")),
+            None if None in aligned else scores.gain(str(aligned[0]), str(aligned[1]), JUDGED),
         ),
         _prediction(
             "gain of temporal, camera still",
@@ -168,25 +149,24 @@ PREDICTIONS = 5
 
 def _prediction(first: str, second: str, gain: Gain | None) -> Comparison:
     found = judge(gain, Asked.better, comparisons=PREDICTIONS)
-    value, n = (None, 0) if gain is None else (gain.value, len(gain.values))
+    value, n = (None, 0) if gain is None else (gain.value, gain.n)
     return Comparison(first, second, MEASURES[JUDGED], Asked.better, value, n, found)
 
 
 def contrast(first: Gain | None, second: Gain | None) -> Gain | None:
-    """How much larger one gain is than another, by common pairs.
+    """How much more one cell gains than another, as a gain, over the seeds of both.
 
-    Of videos that have none in common (another camera may give other names), equal numbers are
-    paired by order: two independent samples, whose difference varies by the sum of both.
+    What it varies by without being looked at is the sum of both, as if they were independent.
     """
-    if first is None or second is None:
+    if first is None or second is None or second.value >= 1:
         return None
-    places: Mapping[object, int] = {key: i for i, key in enumerate(second.keys)}
-    common = [(i, places[key]) for i, key in enumerate(first.keys) if key in places]
-    if not common and len(first.keys) == len(second.keys):
-        common = [(i, i) for i in range(len(first.keys))]
-    if len(common) < 2:
+    logs = {s: first.logs[s] - second.logs[s] for s in first.logs if s in second.logs}
+    if not logs:
         return None
-    one, other = (list(part) for part in zip(*common, strict=True))
-    keys = tuple(first.keys[i] for i in one)
-    seeds = {s: first.seeds[s] - second.seeds[s] for s in first.seeds if s in second.seeds}
-    return Gain(keys, first.values[one] - second.values[other], seeds)
+    prior = None
+    if first.prior is not None and second.prior is not None:
+        freedom = min(first.prior.freedom, second.prior.freedom)
+        variance = first.prior.variance + second.prior.variance
+        prior = replace(first.prior, variance=variance, freedom=freedom)
+    value = 1 - (1 - first.value) / (1 - second.value)
+    return Gain(value, min(first.n, second.n), logs, prior)

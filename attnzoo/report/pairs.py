@@ -6,14 +6,17 @@ times the video's influence, whose mean is the distance and whose spread gives i
 (Efron, 1982).
 
 How much better is one number for all measures: the *gain*, the share of the reference's mean
-badness that is gone, `1 - mean(b) / mean(b_ref)`, over the pairs that both have. Its interval and
-test take the ratio's linearised values, which sum up to it.
+badness that is gone, `1 - mean(b) / mean(b_ref)`, over the pairs that both have. Videos of one seed
+come from one training and vary together, so that seeds are the units of its interval and test:
+Student's t of the logarithm of the ratio, by what the seeds' own ratios vary by. Of few seeds that
+is moderated by what alike comparisons vary by (`attnzoo.report.moderation`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -22,13 +25,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from attnzoo.metrics.statistics import Interval, mean_interval, sign_flip_test
+from attnzoo.metrics.statistics import Interval, mean_interval
 from attnzoo.report.measures import MEASURES, Array, Measure
+from attnzoo.report.moderation import Prior, fitted
 
 LEVEL = 0.95
 
 COLUMNS = ("seed", "index", "clip", "scenario", "total", "real", "reason", "value", "influence")
 """What is taken of a data frame of results, beside cell and score."""
+
+Family = tuple[tuple[str, str], ...]
+"""Comparisons: a cell and its reference."""
 
 Key = tuple[int, str]
 """Seed, and the clip by its place among the seed's and its name: names need not be unique."""
@@ -55,34 +62,67 @@ class Sample:
 
 @dataclass(frozen=True)
 class Gain:
-    """How much better a cell is than a reference, over `keys`; see the module.
+    """How much better a cell is than a reference; see the module.
 
-    values: `[n]`, their mean is the gain; seeds: the gain of each seed's videos by themselves, nan
-    where the reference has nothing to gain on.
+    value: the gain. n: how many pairs both have. logs: of each seed the logarithm of the ratio of
+    its own videos' mean badness; -inf where nothing of it is bad, nan where nothing of the
+    reference's is. prior: what their variance may be, None without alike comparisons. by_videos:
+    the variance that such a logarithm has from the seed's videos alone, nan of single ones.
     """
 
-    keys: tuple[Key, ...]
-    values: Array
-    seeds: Mapping[int, float]
+    value: float
+    n: int
+    logs: Mapping[int, float]
+    prior: Prior | None = None
+    by_videos: float = math.nan
 
-    @property
-    def value(self) -> float:
-        """The gain itself."""
-        return float(self.values.mean())
+    def spread(self) -> tuple[float, float]:
+        """Variance of the seeds' logarithms, moderated, and its degrees of freedom.
+
+        Both nan where it cannot be had.
+        """
+        own = _variance(self.logs)
+        if math.isnan(own) or self.prior is None:
+            return own, math.nan if math.isnan(own) else len(self.logs) - 1.0
+        return self.prior.moderated(own, len(self.logs) - 1)
 
     def interval(self, level: float = LEVEL) -> Interval:
-        """Its interval over pairs."""
-        return mean_interval(self.values.tolist(), level)
+        """Its interval over seeds."""
+        variance, freedom = self.spread()
+        why = self._no_test(variance)
+        if why:
+            return Interval(self.value, None, None, self.n, f"no interval: {why}")
+        half = float(stats.t.ppf((1 + level) / 2, freedom)) * (variance / len(self.logs)) ** 0.5
+        low, high = (1 - (1 - self.value) * math.exp(end) for end in (half, -half))
+        method = f"Student's t of the logarithm over {len(self.logs)} seeds"
+        return Interval(self.value, low, high, self.n, method)
 
-    def p(self) -> float:
-        """Two-sided, of the sign-flip test that the gain is zero."""
-        return sign_flip_test(self.values.tolist())
+    def p(self) -> float | None:
+        """Two-sided, that the gain is zero; None where that cannot be tested."""
+        variance, freedom = self.spread()
+        if self._no_test(variance):
+            return None
+        error = (variance / len(self.logs)) ** 0.5
+        return float(2 * stats.t.sf(abs(math.log1p(-self.value)) / error, freedom))
+
+    def _no_test(self, variance: float) -> str:
+        """Why there is none, or nothing."""
+        if len(self.logs) < 2:
+            return "one seed"
+        if math.isnan(variance) or self.value >= 1:
+            return "nothing is bad in some seed"
+        return "" if variance > 0 else "all seeds are equal"
 
 
 class Scores:
-    """All scores of a results folder, looked up by cell and measure."""
+    """All scores of a results folder, looked up by cell and measure.
 
-    def __init__(self, frame: pd.DataFrame) -> None:
+    families: comparisons whose seeds vary alike, each a cell with its reference. What is compared
+    with a cell of one is moderated by it.
+    """
+
+    def __init__(self, frame: pd.DataFrame, families: Sequence[Family] = ()) -> None:
+        self._families = families
         # Arrays, and the places of each cell's score in them: a frame of its own for each of
         # thousands costs far more than what is then done with it.
         self._rows = frame.groupby(["cell", "score"], observed=True, sort=False).indices
@@ -90,6 +130,7 @@ class Scores:
         # A sample is asked for again by every table and claim.
         self.sample = cache(self._sample)
         self.gain = cache(self._gain)
+        self._prior = cache(self._fitted)
 
     def _sample(self, cell: str, key: str, scenario: str | None = None) -> Sample:
         """A cell's values of the measure `key`, of one scenario's clips if it is given.
@@ -138,7 +179,38 @@ class Scores:
         self, cell: str, reference: str, key: str, scenario: str | None = None
     ) -> Gain | None:
         """How much better a cell is than another by a measure; None without common pairs."""
+        found = self._bare(cell, reference, key, scenario)
+        place = self._family(cell, reference)
+        if found is None or place is None:
+            return found
+        return replace(found, prior=self._prior(place, key, scenario, len(found.logs)))
+
+    def _family(self, cell: str, reference: str) -> int | None:
+        """The first family that has both, or else the reference."""
+        cells = [_cells(family) for family in self._families]
+        both = (i for i, of in enumerate(cells) if cell in of and reference in of)
+        one = (i for i, of in enumerate(cells) if reference in of)
+        return next(both, next(one, None))
+
+    def _bare(self, cell: str, reference: str, key: str, scenario: str | None) -> Gain | None:
         return gain(self.sample(cell, key, scenario), self.sample(reference, key, scenario))
+
+    def _fitted(self, place: int, key: str, scenario: str | None, seeds: int) -> Prior | None:
+        """What variances are of comparisons of so many seeds."""
+        found = (self._bare(*pair, key, scenario) for pair in self._families[place])
+        whole = [one.logs for one in found if one is not None and len(one.logs) == seeds]
+        return fitted([_variance(logs) for logs in whole], seeds - 1)
+
+
+@cache
+def _cells(family: Family) -> frozenset[str]:
+    return frozenset(cell for pair in family for cell in pair)
+
+
+def _variance(logs: Mapping[int, float]) -> float:
+    """Of the seeds, nan where it cannot be had."""
+    values = np.array(list(logs.values()))
+    return float(values.var(ddof=1)) if len(values) > 1 and np.isfinite(values).all() else math.nan
 
 
 def gain(sample: Sample, reference: Sample) -> Gain | None:
@@ -152,29 +224,29 @@ def gain(sample: Sample, reference: Sample) -> Gain | None:
     if theirs.mean() <= 0:
         return None
     ratio = ours.mean() / theirs.mean()
-    values = 1 - ratio - (ours - ratio * theirs) / theirs.mean()
-    keys = tuple(sample.keys[i] for i in one)
-    return Gain(keys, values, _by_seed(keys, ours, theirs))
+    seeds = np.array([sample.keys[i][0] for i in one])
+    of_seeds = {seed: seeds == seed for seed in sorted({*seeds.tolist()})}
+    logs = {s: _log_ratio(ours[of].mean(), theirs[of].mean()) for s, of in of_seeds.items()}
+    return Gain(
+        float(1 - ratio), len(one), logs, by_videos=_by_videos(ours, theirs, [*of_seeds.values()])
+    )
 
 
-def _by_seed(keys: Sequence[Key], ours: Array, theirs: Array) -> dict[int, float]:
-    """The gain of each seed, from its own videos alone: other seeds' may be harder."""
-    seeds = np.array([seed for seed, _ in keys])
-    means = {
-        seed: (ours[seeds == seed].mean(), theirs[seeds == seed].mean())
-        for seed in sorted({*seeds.tolist()})
-    }
-    return {s: float(1 - a / b) if b > 0 else float("nan") for s, (a, b) in means.items()}
+def _log_ratio(ours: float, theirs: float) -> float:
+    if theirs <= 0:
+        return math.nan
+    return math.log(ours / theirs) if ours > 0 else -math.inf
 
 
-def student(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """A mean's interval by Student's t, for one of many tests: a bootstrap's tails are thin."""
-    n, mean = len(values), float(np.mean(values))
-    error = float(stats.sem(values)) if n > 1 else 0.0
-    if np.ptp(values) == 0:
-        return Interval(mean, None, None, n, "no interval: all values are equal")
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
-    return Interval(mean, mean - half, mean + half, n, f"Student's t over {n} videos")
+def _by_videos(ours: Array, theirs: Array, seeds: Sequence[Array]) -> float:
+    """Variance of a seed's logarithm by its videos, from the ratio's linearised values."""
+    found = []
+    for of in seeds:
+        means = ours[of].mean(), theirs[of].mean()
+        if of.sum() > 1 and min(means) > 0:
+            values = ours[of] / means[0] - theirs[of] / means[1]
+            found.append(float(values.var(ddof=1)) / int(of.sum()))
+    return float(np.mean(found)) if found else math.nan
 
 
 def estimate(sample: Sample, level: float = LEVEL) -> Interval:

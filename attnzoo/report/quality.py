@@ -13,19 +13,9 @@ from attnzoo.report.folder import Row as TableRow
 from attnzoo.report.marks import marked, marks_note
 from attnzoo.report.measures import MEASURES, Measure
 from attnzoo.report.pairs import Scores, estimate, rank
-from attnzoo.report.published import HIGHER, published, ranks, role
+from attnzoo.report.published import HIGHER, published, ranks
+from attnzoo.report.references import references
 from attnzoo.report.table import Cell, Column, Published, Row, Table, number
-
-REFERENCES = {
-    "table1": "none",
-    "table2": "stsa [4,4,4]",
-    "table3": "stsa [4,4,4]",
-    "table4": "none",
-}
-"""The row that others are tested against, as the paper speaks of it, by its `role`."""
-
-
-_MAIN = "table1"
 
 
 def quality_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
@@ -42,7 +32,7 @@ def quality_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
         for j, measure in enumerate(measures)
         if i != against[i]
     }
-    grid, too_few = marked(grid, gains)
+    grid, untested = marked(grid, gains)
     grid = _ranked(grid, folder, rows, measures)
     printed = _published(folder, rows, measures)
     table_rows = [
@@ -62,7 +52,7 @@ def quality_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
     notes = (
         *_agreements(printed, grid, measures),
         marks_note(_named(rows, against)),
-        too_few,
+        untested,
         _added_note(folder, rows),
         _reused_note(folder, rows),
         *_floor_notes(floor),
@@ -127,33 +117,6 @@ def _added_note(folder: Folder, rows: TableRows) -> str:
         "Added rows are no part of the protocol. Their rank is the one among all rows, the added "
         "ones too; the others keep the rank that they have without them, beside the paper's."
     )
-
-
-def references(folder: Folder, rows: TableRows) -> list[int]:
-    """For each row, the place of the row that it is tested against; its own, of that row itself.
-
-    The one named above; in other tables the row of the same group and variant that the first table
-    has, too, or else the first of them. A row that was added is tested against one of the
-    protocol's of its variant, or any, and is nobody's reference.
-    """
-    roles = [role(folder.cells[row.cell]) for row in rows.rows]
-    named = REFERENCES.get(rows.name)
-    if named is not None:
-        return [roles.index(named) if named in roles else 0] * len(roles)
-    main = {row.cell for row in folder.tables[_MAIN].rows} if _MAIN in folder.tables else set()
-    alike = [_alike(folder, rows, row) for row in rows.rows]
-    return [next((i for i in own if rows.rows[i].cell in main), own[0]) for own in alike]
-
-
-def _alike(folder: Folder, rows: TableRows, row: TableRow) -> list[int]:
-    """The places of the rows that a row may be tested against."""
-    own = folder.cells[row.cell]
-    cells = [folder.cells[other.cell] for other in rows.rows]
-    places = [i for i, cell in enumerate(cells) if not cell.added] or list(range(len(cells)))
-    same = [i for i in places if cells[i].attn == own.attn]
-    if own.added:
-        return same or places
-    return [i for i in same if rows.rows[i].group == row.group]
 
 
 def _badness(cell: Cell, measure: Measure) -> float | None:

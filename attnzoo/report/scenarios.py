@@ -10,7 +10,8 @@ from attnzoo.report.folder import Folder, TableRows
 from attnzoo.report.marks import marked, marks_note
 from attnzoo.report.measures import MEASURES
 from attnzoo.report.pairs import Scores
-from attnzoo.report.quality import described, references, score_cell
+from attnzoo.report.quality import described, score_cell
+from attnzoo.report.references import references
 from attnzoo.report.table import Column, Table
 
 SHOWN = ("l1_body", "embedded_perceptual", "warp_error_1", "warp_error_4", "logo_position")
@@ -36,7 +37,7 @@ def scenario_table(folder: Folder, scores: Scores, rows: TableRows, frame: pd.Da
         for j, (measure, name) in enumerate(shown)
         if row.cell != reference.cell
     }
-    grid, too_few = marked(
+    grid, untested = marked(
         [[score_cell(scores, row.cell, m, name) for m, name in shown] for row in rows.rows], gains
     )
     done = tuple(
@@ -47,6 +48,6 @@ def scenario_table(folder: Folder, scores: Scores, rows: TableRows, frame: pd.Da
         "Scenarios in the paper's order, from easy to hard; it gives no numbers for them.",
         "Distances of sets are not split: a scenario has too few videos for one.",
         marks_note(f'"{reference.label}"'),
-        too_few,
+        untested,
     )
     return Table(rows.name, rows.title, columns, done, notes)

@@ -23,6 +23,7 @@ from attnzoo.report.noise_camera import Explanation, noise_camera_table
 from attnzoo.report.pairs import Scores
 from attnzoo.report.power import Power, power_markdown, powers, powers_csv, sixth_powers
 from attnzoo.report.quality import quality_table
+from attnzoo.report.references import families
 from attnzoo.report.scenarios import scenario_table
 from attnzoo.report.table import Table
 from attnzoo.report.tidy import tidy
@@ -36,7 +37,8 @@ NOT_COMPARABLE = (
 INTERVALS = (
     "Means with 95 % intervals over pairs of video and seed (each seed has videos of its own); of "
     "distances of sets, the mean over seeds of the distance at one seed's number of videos, by the "
-    "jackknife. Seeds that differ more than their videos do make these too narrow: `power.md`."
+    "jackknife. Seeds differ by more than their videos, so that these are too narrow; differences "
+    "are told by seeds (`power.md`)."
 )
 KIN = (
     "What stands beside a published metric asks for the same thing and is not it: FD-embedded and "
@@ -62,7 +64,7 @@ class Findings:
     @cached_property
     def scores(self) -> Scores:
         """All scores by cell and measure."""
-        return Scores(self.frame)
+        return Scores(self.frame, families(self.folder))
 
     @cached_property
     def tables(self) -> list[Table]:

@@ -1,19 +1,20 @@
 """The rule by which a claim holds or not, fixed before any number that it judges was looked at.
 
 A comparison says how much better one cell is than another by one measure: the gain g, a share of
-the other's badness (`attnzoo.report.pairs`), with its interval over pairs of video and seed
-(Student's t of the linearised values). Less than 2 % (`RELEVANT`) does not matter here, which is a
-convention of this page. Of a comparison that is claimed to be better,
+the other's badness (`attnzoo.report.pairs`), with its interval over seeds (Student's t of the
+ratio's logarithm, its variance moderated by all comparisons of these tables). Less than 2 %
+(`RELEVANT`) does not matter here, which is a convention of this page. Of a comparison that is
+claimed to be better,
 
-- holds: the interval lies above 0, g is at least 2 %, and g is above 0 in every seed;
-- does not: the interval lies below 2 %, and so does g in every seed; of these it is *worse* where
-  the interval lies below 0, g is -2 % or less, and below 0 in every seed;
+- holds: the interval lies above 0, and g is at least 2 %;
+- does not: the interval lies below 2 %; of these it is *worse* where the interval lies below 0 and
+  g is -2 % or less;
 - cannot be told: anything else, and whatever lacks a seed of either cell.
 
 Where the paper says *slightly*, 0 stands for 2 %. How much more than that is not judged: what it
 calls substantial or significant has to be better, no more. Of a comparison that is claimed to be no
-worse (quality is *kept*): holds if the interval and g in every seed lie above -2 %, does not if
-they lie below, cannot be told otherwise.
+worse (quality is *kept*): holds if the interval lies above -2 %, does not if it lies below, cannot
+be told otherwise.
 
 Two cells are compared by several measures. The first is better if any comparison holds and none is
 worse; it is not if any is worse, or if none holds or could. It has kept the quality if all
@@ -23,9 +24,8 @@ cannot be told. A claim of several pairs of cells holds if it does of all, does 
 of one, and cannot be told otherwise, nor if a pair is not in the run.
 
 The comparisons of a claim share one 5 %: the intervals of m are at `1 - 0.05 / m` (Bonferroni).
-Claims are not corrected for one another. Intervals take videos as independent, which those of one
-trained seed are not quite; that is what every seed is asked for. A run that is too short to judge
-gives no verdict but the last.
+Claims are not corrected for one another. The unit is the seed, which is one training: its videos
+vary together. A run that is too short to judge gives no verdict but the last.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from attnzoo.report.measures import MEASURES, Measure
-from attnzoo.report.pairs import Gain, Scores, student
+from attnzoo.report.pairs import Gain, Scores
 
 RELEVANT = 0.02
 ALPHA = 0.05
@@ -113,7 +113,7 @@ def judge(gain: Gain | None, asked: Asked, *, comparisons: int = 1) -> Judged:
     """The verdict on one gain, by an interval that is one of so many."""
     if gain is None:
         return Judged(Verdict.unknown, why="no videos that both have")
-    found = student(gain.values.tolist(), 1 - ALPHA / comparisons)
+    found = gain.interval(1 - ALPHA / comparisons)
     if found.low is None or found.high is None:
         return Judged(Verdict.unknown, why=found.method)
     verdict, worse, why = _decided(gain, found.low, found.high, asked)
@@ -122,19 +122,15 @@ def judge(gain: Gain | None, asked: Asked, *, comparisons: int = 1) -> Judged:
 
 def _decided(gain: Gain, low: float, high: float, asked: Asked) -> tuple[Verdict, bool, str]:
     """The verdict, whether it is worse, and why."""
-    g, seeds, margin = gain.value, gain.seeds.values(), asked.margin
+    g, margin = gain.value, asked.margin
     least = min(margin, 0.0)
     if low > least:
         if g < margin:
             return Verdict.unknown, False, f"better, but perhaps by less than {margin:.0%}"
-        if not all(seed > least for seed in seeds):
-            return Verdict.unknown, False, "not so in every seed"
         return Verdict.holds, False, ""
-    worse = high < 0 and g <= -RELEVANT and all(seed < 0 for seed in seeds)
     if high < margin:
-        if not all(seed < margin for seed in seeds):
-            return Verdict.unknown, False, "not so in every seed"
         what = "worse" if high < 0 else f"less than {margin:.0%} better"
+        worse = high < 0 and g <= -RELEVANT
         return Verdict.does_not, worse, f"the whole interval is {what}"
     return Verdict.unknown, False, f"the interval has {least:.0%} in it"
 
@@ -154,11 +150,11 @@ def compare(
     if gain is None:
         why = scores.no_gain(*cells, key, labels)
         return Comparison(*labels, MEASURES[key], asked, None, 0, Judged(Verdict.unknown, why=why))
-    lacking = sorted({*seeds} - {seed for seed, _ in gain.keys})
+    lacking = sorted({*seeds} - {*gain.logs})
     if lacking:
         why = f"seed {', '.join(map(str, lacking))} is missing"
         found = Judged(Verdict.unknown, False, why, found.low, found.high)
-    return Comparison(*labels, MEASURES[key], asked, gain.value, len(gain.values), found)
+    return Comparison(*labels, MEASURES[key], asked, gain.value, gain.n, found)
 
 
 def too_short(found: Comparison) -> Comparison:

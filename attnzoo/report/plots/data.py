@@ -15,6 +15,7 @@ from attnzoo.report.folder import Folder, Row, frame_of, read_folder
 from attnzoo.report.measures import MEASURES, Measure
 from attnzoo.report.pairs import Scores
 from attnzoo.report.published import METRICS, published, ranks, role
+from attnzoo.report.references import families
 
 MOST = 40
 """Rows of a table that plots show, the first ones: more could not be told apart in print."""
@@ -37,12 +38,13 @@ class Data:
         Raises:
             UserError: it is no results folder, or a file in it is not what it should be.
         """
-        folder, cut = shortened(read_folder(path))
+        whole = read_folder(path)
+        folder, cut = shortened(whole)
         some = any(folder.records.values())
         frame = (
             frame_of(folder) if some else pd.DataFrame(columns=["cell", "score", *pairs.COLUMNS])
         )
-        return Data(folder, Scores(frame), cut)
+        return Data(folder, Scores(frame, families(whole)), cut)
 
     def _estimate(self, cell: str, key: str, scenario: str | None = None) -> Interval | None:
         """A score of a cell over videos and seeds, of one scenario's if it is given.

@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 
 from attnzoo.report.folder import Row
 from attnzoo.report.measures import Measure
-from attnzoo.report.noise_camera import kind
 from attnzoo.report.plots.data import Data, measures, reach
 from attnzoo.report.plots.intervals import beside
 from attnzoo.report.plots.overview import OVERVIEW
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.style import PAGE, SMALL, Mark, marks, nothing, page
 from attnzoo.report.plots.words import number, percent, wrapped
+from attnzoo.report.references import kind
 
 NOISES = ("shared", "half", "independent")
 CAMERAS = ("still", "moving")
@@ -78,7 +78,7 @@ def _sketch(
         caption=data.and_gaps(
             f"Which share of {BASE}'s {measure.name} is gone with each kind of attention, at the "
             f"same noise and camera; left of the line attention does harm. Mean and 95 % interval "
-            f"over pairs of video and seed. In the line of {BASE}, its own value.",
+            f"over seeds. In the line of {BASE}, its own value.",
             missing,
         ),
         alt=f"Grid of panels, gain in {measure.name} against {BASE}. {'; '.join(said)}.",

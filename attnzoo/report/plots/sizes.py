@@ -48,7 +48,7 @@ def draw(data: Data) -> Iterator[Drawn]:
             f"Each score's mean, and which share of {REFERENCE}'s badness is gone with another "
             "size: violet better, orange worse (likenesses count by what they lack to 1, PSNR by "
             "the root of its mean square error). In brackets where the 95 % interval of the "
-            "gain, over pairs of video and seed, holds 0.",
+            "gain, over seeds, holds 0.",
             data.failures(rows),
         ),
         alt=f"Heat map of subspace sizes and scores. Best size by {', by '.join(best)}.",
