@@ -42,8 +42,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Findings:
 def gain(mean: float, half: float) -> Gain:
     """Of three seeds, with an interval of about that half width."""
     logs = dict.fromkeys(range(3), math.log1p(-mean))
-    variance = 3 * (half / (1 - mean) / stats.t.ppf(0.975, 1000)) ** 2
-    return Gain(mean, 24, logs, Prior(variance, math.inf, 500, 2))
+    variance = 3 * (half / (1 - mean) / stats.t.ppf(0.975, 4)) ** 2
+    # A prior of 1,000 degrees counts for two, as many as the seeds' own of zero.
+    return Gain(mean, logs, Prior(2 * variance, 1000.0, 500))
 
 
 def claim(found: Findings, start: str) -> Judged:
@@ -65,7 +66,7 @@ def claim(found: Findings, start: str) -> Judged:
         (gain(0.008, 0.005), Asked.slightly, HOLDS, ""),
         (gain(0.001, 0.005), Asked.slightly, UNKNOWN, "0% in it"),
         (gain(-0.008, 0.005), Asked.slightly, NOT, "worse"),
-        (Gain(0.1, 8, {0: -0.1}), Asked.better, UNKNOWN, "one seed"),
+        (Gain(0.1, {0: -0.1}), Asked.better, UNKNOWN, "one seed"),
         (None, Asked.better, UNKNOWN, "no videos"),
     ],
 )
@@ -109,7 +110,7 @@ def test_two_cells_are_judged_by_all_their_comparisons(
 ) -> None:
     asked = [(one, Asked.better) for one in better] + [(one, Asked.kept) for one in beside]
     comparisons = [
-        Comparison("a", "b", MEASURES["l1"], how, one.value, 24, judge(one, how))
+        Comparison("a", "b", MEASURES["l1"], how, one.value, 3, judge(one, how))
         for one, how in asked
     ]
     assert of_a_pair(comparisons) is verdict
@@ -126,7 +127,7 @@ def test_a_seeds_gain_is_of_its_own_videos() -> None:
     theirs = np.repeat([1.25, 1.0, 0.5], 4)
     ours = np.repeat([0.95, 0.75, 0.53], 4)  # the easy seed is worse
     found = gain_of(*(Sample(MEASURES["l1"], keys, values) for values in (ours, theirs)))
-    assert found is not None and found.value == pytest.approx(1 - 2.23 / 2.75)
+    assert found is not None and found.value == pytest.approx(1 - (0.76 * 0.75 * 1.06) ** (1 / 3))
     assert 1 - np.exp(list(found.logs.values())) == pytest.approx([0.24, 0.25, -0.06])
     assert judge(found, Asked.better).why == "the interval has 0% in it"
 
@@ -138,9 +139,9 @@ def test_what_is_nothing_is_hardly_ever_said_to_hold() -> None:
         told = []
         for _ in range(count // 20):
             logs = rng.normal(math.log1p(-mean), 0.06, (20, 4))
-            prior = fitted(logs.var(axis=1, ddof=1).tolist(), 3)
+            prior = fitted([(v, 3) for v in logs.var(axis=1, ddof=1).tolist()])
             for row in logs:
-                one = Gain(1 - math.exp(row.mean()), 16, dict(enumerate(row.tolist())), prior)
+                one = Gain.of(dict(enumerate(row.tolist())), prior)
                 told.append(judge(one, Asked.better, comparisons=comparisons).verdict)
         return told.count(HOLDS)
 
@@ -182,7 +183,7 @@ def test_every_claim_finds_its_cells(found: Findings) -> None:
 def test_the_gain_of_a_comparison_is_the_planted_one(found: Findings) -> None:
     for one in claim(found, "Of these, subspace attention improves").claimed:
         planted = 1 - np.exp(made_results.EFFECTS["stsa-4x4x4"])
-        assert one.gain == pytest.approx(planted, abs=0.015) and one.n == 24
+        assert one.gain == pytest.approx(planted, abs=0.015) and one.seeds == 3
 
 
 def test_the_papers_own_numbers_are_beside(found: Findings) -> None:
@@ -237,14 +238,20 @@ def test_the_explanation_falls_where_alignment_does_not_undo_it(
 
 
 def test_how_much_more_one_gains_is_told_by_the_spread_of_both() -> None:
-    one = Gain(0.3, 12, {0: -0.4, 1: -0.3, 2: -0.37}, Prior(0.01, 4.0, 20, 2))
-    other = Gain(0.1, 8, {0: -0.1, 1: -0.12, 2: -0.09}, Prior(0.02, 6.0, 24, 2))
+    one = Gain.of({0: -0.4, 1: -0.3, 2: -0.37, 3: -0.5}, Prior(0.01, 4.0, 20))
+    other = Gain.of({0: -0.1, 1: -0.12, 2: -0.09}, Prior(0.02, 6.0, 24))
     more = contrast(one, other)
-    assert more is not None and more.value == pytest.approx(1 - 0.7 / 0.9) and more.n == 8
-    assert list(more.logs.values()) == pytest.approx([-0.3, -0.18, -0.28])
-    assert more.prior is not None
+    assert more is not None and list(more.logs.values()) == pytest.approx([-0.3, -0.18, -0.28])
+    assert more.value == pytest.approx(1 - math.exp(-0.76 / 3)) and more.prior is not None
     assert (more.prior.variance, more.prior.freedom) == pytest.approx((0.03, 4.0))
-    assert contrast(one, Gain(0.1, 8, {7: -0.1})) is None is contrast(None, one)
+    assert contrast(one, Gain.of({7: -0.1})) is None is contrast(None, one)
+
+
+def test_a_prediction_that_lacks_a_seed_stays_open() -> None:
+    whole = Gain.of({0: -0.4, 1: -0.4, 2: -0.41}, Prior(0.0001, 4.0, 20))
+    assert judge(whole, Asked.better, seeds=(0, 1, 2)).verdict is HOLDS
+    lacking = judge(whole, Asked.better, seeds=(0, 1, 2, 3))
+    assert lacking.verdict is UNKNOWN and lacking.why == "seed 3 is missing"
 
 
 def test_a_quick_run_gives_no_verdict(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def _comparisons(found: Sequence[Comparison]) -> list[str]:
     if not found:
         return ["No comparison could be made."]
     lines = [
-        "| | | | by | gain | interval | pairs | |",
+        "| | | | by | gain | interval | seeds | |",
         "| --- | --- | --- | --- | ---: | --- | ---: | --- |",
     ]
     for one in found:
@@ -101,7 +101,7 @@ def _comparisons(found: Sequence[Comparison]) -> list[str]:
         why = f": {one.why}" if one.why else ""
         lines.append(
             f"| {escaped(one.first)} | {one.asked.value} | {escaped(one.second)} | "
-            f"{one.measure.name} | {gain} | {interval} | {one.n} | {verdict}{escaped(why)} |"
+            f"{one.measure.name} | {gain} | {interval} | {one.seeds} | {verdict}{escaped(why)} |"
         )
     return lines
 

@@ -21,17 +21,20 @@ def marked(
     """The cells with gain, p and mark, and a sentence where numbers could not be tested.
 
     `gains` are those over the reference row, None where there is no common pair. Holm's correction
-    is over all that can be tested: one table, one family.
+    is over all of them: one table, one family.
     """
     known = {place: one for place, one in gains.items() if one is not None}
-    tested = {place: p for place, one in known.items() if (p := one.p()) is not None}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    found = {place: one.p() for place, one in known.items()}
+    # What cannot be tested for its outcome counts among the tests all the same.
+    counted = [1.0 if p is None else p for p in found.values()]
+    adjusted = dict(zip(found, holm(counted), strict=True))
     done = [list(cells) for cells in grid]
     for (i, j), one in known.items():
-        p = adjusted.get((i, j))
+        p = None if found[i, j] is None else adjusted[i, j]
         mark = ("better" if one.value > 0 else "worse") if p is not None and p < SIGNIFICANT else ""
         done[i][j] = replace(done[i][j], gain=one.value, p=p, mark=mark)
-    return done, _untested(list(known.values()), len(tested))
+    tested = sum(p is not None for p in found.values())
+    return done, _untested(list(known.values()), tested)
 
 
 def _untested(gains: Sequence[Gain], tested: int) -> str:
@@ -48,6 +51,6 @@ def marks_note(reference: str) -> str:
     """What the marks mean."""
     return (
         f"(+) better, (-) worse than {reference}: Student's t over seeds of the ratio's logarithm, "
-        "by a variance moderated by all comparisons of these tables; p below 5 % after Holm's "
+        "by a variance moderated by comparisons alike; p below 5 % after Holm's "
         "correction over the whole table."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,13 @@ class Measure:
     def distance(self) -> bool:
         """Whether it is a distance of sets, without a value of each clip's own."""
         return self.key.startswith("fd_")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What values there can be: an interval goes no further."""
+        if self.better == "lower":
+            return 0.0, math.inf
+        return -math.inf, 1.0 if self.better == "higher" and self.unit != "dB" else math.inf
 
     def badness(self, values: Array) -> Array:
         """The same on a scale where twice as much is twice as bad, from 0 at the best.

@@ -18,6 +18,8 @@ them hold, and does not if one of them does not.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from attnzoo.report.folder import Folder, TableRows
@@ -82,8 +84,8 @@ def noise_camera_table(folder: Folder, scores: Scores, rows: TableRows) -> Table
         for row, cells in zip((described(folder, r) for r in rows.rows), grid, strict=True)
     ]
     notes = (
-        "Ratios are of mean badness to that of none with the same noise and camera, over the same "
-        "videos and seeds; below 100 % is better than none.",
+        "Ratios are of mean badness to that of none with the same noise and camera, of each seed's "
+        "videos, and over seeds the geometric mean; below 100 % is better than none.",
         marks_note("none"),
         untested,
         explanation(folder, scores, rows).sentence() + " It stands, with them, in claims.md.",
@@ -120,25 +122,26 @@ def explanation(folder: Folder, scores: Scores, rows: TableRows) -> Explanation:
 
     temporal, stsa = gained(still, "temporal"), gained(still, "stsa")
     aligned = by.get((still, "stsa")), by.get((still, "stsa_flow"))
-    found = [
-        _prediction("temporal, noise shared, camera still", "none", temporal),
-        _prediction("stsa, noise shared, camera still", "none", stsa),
-        _prediction(
+    tried = [
+        ("temporal, noise shared, camera still", "none", temporal),
+        ("stsa, noise shared, camera still", "none", stsa),
+        (
             "gain of temporal, noise shared",
             "with noise independent",
             contrast(temporal, gained(("independent", "still"), "temporal")),
         ),
-        _prediction(
+        (
             "gain of stsa, noise shared",
             "of stsa_flow",
             None if None in aligned else scores.gain(str(aligned[0]), str(aligned[1]), JUDGED),
         ),
-        _prediction(
+        (
             "gain of temporal, camera still",
             "with a moving camera",
             contrast(temporal, gained(("shared", "moving"), "temporal")),
         ),
     ]
+    found = [_prediction(*one, folder.seeds) for one in tried]
     if folder.quick:
         found = [too_short(one) for one in found]
     return Explanation(together({one.verdict for one in found}), tuple(found))
@@ -147,26 +150,26 @@ def explanation(folder: Folder, scores: Scores, rows: TableRows) -> Explanation:
 PREDICTIONS = 5
 
 
-def _prediction(first: str, second: str, gain: Gain | None) -> Comparison:
-    found = judge(gain, Asked.better, comparisons=PREDICTIONS)
-    value, n = (None, 0) if gain is None else (gain.value, gain.n)
+def _prediction(first: str, second: str, gain: Gain | None, seeds: Sequence[int]) -> Comparison:
+    found = judge(gain, Asked.better, comparisons=PREDICTIONS, seeds=seeds)
+    value, n = (None, 0) if gain is None else (gain.value, len(gain.logs))
     return Comparison(first, second, MEASURES[JUDGED], Asked.better, value, n, found)
 
 
 def contrast(first: Gain | None, second: Gain | None) -> Gain | None:
     """How much more one cell gains than another, as a gain, over the seeds of both.
 
-    What it varies by without being looked at is the sum of both, as if they were independent.
+    What it varies by without being looked at is the sum of both, as if they were independent: too
+    much, if anything, since equal seeds train on equal clips.
     """
-    if first is None or second is None or second.value >= 1:
+    if first is None or second is None:
         return None
     logs = {s: first.logs[s] - second.logs[s] for s in first.logs if s in second.logs}
-    if not logs:
+    if not logs or not all(math.isfinite(log) for log in logs.values()):
         return None
     prior = None
     if first.prior is not None and second.prior is not None:
         freedom = min(first.prior.freedom, second.prior.freedom)
         variance = first.prior.variance + second.prior.variance
         prior = replace(first.prior, variance=variance, freedom=freedom)
-    value = 1 - (1 - first.value) / (1 - second.value)
-    return Gain(value, min(first.n, second.n), logs, prior)
+    return Gain.of(logs, prior)

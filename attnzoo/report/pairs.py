@@ -5,19 +5,20 @@ no value of each video; in its place stands the jackknife's pseudo-value, the se
 times the video's influence, whose mean is the distance and whose spread gives its standard error
 (Efron, 1982).
 
-How much better is one number for all measures: the *gain*, the share of the reference's mean
-badness that is gone, `1 - mean(b) / mean(b_ref)`, over the pairs that both have. Videos of one seed
-come from one training and vary together, so that seeds are the units of its interval and test:
-Student's t of the logarithm of the ratio, by what the seeds' own ratios vary by. Of few seeds that
-is moderated by what alike comparisons vary by (`attnzoo.report.moderation`).
+Videos of one seed come from one training and vary together, so that seeds are the units of
+intervals and tests. How much better is one number for all measures: the *gain*, the share of the
+reference's badness that is gone, `1 - mean(b) / mean(b_ref)` over the pairs of a seed that both
+have, and over seeds the geometric mean of these ratios. Its interval and test are Student's t of
+the ratios' logarithm; the variance of few seeds is moderated by comparisons alike
+(`attnzoo.report.moderation`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,12 @@ from scipy import stats
 
 from attnzoo.metrics.statistics import Interval, mean_interval
 from attnzoo.report.measures import MEASURES, Array, Measure
-from attnzoo.report.moderation import Prior, fitted
+from attnzoo.report.moderation import Prior, Spread, fitted
 
 LEVEL = 0.95
 
 COLUMNS = ("seed", "index", "clip", "scenario", "total", "real", "reason", "value", "influence")
 """What is taken of a data frame of results, beside cell and score."""
-
-Family = tuple[tuple[str, str], ...]
-"""Comparisons: a cell and its reference."""
 
 Key = tuple[int, str]
 """Seed, and the clip by its place among the seed's and its name: names need not be unique."""
@@ -61,41 +59,64 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Family:
+    """Comparisons, each a cell and its reference, whose seeds vary alike, and of which tables."""
+
+    tables: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def cells(self) -> frozenset[str]:
+        """All that are compared."""
+        return frozenset(cell for pair in self.pairs for cell in pair)
+
+
+@dataclass(frozen=True)
 class Gain:
     """How much better a cell is than a reference; see the module.
 
-    value: the gain. n: how many pairs both have. logs: of each seed the logarithm of the ratio of
-    its own videos' mean badness; -inf where nothing of it is bad, nan where nothing of the
-    reference's is. prior: what their variance may be, None without alike comparisons. by_videos:
-    the variance that such a logarithm has from the seed's videos alone, nan of single ones.
+    value: the gain. logs: of each seed the logarithm of the ratio of its own videos' mean badness;
+    -inf where nothing of it is bad, nan where nothing of the reference's is. prior: what their
+    variance may be, None without comparisons alike. by_videos: the variance that such a logarithm
+    has from which videos a seed has, nan where that cannot be told.
     """
 
     value: float
-    n: int
     logs: Mapping[int, float]
     prior: Prior | None = None
     by_videos: float = math.nan
+
+    @staticmethod
+    def of(logs: Mapping[int, float], prior: Prior | None = None) -> Gain:
+        """By the geometric mean of the seeds' ratios, which must be finite."""
+        return Gain(1 - math.exp(float(np.mean([*logs.values()]))), logs, prior)
+
+    def own(self) -> Spread:
+        """Variance of the seeds' logarithms and its degrees of freedom; nan where there is none."""
+        return _spread(self.logs.values())
 
     def spread(self) -> tuple[float, float]:
         """Variance of the seeds' logarithms, moderated, and its degrees of freedom.
 
         Both nan where it cannot be had.
         """
-        own = _variance(self.logs)
-        if math.isnan(own) or self.prior is None:
-            return own, math.nan if math.isnan(own) else len(self.logs) - 1.0
-        return self.prior.moderated(own, len(self.logs) - 1)
+        variance, freedom = self.own()
+        if math.isnan(variance):
+            return math.nan, math.nan
+        if self.prior is None:
+            return variance, float(freedom)
+        return self.prior.moderated(variance, freedom)
 
     def interval(self, level: float = LEVEL) -> Interval:
         """Its interval over seeds."""
         variance, freedom = self.spread()
         why = self._no_test(variance)
         if why:
-            return Interval(self.value, None, None, self.n, f"no interval: {why}")
+            return Interval(self.value, None, None, len(self.logs), f"no interval: {why}")
         half = float(stats.t.ppf((1 + level) / 2, freedom)) * (variance / len(self.logs)) ** 0.5
         low, high = (1 - (1 - self.value) * math.exp(end) for end in (half, -half))
         method = f"Student's t of the logarithm over {len(self.logs)} seeds"
-        return Interval(self.value, low, high, self.n, method)
+        return Interval(self.value, low, high, len(self.logs), method)
 
     def p(self) -> float | None:
         """Two-sided, that the gain is zero; None where that cannot be tested."""
@@ -117,8 +138,8 @@ class Gain:
 class Scores:
     """All scores of a results folder, looked up by cell and measure.
 
-    families: comparisons whose seeds vary alike, each a cell with its reference. What is compared
-    with a cell of one is moderated by it.
+    families: what is compared with a cell of one is moderated by it, as if its own variance were
+    one of that family's.
     """
 
     def __init__(self, frame: pd.DataFrame, families: Sequence[Family] = ()) -> None:
@@ -130,7 +151,9 @@ class Scores:
         # A sample is asked for again by every table and claim.
         self.sample = cache(self._sample)
         self.gain = cache(self._gain)
+        self.estimate = cache(self._estimate)
         self._prior = cache(self._fitted)
+        self._prior_of_levels = cache(self._fitted_to_levels)
 
     def _sample(self, cell: str, key: str, scenario: str | None = None) -> Sample:
         """A cell's values of the measure `key`, of one scenario's clips if it is given.
@@ -161,6 +184,39 @@ class Scores:
         real = float(reals.mean()) if len(reals) else None
         return Sample(measure, keys, part["value"].astype(np.float64), real)
 
+    def _estimate(
+        self, cell: str, key: str, scenario: str | None = None, level: float = LEVEL
+    ) -> Interval:
+        """A cell's mean with its interval over seeds, by a variance moderated by its family's.
+
+        Of a single seed it is over that seed's videos, and knows nothing of other trainings.
+
+        Raises:
+            ValueError: the cell has no value.
+        """
+        sample = self.sample(cell, key, scenario)
+        of_seeds = levels(sample)
+        if len(of_seeds) < 2:
+            return of_one_seed(sample, level)
+        variance, freedom = _spread(of_seeds.values())
+        n, mean = len(sample.values), float(sample.values.mean())
+        place = self._family(cell, cell)
+        prior = None if place is None else self._prior_of_levels(place, key, scenario)
+        used, df = (variance, freedom) if prior is None else prior.moderated(variance, freedom)
+        if not used > 0:
+            return Interval(mean, None, None, n, "no interval: all seeds are equal, or have none")
+        half = float(stats.t.ppf((1 + level) / 2, df)) * (used / len(of_seeds)) ** 0.5
+        if sample.measure.distance:
+            ends = mean * math.exp(-half), mean * math.exp(half)
+            return Interval(mean, *ends, n, "distance, Student's t of the logarithm over seeds")
+        least, most = sample.measure.bounds
+        low, high = max(mean - half, least), min(mean + half, most)
+        return Interval(mean, low, high, n, "mean, Student's t over seeds")
+
+    def _fitted_to_levels(self, place: int, key: str, scenario: str | None) -> Prior | None:
+        samples = (self.sample(cell, key, scenario) for cell in sorted(self._families[place].cells))
+        return fitted([_spread(levels(one).values()) for one in samples if len(one.values)])
+
     def no_gain(self, cell: str, reference: str, key: str, labels: tuple[str, str]) -> str:
         """Why there is none, in words."""
         samples = self.sample(cell, key), self.sample(reference, key)
@@ -183,11 +239,11 @@ class Scores:
         place = self._family(cell, reference)
         if found is None or place is None:
             return found
-        return replace(found, prior=self._prior(place, key, scenario, len(found.logs)))
+        return replace(found, prior=self._prior(place, key, scenario))
 
     def _family(self, cell: str, reference: str) -> int | None:
         """The first family that has both, or else the reference."""
-        cells = [_cells(family) for family in self._families]
+        cells = [family.cells for family in self._families]
         both = (i for i, of in enumerate(cells) if cell in of and reference in of)
         one = (i for i, of in enumerate(cells) if reference in of)
         return next(both, next(one, None))
@@ -195,22 +251,10 @@ class Scores:
     def _bare(self, cell: str, reference: str, key: str, scenario: str | None) -> Gain | None:
         return gain(self.sample(cell, key, scenario), self.sample(reference, key, scenario))
 
-    def _fitted(self, place: int, key: str, scenario: str | None, seeds: int) -> Prior | None:
-        """What variances are of comparisons of so many seeds."""
-        found = (self._bare(*pair, key, scenario) for pair in self._families[place])
-        whole = [one.logs for one in found if one is not None and len(one.logs) == seeds]
-        return fitted([_variance(logs) for logs in whole], seeds - 1)
-
-
-@cache
-def _cells(family: Family) -> frozenset[str]:
-    return frozenset(cell for pair in family for cell in pair)
-
-
-def _variance(logs: Mapping[int, float]) -> float:
-    """Of the seeds, nan where it cannot be had."""
-    values = np.array(list(logs.values()))
-    return float(values.var(ddof=1)) if len(values) > 1 and np.isfinite(values).all() else math.nan
+    def _fitted(self, place: int, key: str, scenario: str | None) -> Prior | None:
+        """What variances are of a family's comparisons."""
+        found = (self._bare(*pair, key, scenario) for pair in self._families[place].pairs)
+        return fitted([one.own() for one in found if one is not None])
 
 
 def gain(sample: Sample, reference: Sample) -> Gain | None:
@@ -223,13 +267,13 @@ def gain(sample: Sample, reference: Sample) -> Gain | None:
     ours, theirs = sample.badness[one], reference.badness[other]
     if theirs.mean() <= 0:
         return None
-    ratio = ours.mean() / theirs.mean()
     seeds = np.array([sample.keys[i][0] for i in one])
-    of_seeds = {seed: seeds == seed for seed in sorted({*seeds.tolist()})}
-    logs = {s: _log_ratio(ours[of].mean(), theirs[of].mean()) for s, of in of_seeds.items()}
-    return Gain(
-        float(1 - ratio), len(one), logs, by_videos=_by_videos(ours, theirs, [*of_seeds.values()])
-    )
+    of_seeds = [seeds == seed for seed in sorted({*seeds.tolist()})]
+    logs = {int(seeds[of][0]): _log_ratio(ours[of].mean(), theirs[of].mean()) for of in of_seeds}
+    found = Gain(float(1 - ours.mean() / theirs.mean()), logs)
+    if np.isfinite([*logs.values()]).all():
+        found = replace(Gain.of(logs), by_videos=_by_videos(ours, theirs, of_seeds))
+    return found
 
 
 def _log_ratio(ours: float, theirs: float) -> float:
@@ -239,31 +283,49 @@ def _log_ratio(ours: float, theirs: float) -> float:
 
 
 def _by_videos(ours: Array, theirs: Array, seeds: Sequence[Array]) -> float:
-    """Variance of a seed's logarithm by its videos, from the ratio's linearised values."""
-    found = []
-    for of in seeds:
-        means = ours[of].mean(), theirs[of].mean()
-        if of.sum() > 1 and min(means) > 0:
-            values = ours[of] / means[0] - theirs[of] / means[1]
-            found.append(float(values.var(ddof=1)) / int(of.sum()))
-    return float(np.mean(found)) if found else math.nan
+    """Variance of a seed's logarithm by its videos, from the ratio's linearised values.
+
+    The first videos of all seeds are of one scenario, and so on: what that makes is taken off.
+    """
+    if len({int(of.sum()) for of in seeds}) > 1 or len(seeds) < 2 or seeds[0].sum() < 2:
+        return math.nan
+    values = np.stack([ours[of] / ours[of].mean() - theirs[of] / theirs[of].mean() for of in seeds])
+    s, n = values.shape
+    rest = values - values.mean(axis=0)  # each seed's own mean is zero
+    return float((rest**2).sum() / ((s - 1) * (n - 1)) / n)
 
 
-def estimate(sample: Sample, level: float = LEVEL) -> Interval:
-    """A sample's mean with its interval over pairs; of a distance on the scale of its logarithm.
+def of_one_seed(sample: Sample, level: float = LEVEL) -> Interval:
+    """A sample's mean with its interval over videos; of a distance by its logarithm.
 
     Raises:
         ValueError: for an empty sample.
     """
-    if not sample.measure.distance or len(sample.values) < 2:
-        return mean_interval(sample.values.tolist(), level)
     n, mean = len(sample.values), float(sample.values.mean())
+    if not sample.measure.distance or n < 2:
+        return mean_interval(sample.values.tolist(), level)
     error = float(stats.sem(sample.values))
     if mean <= 0 or error == 0:
         return Interval(mean, None, None, n, "no interval: the distance or its spread is zero")
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error / mean
     method = f"distance, jackknife over {n} videos, Student's t of the logarithm"
     return Interval(mean, mean * np.exp(-half), mean * np.exp(half), n, method)
+
+
+def levels(sample: Sample) -> dict[int, float]:
+    """The mean of each seed's videos; of a distance its logarithm, nan of none."""
+    seeds = np.array([seed for seed, _ in sample.keys])
+    means = {int(s): float(sample.values[seeds == s].mean()) for s in np.unique(seeds)}
+    if not sample.measure.distance:
+        return means
+    return {s: math.log(mean) if mean > 0 else math.nan for s, mean in means.items()}
+
+
+def _spread(values: Collection[float]) -> Spread:
+    """Variance and its degrees of freedom, nan where it cannot be had."""
+    found = np.array([*values])
+    known = len(found) > 1 and bool(np.isfinite(found).all())
+    return (float(found.var(ddof=1)) if known else math.nan), len(found) - 1
 
 
 def _pseudo_values(part: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

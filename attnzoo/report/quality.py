@@ -12,7 +12,7 @@ from attnzoo.report.folder import Folder, TableRows
 from attnzoo.report.folder import Row as TableRow
 from attnzoo.report.marks import marked, marks_note
 from attnzoo.report.measures import MEASURES, Measure
-from attnzoo.report.pairs import Scores, estimate, rank
+from attnzoo.report.pairs import Scores, rank
 from attnzoo.report.published import HIGHER, published, ranks
 from attnzoo.report.references import references
 from attnzoo.report.table import Cell, Column, Published, Row, Table, number
@@ -75,7 +75,7 @@ def score_cell(scores: Scores, cell: str, measure: Measure, scenario: str | None
     sample = scores.sample(cell, measure.key, scenario)
     if not len(sample.values):
         return Cell(note=sample.reason)
-    found = estimate(sample)
+    found = scores.estimate(cell, measure.key, scenario)
     note = "" if found.low is not None else found.method
     return Cell(number(found.value), found.value, found.low, found.high, found.n, note=note)
 

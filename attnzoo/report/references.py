@@ -88,10 +88,14 @@ def families(folder: Folder) -> list[Family]:
     Settings of one variant, which stand in groups, train nearly alike and vary by far less. Rows
     that were added are no part of a family: they change nobody else's test.
     """
-    of: dict[str, dict[tuple[str, str], None]] = {}
+    tables: dict[str, list[str]] = {}
     for name, table in folder.tables.items():
         grouped = any(row.group is not None for row in table.rows)
-        apart = name if name == NOISE_CAMERA else "settings" if grouped else "variants"
-        known = (p for p in comparisons(folder, name) if not any(folder.cells[c].added for c in p))
-        of.setdefault(apart, {}).update(dict.fromkeys(known))
-    return [tuple(pairs) for pairs in of.values() if pairs]
+        kind_of = name if name == NOISE_CAMERA else "settings" if grouped else "variants"
+        tables.setdefault(kind_of, []).append(name)
+    found = []
+    for names in tables.values():
+        pairs = (pair for name in names for pair in comparisons(folder, name))
+        known = (p for p in dict.fromkeys(pairs) if not any(folder.cells[c].added for c in p))
+        found.append(Family(tuple(names), tuple(known)))
+    return [family for family in found if family.pairs]

@@ -21,7 +21,7 @@ from attnzoo.report.latex import latex
 from attnzoo.report.markdown import markdown
 from attnzoo.report.noise_camera import Explanation, noise_camera_table
 from attnzoo.report.pairs import Scores
-from attnzoo.report.power import Power, power_markdown, powers, powers_csv, sixth_powers
+from attnzoo.report.power import Power, power_markdown, powers, powers_csv
 from attnzoo.report.quality import quality_table
 from attnzoo.report.references import families
 from attnzoo.report.scenarios import scenario_table
@@ -35,10 +35,9 @@ NOT_COMPARABLE = (
     "paper's, ranks (#, 1 the best) and signs are."
 )
 INTERVALS = (
-    "Means with 95 % intervals over pairs of video and seed (each seed has videos of its own); of "
-    "distances of sets, the mean over seeds of the distance at one seed's number of videos, by the "
-    "jackknife. Seeds differ by more than their videos, so that these are too narrow; differences "
-    "are told by seeds (`power.md`)."
+    "Means with 95 % intervals over seeds, each a training that is scored on videos of its own; of "
+    "one seed, over its videos. Distances of sets are at one seed's number of videos. Rows share "
+    "seeds and videos: a difference may be told where intervals overlap."
 )
 KIN = (
     "What stands beside a published metric asks for the same thing and is not it: FD-embedded and "
@@ -82,14 +81,9 @@ class Findings:
         return tried_explanation(self.folder, self.scores)
 
     @cached_property
-    def powers(self) -> list[Power]:
-        """The smallest effects that the protocol can see, but for the sixth table's."""
+    def powers(self) -> list[list[Power]]:
+        """The smallest effects that the protocol can see, by family of comparisons."""
         return powers(self.folder, self.scores)
-
-    @cached_property
-    def sixth_powers(self) -> list[Power]:
-        """Those of the sixth table."""
-        return sixth_powers(self.folder, self.scores)
 
     @property
     def made(self) -> str:
@@ -178,8 +172,8 @@ def write_tables(folder: Path, found: Findings | None = None) -> list[Path]:
     texts["claims.md"] = claims_page(
         found.claims, found.explanation, found.made, unlike(found.protocol)
     )
-    texts["power.md"] = power_markdown(found.powers, found.sixth_powers, found.made)
-    texts["power.csv"] = powers_csv([*found.powers, *found.sixth_powers])
+    texts["power.md"] = power_markdown(found.powers, found.made)
+    texts["power.csv"] = powers_csv([one for family in found.powers for one in family])
     return [_write(out / name, text) for name, text in texts.items()]
 
 

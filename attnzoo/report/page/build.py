@@ -146,7 +146,7 @@ def _render(
         verdicts=[(one.name, numbers.count(one)) for one in Verdict],
         explanation=found.explanation,
         on_trial=_paragraphs(noise_camera.__doc__),
-        powers=[one for one in (found.powers, found.sixth_powers) if one],
+        powers=found.powers,
         rule=_paragraphs(verdict.__doc__),
         unlike=unlike(found.protocol),
         tables=found.tables,

@@ -52,7 +52,7 @@ class Data:
         None where there are no values.
         """
         sample = self.scores.sample(cell, key, scenario)
-        return pairs.estimate(sample) if len(sample.values) else None
+        return self.scores.estimate(cell, key, scenario) if len(sample.values) else None
 
     def _gain(self, cell: str, reference: str, key: str) -> Interval | None:
         """By which share of the reference's badness a cell is better, over the pairs of both.
