@@ -216,6 +216,13 @@ def test_an_unfinished_run_by_its_newest_averages(flowing, read, kept, tmp_path,
         trained.weights_of(folder)
 
 
+def test_the_root_of_a_disk_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.path.ismount", lambda path: Path(path) == tmp_path)
+    with pytest.raises(UserError, match=r"is a disk of its own.*such as .*sample"):
+        check_folder(tmp_path)
+    check_folder(tmp_path / "sample")
+
+
 def test_what_came_into_the_folder_meanwhile_stays(tmp_path):
     video = torch.rand(2, 3, 16, 16)
     clip = make_clip(Casting(1, 2), frames=2, size=16)

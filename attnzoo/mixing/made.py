@@ -52,6 +52,11 @@ def check_folder(folder: Path) -> None:
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"--out {folder}: holds something already; take another folder")
+        if os.path.ismount(folder):  # known to be so only when all is made: nothing replaces it
+            raise UserError(
+                f"--out {folder}: is a disk of its own, whose place no folder can take; "
+                f"take one inside it, such as {folder / 'sample'}"
+            )
         existing = next(p for p in folder.absolute().parents if p.exists())
         with tempfile.TemporaryDirectory(dir=existing, prefix=PARTIAL):
             pass

@@ -324,7 +324,7 @@ SAMPLE = Job(
     "sample",
     (
         "sample", "--run", GIVEN, "--foreground", "embedded:test:0", "--background",
-        "embedded:test:1", "--pose", "embedded:test:0", "--device", "cpu", "--out", OUT,
+        "embedded:test:1", "--pose", "embedded:test:0", "--device", "cpu", "--out", f"{OUT}/made",
     ),
     again=_afresh,
     given="train",

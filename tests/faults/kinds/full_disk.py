@@ -12,13 +12,16 @@ from kinds import mounts
 from kinds.fault import Fault
 
 LARGE = "size=1g"
+PAGE = resource.getpagesize()
+"""What a file system in memory counts in."""
 SAYS = ("No space left", "File too large", "could not be written")
 
 
 def full(round: Round) -> None:
-    """The folder of results gets some bytes less than it needs, and then more."""
-    most = 3 * sum(p.stat().st_size for p in (round.reference.folder / OUT).rglob("*"))
-    size = int(math.exp(round.random.uniform(math.log(16384), math.log(max(most, 32768)))))
+    """The folder of results gets some pages less than it needs, or a few more, and then plenty."""
+    written = [p.stat().st_size for p in (round.reference.folder / OUT).rglob("*") if p.is_file()]
+    most = 1.5 * sum(math.ceil(size / PAGE) for size in written)
+    size = PAGE * int(math.exp(round.random.uniform(0, math.log(max(most, 2)))))
     with mounts.mounted(round.out, f"size={size}"):
         status = round.ended(round.start())
         _told(round, status)
