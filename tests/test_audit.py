@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "quality"))
-from audit import told  # noqa: E402
+from audit import told
 
 FINE: dict[str, Any] = {"name": "fine", "version": "1", "vulns": []}
 PASSED_OVER = {"name": "unknown", "skip_reason": "not found"}
