@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from attnzoo.damage.blur import blurred
 from attnzoo.damage.logo import moved
 from attnzoo.data.clip import Clip
 from attnzoo.data.embedded import open_embedded
@@ -101,7 +102,7 @@ def test_a_sign_that_is_never_shown_has_no_value(clips: list[Clip]) -> None:
     assert math.isnan(found.position_error) and math.isnan(found.jitter)
 
 
-def ghosting_by_hand(real: Tensor, fake: Tensor, body: Tensor) -> float:
+def left_behind_by_hand(real: Tensor, fake: Tensor, body: Tensor) -> float:
     above = below = 0.0
     f, _, h, w = real.shape
     for k in range(f):
@@ -121,7 +122,9 @@ def test_ghosting_is_its_definition() -> None:
     generator = torch.Generator().manual_seed(0)
     real, fake = torch.rand((2, 8, 3, 4, 5), generator=generator).double()
     body = (torch.rand((8, 1, 4, 5), generator=generator) > 0.6).float()
-    assert ghosting(real, fake, body) == pytest.approx(ghosting_by_hand(real, fake, body))
+    clips = real, fake, body
+    expected = left_behind_by_hand(*clips) - left_behind_by_hand(*(x.flip(0) for x in clips))
+    assert ghosting(*clips) == pytest.approx(expected)
 
 
 def test_ghosting_is_the_share_that_shows_through(clips: list[Clip]) -> None:
@@ -135,6 +138,16 @@ def test_ghosting_is_the_share_that_shows_through(clips: list[Clip]) -> None:
     noise = 0.1 * torch.randn(clip.video.shape, generator=torch.Generator().manual_seed(0))
     assert abs(ghosting(clip.video, clip.video + noise, clip.body)) < 0.1 * shares[0] + 0.02
     assert math.isnan(ghosting(clip.video, clip.video, torch.zeros_like(clip.body)))
+
+
+def test_what_is_blurred_is_no_ghost_and_what_is_early_is_the_opposite(clips: list[Clip]) -> None:
+    for clip in clips:
+        past, coming = clip.video[[0, *range(15)]], clip.video[[*range(1, 16), 15]]
+        ghost = ghosting(clip.video, 0.8 * clip.video + 0.2 * past, clip.body)
+        early = ghosting(clip.video, 0.8 * clip.video + 0.2 * coming, clip.body)
+        assert ghost > 0.02 and early < -0.02
+        soft = blurred(clip.video, 0.9)
+        assert abs(ghosting(clip.video, soft, clip.body)) < 0.5 * ghost
 
 
 def test_a_person_is_more_like_its_own_reference_than_others(clips: list[Clip]) -> None:

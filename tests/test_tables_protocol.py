@@ -107,7 +107,7 @@ def test_every_cell_is_searched_once_with_the_same_budget(full):
     assert not [name for name in cells if name.startswith("stsa") and name != "stsa-4x4x4"]
     keys = {tuple(text.partition("=")[0] for text in one) for one in full.search.settings}
     assert len(full.search.settings) > 1 and len(keys) == 1
-    tries = {name: full.search.of(full.cells[name].attn) for name in cells}
+    tries = {name: full.search.of(name, full.cells[name].attn) for name in cells}
     assert {len(several) for several in tries.values()} == {len({*tries["none"]})}
     assert tries["stsa-4x4x4"] != tries["temporal"] and full.search.seeds > 1
     # None of these runs leaves out a stage: rates count in both.
@@ -115,8 +115,10 @@ def test_every_cell_is_searched_once_with_the_same_budget(full):
 
 
 def test_a_variant_without_tries_of_its_own_has_those_of_none(full):
-    assert full.search.of("anybodys") == full.search.of("none") != full.search.of("stsa")
-    assert replace(full.search, own={}).of("anybodys") == full.search.settings
+    of = full.search.of
+    assert of("x", "anybodys") == of("none", "none") != of("stsa-4x4x4", "stsa")
+    assert of("dreampose", "none") != of("none", "none")  # it has no positions to try a rate of
+    assert replace(full.search, own={}).of("x", "anybodys") == full.search.settings
 
 
 def test_more_tries_for_one_cell_than_for_another_are_refused(full):

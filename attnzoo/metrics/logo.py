@@ -43,16 +43,22 @@ class Track:
 
     @property
     def position_error(self) -> float:
-        """Mean distance from the real place in pixels; `reach` where lost, NaN if never seen."""
-        distance = self.offset.norm(dim=1).nan_to_num(self.reach)
+        """Mean distance from the real place in pixels, `reach` at most and where lost.
+
+        NaN if it is never seen.
+        """
+        distance = self.offset.norm(dim=1).nan_to_num(self.reach).clamp(max=self.reach)
         return _mean(distance[self.seen])
 
     @property
     def jitter(self) -> float:
-        """Mean change of the shift from frame to frame in pixels; `reach` where either is lost."""
+        """Mean change of the shift from frame to frame in pixels.
+
+        It is `reach` at most and where either is lost.
+        """
         both = self.seen[1:] & self.seen[:-1]
         change = (self.offset[1:] - self.offset[:-1]).norm(dim=1).nan_to_num(self.reach)
-        return _mean(change[both])
+        return _mean(change.clamp(max=self.reach)[both])
 
     @property
     def shape_error(self) -> float:

@@ -14,10 +14,10 @@ matter here, which is a convention of this page. Of a comparison that is claimed
   g is -2 % or less;
 - cannot be told: anything else, and whatever lacks a seed of either cell.
 
-Where the paper says *slightly*, 0 stands for 2 %. How much more than that is not judged: what it
-calls substantial or significant has to be better, no more. Of a comparison that is claimed to be no
-worse (quality is *kept*): holds if the interval lies above -2 %, does not if it lies below, cannot
-be told otherwise.
+Where the paper says *slightly*, half a percent stands for 2 %. How much more than that is not
+judged: what it calls substantial or significant has to be better, no more. Of a comparison that is
+claimed to be no worse (quality is *kept*): holds if the interval lies above -2 %, does not if it
+lies below, cannot be told otherwise.
 
 Two cells are compared by several measures. The first is better if any comparison holds and none is
 worse; it is not if any is worse, or if none holds or could. It has kept the quality if all
@@ -41,6 +41,7 @@ from attnzoo.report.measures import MEASURES, Measure
 from attnzoo.report.pairs import Gain, Scores
 
 RELEVANT = 0.02
+SLIGHT = 0.005
 ALPHA = 0.05
 
 
@@ -62,7 +63,7 @@ class Asked(Enum):
     @property
     def margin(self) -> float:
         """The least gain that will do."""
-        return {Asked.better: RELEVANT, Asked.slightly: 0.0, Asked.kept: -RELEVANT}[self]
+        return {Asked.better: RELEVANT, Asked.slightly: SLIGHT, Asked.kept: -RELEVANT}[self]
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,13 @@ def _decided(gain: Gain, low: float, high: float, asked: Asked) -> tuple[Verdict
     least = min(margin, 0.0)
     if low > least:
         if g < margin:
-            return Verdict.unknown, False, f"better, but perhaps by less than {margin:.0%}"
+            return Verdict.unknown, False, f"better, but perhaps by less than {100 * margin:g}%"
         return Verdict.holds, False, ""
     if high < margin:
-        what = "worse" if high < 0 else f"less than {margin:.0%} better"
+        what = "worse" if high < 0 else f"less than {100 * margin:g}% better"
         worse = high < 0 and g <= -RELEVANT
         return Verdict.does_not, worse, f"the whole interval is {what}"
-    return Verdict.unknown, False, f"the interval has {least:.0%} in it"
+    return Verdict.unknown, False, f"the interval has {100 * least:g}% in it"
 
 
 def compare(

@@ -84,9 +84,10 @@ class Search:
     own: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     seeds: int = 1
 
-    def of(self, attn: str) -> tuple[tuple[str, ...], ...]:
-        """What is tried of a variant."""
-        return self.settings + self.own.get(attn, self.own.get("none", ()))
+    def of(self, cell: str, attn: str) -> tuple[tuple[str, ...], ...]:
+        """What is tried of a cell: `own` names it, or its variant, or it has those of `none`."""
+        own = self.own
+        return self.settings + own.get(cell, own.get(attn, own.get("none", ())))
 
 
 @dataclass(frozen=True)

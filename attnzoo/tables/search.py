@@ -79,7 +79,7 @@ def search_jobs(protocol: Protocol, cells: Sequence[str]) -> list[Job]:
 
 
 def _settings(protocol: Protocol, cell: str) -> tuple[tuple[str, ...], ...]:
-    return protocol.search.of(protocol.cells[cell].attn)
+    return protocol.search.of(cell, protocol.cells[cell].attn)
 
 
 def _seeds(protocol: Protocol) -> range:

@@ -117,7 +117,11 @@ def _protocol(given: Given) -> Protocol:
     seeds = positive(given, "seeds", None)
     if seeds is not None and seeds > MOST_SEEDS:
         raise UserError(f"seeds={seeds}: at most {MOST_SEEDS}")
-    return protocol if seeds is None else replace(protocol, seeds=tuple(range(seeds)))
+    if seeds is None:
+        return protocol
+    # From the protocol's first on: seeds before it may be of clips that have been looked at.
+    first = min(protocol.seeds)
+    return replace(protocol, seeds=tuple(range(first, first + seeds)))
 
 
 def _tables(given: Given, protocol: Protocol) -> tuple[str, ...]:

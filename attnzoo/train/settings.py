@@ -77,7 +77,7 @@ class Training:
     largest norm of the gradient; ema: the averages' largest decay (they start at less);
     null_tokens: how often a clip is trained without its person, for guidance; high_noise: the share
     of clips that are drawn from the noisiest 30 % of times alone, where the picture's layout is
-    decided; positions_rate: the frame positions' learning rate as a multiple of the stage's;
+    decided; positions_rate: the frame positions' learning rate as a multiple of stage 1's;
     gradient_checkpointing: whether blocks make their activations again for the backward pass, which
     costs a second forward pass and saves most of the memory; checkpoint_seconds: longest time
     between two checkpoints; nonfinite: stop the run at a loss or gradient that is no number, or
@@ -86,7 +86,7 @@ class Training:
     """
 
     stage1: Stage = field(default_factory=Stage)
-    stage2: Stage = field(default_factory=lambda: Stage(steps=15, learning_rate=1e-4, warmup=5))
+    stage2: Stage = field(default_factory=lambda: Stage(steps=15, learning_rate=2e-5, warmup=5))
     batch: int = 1
     accumulate: int = 1
     clip_norm: float = 1.0

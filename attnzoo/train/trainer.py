@@ -120,11 +120,11 @@ class StageTrainer:
         self._due = self._changing = self._spoiled = False
 
     def _prepared(self) -> tuple[Any, Any]:
+        # In stage 1 alone, where it makes up for the rates of modules, which differ by variant: in
+        # stage 2 every row trains all that it has at one rate.
+        positions = self.settings.positions_rate if self.stage == 1 else 1.0
         groups = parameter_groups(
-            self.run.model,
-            self.parameters,
-            self.plan.learning_rate,
-            self.settings.positions_rate,
+            self.run.model, self.parameters, self.plan.learning_rate, positions
         )
         optimizer = torch.optim.AdamW(groups, weight_decay=self.settings.weight_decay)
         schedule = get_scheduler(
