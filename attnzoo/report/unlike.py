@@ -13,8 +13,10 @@ NOT_THE_PAPERS = (
     "Cells that the protocol gives settings of their own, by a search on the validation part or "
     "without one, may differ in these, too: they stand below each claim.",
     "Motion flow is the renderer's own, better than any estimate, but in the rows of Table 5 that "
-    "name another. DreamPose's row begins as the common base, and is stronger than the published "
-    "one.",
+    "name another. Where it sends several patches to one place, scatter lets the one that moved "
+    "least stay there, which the paper leaves open: a resting background keeps its place against a "
+    "limb that moves onto it. DreamPose's row begins as the common base, and is stronger than the "
+    "published one.",
     "Gains in warp errors are counted from 0, which even real clips do not reach: theirs stand in "
     "the tables' last row.",
 )

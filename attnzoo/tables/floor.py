@@ -16,7 +16,8 @@ from attnzoo.tables.protocol import Protocol
 FLOOR = "floor.json"
 METHOD = (
     "a seed's real clips against as many of another seed, the mean over the other seeds; generated "
-    "clips share person and dance with the real ones that they are held against, these do not"
+    "clips share person and dance with the real ones that they are held against, these do not, so "
+    "that a row may be below"
 )
 
 
