@@ -34,6 +34,7 @@ from attnzoo.train.batches import Batches, Purpose, generator, key
 from attnzoo.train.device import choose_device
 from attnzoo.train.objective import Objective
 from attnzoo.train.settings import Experiment, Precision, Sampling, Stage, Tracker, Training
+from attnzoo.train.stages import parameter_groups
 from attnzoo.train.trainer import Diverged
 
 
@@ -222,6 +223,21 @@ def test_workers_change_nothing_and_global_state_stays(tmp_path: Path) -> None:
     _, helped = tiny_run(tmp_path / "2", replace(tiny_experiment(), workers=2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(alone[n], helped[n]) for n in alone)
+
+
+def test_positions_have_their_own_rate_in_stage_1_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+
+    def groups(*arguments: Any) -> Any:
+        seen.append(arguments[-1])
+        return parameter_groups(*arguments)
+
+    monkeypatch.setattr("attnzoo.train.trainer.parameter_groups", groups)
+    one = tiny_experiment("none")
+    tiny_run(tmp_path, replace(one, training=replace(one.training, positions_rate=7.0)))
+    assert seen == [7.0, 1.0]
 
 
 def test_what_is_frozen_stays_and_what_trains_moves(tmp_path: Path) -> None:
