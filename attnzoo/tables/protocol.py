@@ -57,7 +57,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Curves:
-    """Scores over steps, of seed 0.
+    """Scores over steps, of the first seed.
 
     cells: of which; clips: of how many of the scored clips; denoising: numbers of sampling steps;
     training: shares of stage 1 after which the averaged weights are tried.
