@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -43,6 +44,7 @@ from attnzoo.report.plots.pareto import front
 from attnzoo.report.plots.plot import LeftOut, Sketch
 from attnzoo.report.plots.style import PAGE, legend, look, marks, page
 from attnzoo.report.plots.videos import crop, middle_row, read_video, spread, square, x_t_slice
+from attnzoo.report.tables import write_tables
 
 BENCH = {
     "what": "module", "name": "temporal", "frames": 8, "height": 16, "width": 16, "batch": 1,
@@ -128,6 +130,44 @@ def test_what_is_no_longer_drawn_is_deleted_and_nothing_else(
     assert sorted(p.name for p in (folder / "plots").iterdir()) == ["index.json", "mine.png"]
     assert (folder / "figures" / "figure2c.png").is_file()
     mine.unlink()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        '{"plots": [{"files": ["plots/..", "plots/../kept.svg", "../kept.svg", "plots/a/b.svg"]}]}',
+        '{"plots": [{"files": [3, null]}]}', '{"plots": [{"fi', "[]", "{}", "[" * 5000,
+    ],
+    ids=["elsewhere", "no names", "cut off", "a list", "empty", "deep"],
+)  # fmt: skip
+def test_an_index_of_somebody_else_deletes_nothing_but_plots(
+    folder: Path, tmp_path: Path, index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "_ALL", ())
+    mine = tmp_path / "mine"
+    shutil.copytree(folder, mine)
+    (mine / "plots" / "a").mkdir(parents=True, exist_ok=True)
+    for kept in (mine / "kept.svg", mine / "plots" / "a" / "b.svg"):
+        kept.touch()
+    before = {path for path in mine.rglob("*") if path.parent != mine / "plots"}
+    (mine / "plots" / "index.json").write_text(index)
+    plots.write_plots(mine)
+    assert {path for path in mine.rglob("*") if path.parent != mine / "plots"} == before
+    assert json.loads((mine / "plots" / "index.json").read_text())["schema"] == 1
+
+
+@pytest.mark.parametrize("name", ["plots", "tables"])
+def test_a_link_out_of_the_folder_is_not_written_through(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    mine, elsewhere = tmp_path / "mine", tmp_path / "elsewhere"
+    shutil.copytree(folder, mine)
+    shutil.rmtree(mine / name, ignore_errors=True)
+    elsewhere.mkdir()
+    (mine / name).symlink_to(elsewhere)
+    with pytest.raises(UserError, match=rf"mine/{name}: {name} leaves the folder"):
+        plots.write_plots(mine) if name == "plots" else write_tables(mine)
+    assert not list(elsewhere.iterdir())
 
 
 def test_bytes_repeat_and_hold_no_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

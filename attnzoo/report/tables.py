@@ -13,6 +13,7 @@ import pandas as pd
 
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
+from attnzoo.paths import inside
 from attnzoo.report.claims import Judged, judged, tried_explanation
 from attnzoo.report.claims_page import claims_page
 from attnzoo.report.costs import hardware
@@ -161,6 +162,7 @@ def write_tables(folder: Path, found: Findings | None = None) -> list[Path]:
         UserError: as `findings`.
     """
     found, out = found or findings(folder), folder / "tables"
+    inside(folder, "tables", str(out))
     out.mkdir(exist_ok=True)
     texts: dict[str, str] = {}
     for table in found.tables:

@@ -6,10 +6,13 @@ import logging
 from pathlib import Path
 
 from attnzoo.errors import UserError
+from attnzoo.files import held
 
 _LOG = logging.getLogger(__name__)
 
 NAME = "report.html"
+LOCK = ".report.lock"
+"""In a results folder, of who writes its tables, plots and page."""
 
 
 def make_page(results: Path, out: Path | None = None) -> Path:
@@ -25,9 +28,11 @@ def make_page(results: Path, out: Path | None = None) -> Path:
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out}: there is no folder {out.parent}")
     found = findings(results)
-    write_tables(results, found)
-    pictures = tuple(picture(plot) for plot in write_plots(results))
-    missing = tuple((one.name, one.reason) for one in left_out(results))
-    for remark in write_page(Content(found, pictures, missing), out):
-        _LOG.warning(remark)
+    # Each deletes what others have left half-written.
+    with held(results / LOCK, waits=True):
+        write_tables(results, found)
+        pictures = tuple(picture(plot) for plot in write_plots(results))
+        missing = tuple((one.name, one.reason) for one in left_out(results))
+        for remark in write_page(Content(found, pictures, missing), out):
+            _LOG.warning(remark)
     return out

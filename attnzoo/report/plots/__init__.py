@@ -7,10 +7,12 @@ stands with its reason in `plots/index.json` beside the names of the others.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from attnzoo.files import remove, replacing, sweep
+from attnzoo.files import replacing, sweep
+from attnzoo.paths import inside
 from attnzoo.report.plots import (
     attention,
     comparison,
@@ -33,6 +35,7 @@ from attnzoo.report.plots.style import look, write
 __all__ = ["LeftOut", "Plot", "left_out", "write_plots"]
 
 INDEX = "index.json"
+_PLOT = r"plots/([\w-]+\.(?:svg|png))"
 
 _ALL: tuple[Callable[[Data], Iterator[Drawn]], ...] = (
     intervals.draw,
@@ -58,6 +61,7 @@ def write_plots(path: Path) -> list[Plot]:
     """
     data = Data.read(path)
     target = path / "plots"
+    inside(path, "plots", str(target))
     target.mkdir(parents=True, exist_ok=True)
     plots: list[Plot] = []
     missing: list[LeftOut] = []
@@ -84,14 +88,22 @@ def left_out(path: Path) -> list[LeftOut]:
 def _forget(target: Path, written: set[Path]) -> None:
     """Deletes what an earlier call drew and this one has nothing for, and half-written files."""
     sweep(target)
-    index = target / INDEX
-    if not index.is_file():
-        return
-    for plot in json.loads(index.read_text())["plots"]:
-        for name in plot["files"]:
-            file = target.parent / name
-            if file.parent == target and file not in written:
-                remove(file)
+    for name in _drawn_before(target / INDEX):
+        if target / name not in written:
+            (target / name).unlink(missing_ok=True)
+
+
+def _drawn_before(index: Path) -> list[str]:
+    """Names of pictures beside an index; none if it is not there or is not one of ours.
+
+    A folder may come from anybody, so what it names is deleted only where it can be a plot.
+    """
+    try:
+        plots = json.loads(index.read_text())["plots"]
+        found = [re.fullmatch(_PLOT, str(name)) for plot in plots for name in plot["files"]]
+    except (FileNotFoundError, ValueError, LookupError, TypeError, RecursionError):
+        return []
+    return [match[1] for match in found if match is not None]
 
 
 def _write_index(path: Path, plots: list[Plot], missing: list[LeftOut]) -> None:
