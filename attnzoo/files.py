@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place and renamed into it.
+"""Files that are whole or not there: written beside their place, to the disk, and renamed into it.
 
 Several processes may write at once, also from several machines on one file system: each has a
 partial file of its own. What a killed process left half-written goes when the same file is next
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -24,11 +25,14 @@ try:
 except ImportError:  # Windows has none
     fcntl = None  # type: ignore[assignment]
 
+_LOG = logging.getLogger(__name__)
+
 PARTIAL = ".partial-"
 SUMS = "sums.json"
 _FULL = 1 << 16
 """Bytes: less is free on a disk that is full."""
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+_NO_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EROFS)
 
 
 class Held(Exception):
@@ -36,21 +40,26 @@ class Held(Exception):
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, over: bool = True) -> Iterator[Path]:
     """A path beside `path`, with its suffix, to write a file or folder to; then it takes its place.
 
     If the block fails, what it wrote goes and `path` stays as it was. A process that is killed may
-    leave the partial one behind; its name begins with `PARTIAL`.
+    leave the partial one behind; its name begins with `PARTIAL`. Without `over` a folder does not
+    take the place of one that holds something by then.
+
+    Raises:
+        OSError: it cannot take its place.
     """
     _sweep_dead(path)
-    mine = f"{_here()}-{os.getpid()}-{secrets.token_hex(4)}"
-    beside = path.with_name(f"{PARTIAL}{mine}-{path.name}")
+    beside = _beside(path)
     try:
         yield beside
-        if beside.is_dir() and path.is_dir():
-            # A folder replaces no folder that holds something; for a moment there is none.
-            shutil.rmtree(path)
-        beside.replace(path)
+        _settle(beside)
+        if over and beside.is_dir() and path.is_dir():
+            _exchange(beside, path)
+        else:
+            beside.replace(path)
+        _to_disk(path.parent)
     except OSError:
         raise
     except Exception as error:
@@ -62,9 +71,52 @@ def replacing(path: Path) -> Iterator[Path]:
         remove(beside)
 
 
+def _beside(path: Path) -> Path:
+    mine = f"{_here()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return path.with_name(f"{PARTIAL}{mine}-{path.name}")
+
+
+def _settle(path: Path) -> None:
+    """Has the disk write a file, or all of a folder: a rename may outlive what it renames."""
+    below = sorted(path.rglob("*")) if path.is_dir() else []
+    for one in (*below, path):
+        if not one.is_symlink():
+            _to_disk(one)
+
+
+def _to_disk(path: Path) -> None:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except PermissionError:  # a folder that may be written to and not looked into
+        return
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(file)
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Puts a folder in another's place: none replaces one that holds something.
+
+    The old one is moved away and deleted when the new one is there, so that there is none only
+    between two renames, and never half of one.
+    """
+    old = _beside(path)
+    path.replace(old)
+    try:
+        new.replace(path)
+    except OSError:
+        old.replace(path)
+        raise
+    remove(old)
+
+
 def remove(path: Path) -> None:
     """Deletes a file or a folder with all in it, if it is there."""
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
@@ -139,17 +191,17 @@ def _sums(folder: Path) -> dict[str, int]:
 
 
 @contextmanager
-def held(path: Path, *, shared: bool = False) -> Iterator[None]:
+def held(path: Path, *, shared: bool = False, waits: bool = False) -> Iterator[None]:
     """Inside, no other process holds the lock file at `path`; `shared`: but for others that share.
 
     A killed process holds nothing. The file goes at the end, if it was not shared. On a file system
-    without locks nothing is kept apart.
+    without locks nothing is kept apart, which is logged. `waits`: until others have let go.
 
     Raises:
         Held: another process has it.
         OSError: the file cannot be made.
     """
-    file = _locked(path, shared)
+    file = _locked(path, shared, waits)
     try:
         yield
     finally:
@@ -158,12 +210,13 @@ def held(path: Path, *, shared: bool = False) -> Iterator[None]:
         os.close(file)
 
 
-def _locked(path: Path, shared: bool) -> int:
+def _locked(path: Path, shared: bool, waits: bool) -> int:
+    mode = 0 if fcntl is None else fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if fcntl is not None:
-                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                fcntl.flock(file, mode if waits else mode | fcntl.LOCK_NB)
             # Whoever had it may have deleted the file between our opening and locking it.
             if os.path.samestat(os.fstat(file), os.stat(path)):
                 return file
@@ -174,6 +227,7 @@ def _locked(path: Path, shared: bool) -> int:
             raise Held(str(path)) from error
         except OSError as error:
             if error.errno in _NO_LOCKS:
+                _LOG.warning("%s: this disk has no locks; let no other command work here", path)
                 return file
             os.close(file)
             raise

@@ -327,7 +327,7 @@ def test_a_disk_that_is_full_leaves_no_folder(flowing, tmp_path, monkeypatch, ca
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("attnzoo.mixing.made.encode", full)
-    assert status("--run", flowing[0], *SAID, "--out", tmp_path / "out") == commands.BAD_INPUT
+    assert status("--run", flowing[0], *SAID, "--out", tmp_path / "out") == commands.LACKS
     assert "No space left" in capfd.readouterr().err and not list(tmp_path.iterdir())
 
 

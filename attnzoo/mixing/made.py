@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from attnzoo.data.clip import Clip
-from attnzoo.errors import UserError
-from attnzoo.files import PARTIAL, remove
+from attnzoo.errors import UserError, lacking
+from attnzoo.files import PARTIAL, replacing
 from attnzoo.models.stretches import Stretches
 from attnzoo.train.outputs import (
     CELL,
@@ -75,13 +74,15 @@ def write(folder: Path, made: Made, about: Mapping[str, Any], *, fps: int, singl
         single: whether each frame is written as a PNG at its own size, too.
 
     Raises:
-        UserError: the disk does not take it.
+        UserError: something lies there by now.
+        OSError: the disk does not take it.
     """
     frames = [picture(frame) for frame in made.video]
     names = [VIDEO, STRIP, *([FRAMES] if single else ())]
     try:
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with _new(folder) as beside:
+        with replacing(folder, over=False) as beside:
+            beside.mkdir()
             encode(beside / VIDEO, [_even(enlarged(frame, PANEL)) for frame in frames], fps)
             strip(made).save(beside / STRIP, optimize=True)
             if single:
@@ -91,20 +92,9 @@ def write(folder: Path, made: Made, about: Mapping[str, Any], *, fps: int, singl
             text = json.dumps({**about, "files": [*names, RECORD]}, indent=1, allow_nan=False)
             (beside / RECORD).write_text(text + "\n")
     except OSError as error:
+        if lacking(error):
+            raise
         raise UserError(f"--out {folder}: cannot be written ({error.strerror or error})") from error
-
-
-@contextmanager
-def _new(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder`, which then takes its place, unless anything lies there by now."""
-    beside = folder.with_name(f"{PARTIAL}{os.getpid()}-{folder.name}")
-    try:
-        beside.mkdir()
-        yield beside
-        # Renaming takes the place of an empty folder and of no other.
-        beside.rename(folder)
-    finally:
-        remove(beside)
 
 
 def _even(frame: Picture) -> Picture:

@@ -196,7 +196,8 @@ def _casting(flag: str, text: str, name: str) -> Casting:
         return Casting(int(named[1]), int(named[2]))
     part, _, number = name.partition(":")
     parts = [p.name for p in Part]
-    if part not in parts or not number.isascii() or not number.isdigit() or int(number) >= MOST:
+    known = number.isascii() and number.isdigit() and len(number) <= len(str(MOST))
+    if part not in parts or not known or int(number) >= MOST:
         raise UserError(
             f"{flag} {text}: must be embedded:PART:N, PART one of {', '.join(parts)} and N below "
             f"{MOST}, or embedded:personP-danceD"
