@@ -2,9 +2,10 @@
 
 0: done. 1: a fault of the program, with its traceback, or of a mechanism, as `check` says. 2: bad
 input, as one line on stderr (with `HYDRA_FULL_ERROR=1` as a traceback). 74: the machine lacks what
-it needs (disk, memory, permission, file descriptors), as one line too. 130: interrupted. 143:
-terminated. A second Ctrl-C or SIGTERM ends the process at once. Of several processes of one run the
-first that fails speaks, and the others end in silence.
+it needs (disk, memory, permission, file descriptors), as one line too. 130: interrupted. 141:
+whoever read what it prints has gone before it was done. 143: terminated. A second Ctrl-C or SIGTERM
+ends the process at once. Of several processes of one run the first that fails speaks, and the
+others end in silence.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from attnzoo import registry
 from attnzoo.errors import UserError, lacking
@@ -28,6 +29,8 @@ BAD_INPUT = 2
 LACKS = 74
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+
+UNHEARD = 128 + signal.SIGPIPE
 
 FAULT = 1
 
@@ -122,9 +125,12 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
             _say("terminated")
         raise
     except BrokenPipeError:
-        # The reader of our output has gone, as in `attnzoo list | head`. What is still buffered
-        # has nowhere to go; without this Python would say so at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has gone. What is still buffered has nowhere to go; without
+        # this Python would say so at exit.
+        for stream in (sys.stdout, sys.stderr):
+            _to_nobody(stream)
+        if _going_on:  # in the middle of something, and not as in `attnzoo list | head`
+            sys.exit(UNHEARD)
     except Exception as error:
         lack = None if full_error() else lacking(error)
         if lack is not None:
@@ -134,6 +140,14 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
             raise
         sys.exit(FAULT)
     sys.exit(0)
+
+
+def _to_nobody(stream: TextIO) -> None:
+    """What is printed from now on goes nowhere, if the stream's reader has gone."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
