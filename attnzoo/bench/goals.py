@@ -84,6 +84,7 @@ def run(given: Given) -> None:
         text = f"{report(result.rows, result)}\n\n{goals_table(result.rows)}"
         with replacing(settings.out.with_suffix(".txt")) as beside:
             beside.write_text(f"{text}\n")
+        journal.unlink()
     print(text)
 
 

@@ -26,7 +26,6 @@ class Journal:
 
     def __init__(self, path: Path, address: str) -> None:
         """Reads what an earlier run has left at `path`, if it ran under the same `address`."""
-        self._path = path
         self.facts: dict[str, Facts] = {}
         self.seconds: dict[str, list[float]] = {}
         self.first: dict[str, float] = {}
@@ -70,6 +69,5 @@ class Journal:
         self._file.flush()
 
     def close(self) -> None:
-        """Of a finished run: the journal goes, since rows hold all of it."""
+        """Nothing more is written to it."""
         self._file.close()
-        self._path.unlink(missing_ok=True)

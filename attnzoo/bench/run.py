@@ -15,10 +15,10 @@ from attnzoo.bench.cell import Cell, digest_of
 from attnzoo.bench.compare import compare, comparison_table
 from attnzoo.bench.grid import axes_of, cells
 from attnzoo.bench.noise import noise
-from attnzoo.bench.row import Row, Status, read_rows, write_rows
+from attnzoo.bench.row import Row, Status, read_rows
 from attnzoo.bench.scaling import growth_table, growths
 from attnzoo.bench.settings import Given, number, path, positive, single, truth
-from attnzoo.bench.sweep import AGAIN, Plan, Result, sweep
+from attnzoo.bench.sweep import AGAIN, Plan, Result, keep, sweep
 from attnzoo.bench.table import table
 from attnzoo.errors import UserError
 from attnzoo.files import Held, held
@@ -127,7 +127,7 @@ def _measured(settings: Settings) -> bool:
     print(f"{len(settings.cells)} cells, rows to {settings.out}", flush=True)
     journal = settings.out.with_name(settings.out.name + ".part")
     result = sweep(settings.cells, settings.plan, settings.device, journal, kept, settings.plugins)
-    write_rows(settings.out, result.rows)
+    keep(settings.out, result.rows, journal)
     print(report(result.rows, result))
     if settings.plots is not None:
         from attnzoo.bench.plots import draw

@@ -16,7 +16,7 @@ from attnzoo.bench.environment import PACKAGE, Load, address, fixed_environment
 from attnzoo.bench.journal import Journal
 from attnzoo.bench.measure import Candidate, Clocked, Measurement, Spread, interval, measure, timed
 from attnzoo.bench.preparation import Preparation, Ready, Refused
-from attnzoo.bench.row import Row, Status
+from attnzoo.bench.row import Row, Status, write_rows
 from attnzoo.bench.serving import SHORT, Worker
 
 
@@ -74,7 +74,8 @@ def sweep(
     """Measures the cells; `kept` are rows of an earlier run, of which those that fit stay.
 
     What is found out goes to a journal at `journal_at` as it comes. Started again after it was
-    killed, a sweep takes from there what is known. `plugins` are what a worker has to load.
+    killed, a sweep takes from there what is known. It stays until the rows have been written
+    (`keep`), and goes then. `plugins` are what a worker has to load.
     """
     environment = fixed_environment(device)
     here = address(environment)
@@ -107,6 +108,12 @@ def sweep(
             rows.append(replace(row, environment=environment))
     journal.close()
     return Result(rows, roof, times)
+
+
+def keep(out: Path, rows: Sequence[Row], journal_at: Path) -> None:
+    """Writes the rows of a finished sweep; they hold all of its journal, which then goes."""
+    write_rows(out, rows)
+    journal_at.unlink(missing_ok=True)
 
 
 def _prepared(
