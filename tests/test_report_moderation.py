@@ -60,6 +60,14 @@ def test_a_variance_beyond_the_others_stands_by_itself() -> None:
     assert prior.moderated(0.99 * limit, 3)[1] == 6.0
 
 
+def test_a_collapse_stands_by_itself_beside_equal_ones_too() -> None:
+    prior = Prior(variance=0.04, freedom=math.inf, count=12)
+    limit = 0.04 * stats.chi2.ppf(0.95, 3) / 3
+    assert limit == pytest.approx(0.04 * stats.f.ppf(0.95, 3, 1e9), rel=1e-4)
+    assert prior.moderated(1.01 * limit, 3) == (1.01 * limit, 3.0)
+    assert prior.moderated(0.99 * limit, 3)[1] == 6.0
+
+
 @pytest.mark.parametrize("variances", [[], [0.1, 0.2], [0.1, 0.2, 0.0, math.nan]])
 def test_too_few_variances_are_no_distribution(variances: list[float]) -> None:
     assert fitted([(v, 2) for v in variances]) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from attnzoo.metrics.statistics import holm
@@ -16,18 +16,20 @@ Place = tuple[int, int]
 
 
 def marked(
-    grid: Sequence[Sequence[Cell]], gains: Mapping[Place, Gain | None]
+    grid: Sequence[Sequence[Cell]],
+    gains: Mapping[Place, Gain | None],
+    added: Collection[int] = (),
 ) -> tuple[list[list[Cell]], str]:
     """The cells with gain, p and mark, and a sentence where numbers could not be tested.
 
     `gains` are those over the reference row, None where there is no common pair. Holm's correction
-    is over all of them: one table, one family.
+    is over all of them: one table, one family. `added` are rows that change nobody else's test:
+    the others are corrected without them.
     """
     known = {place: one for place, one in gains.items() if one is not None}
     found = {place: one.p() for place, one in known.items()}
-    # What cannot be tested for its outcome counts among the tests all the same.
-    counted = [1.0 if p is None else p for p in found.values()]
-    adjusted = dict(zip(found, holm(counted), strict=True))
+    own = {place: p for place, p in found.items() if place[0] not in added}
+    adjusted = _corrected(found) | _corrected(own)
     done = [list(cells) for cells in grid]
     for (i, j), one in known.items():
         p = None if found[i, j] is None else adjusted[i, j]
@@ -35,6 +37,12 @@ def marked(
         done[i][j] = replace(done[i][j], gain=one.value, p=p, mark=mark)
     tested = sum(p is not None for p in found.values())
     return done, _untested(list(known.values()), tested)
+
+
+def _corrected(found: Mapping[Place, float | None]) -> dict[Place, float]:
+    """By Holm; what cannot be tested for its outcome counts among the tests all the same."""
+    counted = [1.0 if p is None else p for p in found.values()]
+    return dict(zip(found, holm(counted), strict=True))
 
 
 def _untested(gains: Sequence[Gain], tested: int) -> str:

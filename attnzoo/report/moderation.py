@@ -44,12 +44,17 @@ class Prior:
 
     def moderated(self, variance: float, freedom: int) -> tuple[float, float]:
         """A variance with its degrees of freedom, and those that a test by it has."""
-        limit = stats.f.ppf(1 - TOO_LARGE, freedom, self.freedom)
-        if variance > limit * self.variance:
+        if variance > self._limit(freedom) * self.variance:
             return variance, float(freedom)
         weight = min(self.freedom, float(freedom))
         total = weight + freedom
         return (weight * self.variance + freedom * variance) / total, total
+
+    def _limit(self, freedom: int) -> float:
+        """How many times `variance` only `TOO_LARGE` of all variances exceed."""
+        if math.isinf(self.freedom):
+            return float(stats.chi2.ppf(1 - TOO_LARGE, freedom)) / freedom
+        return float(stats.f.ppf(1 - TOO_LARGE, freedom, self.freedom))
 
     def drawn(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """So many true variances."""

@@ -90,7 +90,8 @@ def families(folder: Folder) -> list[Family]:
     """
     tables: dict[str, list[str]] = {}
     for name, table in folder.tables.items():
-        grouped = any(row.group is not None for row in table.rows)
+        own = [row for row in table.rows if not folder.cells[row.cell].added]
+        grouped = any(row.group is not None for row in own)
         kind_of = name if name == NOISE_CAMERA else "settings" if grouped else "variants"
         tables.setdefault(kind_of, []).append(name)
     found = []
