@@ -337,6 +337,56 @@ def test_an_added_row_is_ranked_among_all_and_moves_no_other(small: Path) -> Non
     assert not any("Added rows" in note for note in before.notes)
 
 
+def test_an_added_row_changes_no_test_and_no_interval(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "with", ignore=shutil.ignore_patterns("clips", "plots"))
+    before, after = findings(made), findings(with_added(tmp_path / "with"))
+    assert families(after.folder) == families(before.folder)
+    for old, new in zip(before.tables, after.tables, strict=True):
+        of_before = [r.cell for r in old.rows if r.cell]
+        assert [r for r in new.rows if r.cell in of_before] == [r for r in old.rows if r.cell]
+    assert [one.verdict for one in after.claims] == [one.verdict for one in before.claims]
+    assert after.powers == before.powers
+
+
+def test_a_row_that_was_not_searched_says_so(small: Path) -> None:
+    folder = with_added(small)
+    protocol = json.loads((folder / "protocol.json").read_text())
+    assert not any("not searched" in note for note in tables_of(folder)[0].notes)
+    protocol["cells"][ADDED]["searched"] = False
+    edit(folder / "protocol.json", cells=protocol["cells"])
+    (said,) = (note for note in tables_of(folder)[0].notes if "not searched" in note)
+    assert "Rates of added were not searched" in said
+
+
+def test_a_row_whose_seeds_are_not_all_there_is_marked(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "some", ignore=shutil.ignore_patterns("clips", "plots"))
+    for name in ("temporal/seed1", "stsa-4x2x2/seed0", "stsa-4x2x2/seed2"):
+        (tmp_path / "some" / "records" / f"{name}.json").unlink()
+    found = tables_of(tmp_path / "some")
+    one, several = row(found[1], "temporal"), row(found[2], "stsa-4x2x2")
+    assert (one.status, one.note) == ("unfinished", "seed 1 not run")
+    assert (several.status, several.note) == ("unfinished", "seeds 0, 2 not run")
+    assert row(found[1], "crossframe_all").status == "" == row(found[1], "crossframe_all").note
+    assert "Temporal **unfinished**" in markdown(found[1], "Two")
+    assert "Temporal (unfinished)" in latex(found[1], "Two")
+
+
+def test_values_of_either_sign_do_not_cancel_in_a_rank(small: Path) -> None:
+    """A flicker of +0.02 and -0.02 is no steady picture."""
+    for path in small.glob("records/*/seed0.json"):
+        record = json.loads(path.read_text())
+        clips = [0.005, 0.005, 0.005, 0.005]
+        if path.parent.name == "disco":
+            clips = [0.02, -0.02, 0.02, -0.02]
+        record["scores"]["flicker"] |= {"clips": clips, "value": sum(clips) / 4}
+        path.write_text(json.dumps(record))
+    table = tables_of(small)[0]
+    assert at(table, "disco", "flicker").value == 0
+    assert at(table, "disco", "flicker").rank == len([r for r in table.rows if r.cell])
+    gain = at(table, "disco", "flicker").gain
+    assert gain is not None and gain == pytest.approx(-3)
+
+
 def test_an_added_row_takes_no_place_of_the_papers(small: Path) -> None:
     found = findings(with_added(small))
     assert role(found.folder.cells["temporal"]) == "temporal"

@@ -29,13 +29,17 @@ FLOOR = "floor.json"
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting that was run with every seed. added: it is no part of the protocol."""
+    """One setting that was run with every seed.
+
+    added: it is no part of the protocol; searched: its rates were chosen by a search.
+    """
 
     id: str
     label: str
     attn: str
     overrides: tuple[str, ...] = ()
     added: bool = False
+    searched: bool = True
 
     def setting(self, key: str, default: str) -> str:
         """The value of an override, by the last part of its name (`camera` of `data.camera`)."""
@@ -378,15 +382,17 @@ def _cell(name: str, cell: Mapping[str, Any]) -> Cell:
         raise ValueError(f"overrides of {name} are {overrides!r:.60}, not a list")
     if not isinstance(cell.get("chosen") or {}, dict):
         raise ValueError(f"chosen settings of {name} are no object")
-    added = cell.get("added", False)
-    if not isinstance(added, bool):
-        raise ValueError(f"added of {name} is {added!r:.60}, not true or false")
+    added, searched = cell.get("added", False), cell.get("searched", True)
+    for key, value in (("added", added), ("searched", searched)):
+        if not isinstance(value, bool):
+            raise ValueError(f"{key} of {name} is {value!r:.60}, not true or false")
     return Cell(
         _named(name, "cell"),
         _text(cell["label"], "label"),
         _text(cell["attn"], "attn"),
         tuple(_text(one, "overrides") for one in overrides),
         added,
+        searched,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnzoo.report.markdown import named, paper
-from attnzoo.report.table import Cell, Column, Row, Table, number
+from attnzoo.report.table import MARKED, Cell, Column, Row, Table, number
 
 # A bracket after the end of a line would be taken for that command's argument.
 _SPECIAL = {
@@ -66,7 +66,7 @@ def _tabular(table: Table, places: Sequence[int]) -> list[str]:
 
 
 def _label(row: Row) -> str:
-    status = f" ({row.status})" if row.status in ("failed", "reused") else ""
+    status = f" ({row.status})" if row.status in MARKED else ""
     return escaped(row.label + status)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnzoo.report.published import OVERFLOWED
-from attnzoo.report.table import Cell, Column, Row, Table
+from attnzoo.report.table import MARKED, Cell, Column, Row, Table
 
 MARKS = {"better": " (+)", "worse": " (-)", "": ""}
 
@@ -82,7 +82,7 @@ def paper_text(cell: Cell, metric: str) -> str:
 
 def label(row: Row) -> str:
     """A row's label, with what has happened to it."""
-    return escaped(row.label) + (f" **{row.status}**" if row.status in ("failed", "reused") else "")
+    return escaped(row.label) + (f" **{row.status}**" if row.status in MARKED else "")
 
 
 def escaped(words: str) -> str:

@@ -217,6 +217,19 @@ class Scores:
         samples = (self.sample(cell, key, scenario) for cell in sorted(self._families[place].cells))
         return fitted([_spread(levels(one).values()) for one in samples if len(one.values)])
 
+    def badness(self, cell: str, key: str) -> float | None:
+        """A number that is smaller for the better of two cells, None without a value.
+
+        The mean, but for measures whose best is zero, whose values of either sign would cancel.
+        """
+        sample = self.sample(cell, key)
+        if not len(sample.values):
+            return None
+        if sample.measure.better == "zero":
+            return float(sample.badness.mean())
+        mean = float(sample.values.mean())
+        return -mean if sample.measure.better == "higher" else mean
+
     def no_gain(self, cell: str, reference: str, key: str, labels: tuple[str, str]) -> str:
         """Why there is none, in words."""
         samples = self.sample(cell, key), self.sample(reference, key)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from scipy import stats
 
 from attnzoo.report.costs import COLUMNS, cost_cells, reused
+from attnzoo.report.folder import Cell as Setting
 from attnzoo.report.folder import Folder, TableRows
 from attnzoo.report.folder import Row as TableRow
 from attnzoo.report.marks import marked, marks_note
@@ -32,8 +33,10 @@ def quality_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
         for j, measure in enumerate(measures)
         if i != against[i]
     }
-    grid, untested = marked(grid, gains)
-    grid = _ranked(grid, folder, rows, measures)
+    added = [i for i, row in enumerate(rows.rows) if folder.cells[row.cell].added]
+    grid, untested = marked(grid, gains, added)
+    bad = [[scores.badness(row.cell, m.key) for m in measures] for row in rows.rows]
+    grid = _ranked(grid, bad, folder, rows)
     printed = _published(folder, rows, measures)
     table_rows = [
         replace(
@@ -50,7 +53,7 @@ def quality_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
         cells = (*floor, *(Cell(note="real clips cost nothing") for _ in COLUMNS))
         table_rows.append(Row("real clips", "", cells, status="floor"))
     notes = (
-        *_agreements(printed, grid, measures),
+        *_agreements(printed, bad, measures),
         marks_note(_named(rows, against)),
         untested,
         _added_note(folder, rows),
@@ -87,7 +90,11 @@ def described(folder: Folder, row: TableRow) -> Row:
     notes = [f"seed {one.seed} failed: {one.kind}: {one.error}" for one in failures]
     if len({one.error for one in failures}) == 1 and not files:
         notes = [f"failed: {failures[0].kind}: {failures[0].error}"]
-    status = "failed" if failures else ""
+    missing = sorted({*folder.seeds} - {*folder.records_of(row.cell)} - {f.seed for f in failures})
+    status = "failed" if failures else "unfinished" if files and missing else ""
+    if missing and (files or failures):
+        # Its means are of other trainings and videos than those of its neighbours.
+        notes.append(f"seed{'s' * (len(missing) > 1)} {', '.join(map(str, missing))} not run")
     lent = reused(folder, row.cell)
     if lent:
         notes.append(lent)
@@ -109,26 +116,35 @@ def _reused_note(folder: Folder, rows: TableRows) -> str:
 
 def _added_note(folder: Folder, rows: TableRows) -> str:
     """How rows are ranked beside those of the protocol."""
-    if not any(folder.cells[row.cell].added for row in rows.rows):
+    added = [folder.cells[row.cell] for row in rows.rows if folder.cells[row.cell].added]
+    if not added:
         return ""
+    return " ".join(filter(None, (_added_ranks(rows), _not_searched(added))))
+
+
+def _not_searched(cells: Sequence[Setting]) -> str:
+    """Whose rates nobody has chosen as the others' were."""
+    labels = ", ".join(cell.label for cell in cells if not cell.searched)
+    if not labels:
+        return ""
+    return f"Rates of {labels} were not searched: they are those that searches try first."
+
+
+def _added_ranks(rows: TableRows) -> str:
     if all(row.group is not None for row in rows.rows):
         return "Added rows are no part of the protocol, and have no rank among its groups."
     return (
         "Added rows are no part of the protocol. Their rank is the one among all rows, the added "
-        "ones too; the others keep the rank that they have without them, beside the paper's."
+        "ones too; the others keep the ranks and tests that they have without them, beside the "
+        "paper's."
     )
 
 
-def _badness(cell: Cell, measure: Measure) -> float | None:
-    if cell.value is None:
-        return None
-    if measure.better == "higher":
-        return -cell.value
-    return abs(cell.value) if measure.better == "zero" else cell.value
-
-
 def _ranked(
-    grid: Sequence[Sequence[Cell]], folder: Folder, rows: TableRows, measures: Sequence[Measure]
+    grid: Sequence[Sequence[Cell]],
+    bad: Sequence[Sequence[float | None]],
+    folder: Folder,
+    rows: TableRows,
 ) -> list[list[Cell]]:
     """With ranks inside each group of rows; of rows that were added, among all without a group."""
     done = [list(cells) for cells in grid]
@@ -141,8 +157,8 @@ def _ranked(
     if None in groups:
         families.append(([*groups[None], *added], {*added}))
     for among, ranked in families:
-        for j, measure in enumerate(measures):
-            places = rank([_badness(grid[i][j], measure) for i in among])
+        for j in range(len(bad[0]) if bad else 0):
+            places = rank([bad[i][j] for i in among])
             for i, place in zip(among, places, strict=True):
                 if i in ranked:
                     done[i][j] = replace(done[i][j], rank=place)
@@ -198,7 +214,7 @@ def _floor_notes(floor: Sequence[Cell]) -> list[str]:
 
 def _agreements(
     printed: Sequence[Sequence[tuple[Published, ...]]],
-    grid: Sequence[Sequence[Cell]],
+    bad: Sequence[Sequence[float | None]],
     measures: Sequence[Measure],
 ) -> list[str]:
     """One sentence on how far our order of rows is the paper's, by each pair of measures."""
@@ -208,9 +224,9 @@ def _agreements(
     for j, measure in enumerate(measures):
         for metric in measure.published or videos.get(measure.key, ()):
             both = [
-                (_badness(cells[j], measure), text[metric] * (-1 if metric in HIGHER else 1))
-                for cells, text in zip(grid, texts, strict=True)
-                if metric in text and cells[j].value is not None
+                (own[j], text[metric] * (-1 if metric in HIGHER else 1))
+                for own, text in zip(bad, texts, strict=True)
+                if metric in text and own[j] is not None
             ]
             if len(both) >= 3:
                 tau = float(stats.kendalltau(*zip(*both, strict=True)).statistic)

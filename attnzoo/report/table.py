@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+MARKED = ("failed", "unfinished", "reused")
+"""What of a row's status stands beside its label."""
+
 
 @dataclass(frozen=True)
 class Published:
@@ -74,8 +77,9 @@ class Cell:
 class Row:
     """A row: `cells` in the order of the table's columns.
 
-    status: `failed`, `reused`, `floor` (real clips in place of generated ones) or nothing; records:
-    the files that the numbers are from, relative to the results folder.
+    status: `failed`, `unfinished` (seeds are missing), `reused`, `floor` (real clips in place of
+    generated ones) or nothing; records: the files that the numbers are from, relative to the
+    results folder.
     """
 
     label: str

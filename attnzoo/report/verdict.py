@@ -26,7 +26,9 @@ better in videos must not have lost in the pictures that stand beside (*no worse
 cannot be told. A claim of several pairs of cells holds if it does of all, does not if it does not
 of one, and cannot be told otherwise, nor if a pair is not in the run.
 
-The comparisons of a claim share one 5 %: the intervals of m are at `1 - 0.05 / m` (Bonferroni).
+The comparisons by which a claim can hold share one 5 %: the intervals of m are at `1 - 0.05 / m`
+(Bonferroni). Those beside it have the same level and are not counted, since they can only keep it
+from holding.
 Claims are not corrected for one another. The unit is the seed, which is one training: its videos
 vary together. A run that is too short to judge gives no verdict but the last.
 """

@@ -21,7 +21,7 @@ from attnzoo.report.page import facts
 from attnzoo.report.page.packed import data_address, packed_json, script_hash, script_json
 from attnzoo.report.page.plots import Picture
 from attnzoo.report.page.videos import Videos, choose_videos
-from attnzoo.report.table import Column, Table
+from attnzoo.report.table import MARKED, Column, Table
 from attnzoo.report.tables import Findings
 from attnzoo.report.unlike import unlike
 from attnzoo.report.verdict import Comparison, Verdict
@@ -189,7 +189,9 @@ def _template() -> Template:
         on_paper=_on_paper,
         tally=_tally,
     )
-    environment.globals.update(better=_BETTER, marks=_MARKS, short=_SHORT, counted=_COUNTED)
+    environment.globals.update(
+        better=_BETTER, marks=_MARKS, short=_SHORT, counted=_COUNTED, marked=MARKED
+    )
     return environment.get_template("page.html")
 
 

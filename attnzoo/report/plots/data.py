@@ -47,7 +47,7 @@ class Data:
         return Data(folder, Scores(frame, families(whole)), cut)
 
     def _estimate(self, cell: str, key: str, scenario: str | None = None) -> Interval | None:
-        """A score of a cell over videos and seeds, of one scenario's if it is given.
+        """A score of a cell with its interval over seeds, of one scenario's clips if it is given.
 
         None where there are no values.
         """
@@ -120,13 +120,6 @@ def kin(table: str, measure: Measure) -> str | None:
 def measures(keys: Sequence[str]) -> list[Measure]:
     """The measures of some scores, in their order."""
     return [MEASURES[key] for key in keys]
-
-
-def badness(measure: Measure, value: float) -> float:
-    """A number that is smaller for what is better."""
-    if measure.better == "higher":
-        return -value
-    return abs(value) if measure.better == "zero" else value
 
 
 def mean(values: Sequence[float]) -> Interval | None:

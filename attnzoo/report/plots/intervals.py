@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from attnzoo.metrics.statistics import Interval
 from attnzoo.report.folder import Row, TableRows
 from attnzoo.report.measures import Measure
-from attnzoo.report.plots.data import Data, badness, kin, least, measures, most, reach
+from attnzoo.report.plots.data import Data, kin, least, measures, most, reach
 from attnzoo.report.plots.overview import SHORT, TABLE
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.style import ACCENT, FAINT, PAGE, SMALL, nothing, page
@@ -82,7 +82,7 @@ def _sketch(data: Data, table: TableRows) -> Sketch:
         name=f"intervals-{table.name}",
         title=f"{table.name[:-1].capitalize()} {table.name[-1]}: {table.title}",
         caption=data.and_gaps(
-            "Mean and 95 % interval over videos and seeds; dotted, the same measure of the real "
+            "Mean and 95 % interval over seeds; dotted, the same measure of the real "
             "clips where it is not trivial, or its value below where that lies far off."
             + _ranked(data, table, shown),
             data.failures(table.rows) + _unscored(data, table, shown),
@@ -179,9 +179,9 @@ def _best(data: Data, table: TableRows, shown: Sequence[Measure]) -> list[str]:
     best = []
     for measure in shown:
         values = [
-            (badness(measure, value.value), row.label)
+            (bad, row.label)
             for row in table.rows
-            if (value := data.estimate(row.cell, measure.key)) is not None
+            if (bad := data.scores.badness(row.cell, measure.key)) is not None
         ]
         if values:
             best.append(f"{measure.name} {min(values)[1]}")

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from attnzoo.report.folder import Cell
 from attnzoo.report.measures import Measure
-from attnzoo.report.plots.data import Data, badness, measures, reach
+from attnzoo.report.plots.data import Data, measures, reach
 from attnzoo.report.plots.overview import OVERVIEW
 from attnzoo.report.plots.pareto import front
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
@@ -74,7 +74,7 @@ def _sketch(data: Data, cells: Sequence[Cell], costs: Mapping[str, Cost], kind: 
         title=f"Quality against {kind.name}",
         caption=data.and_gaps(
             f"{kind.label[0].upper()}{kind.label[1:]}, measured alone on the machine (median, "
-            "quartiles), against three scores (mean, 95 % interval over videos and seeds). Filled "
+            "quartiles), against three scores (mean, 95 % interval over seeds). Filled "
             "marks and the stepped line are the Pareto front: no other variant is at least as "
             "good in both. Neighbours on it may differ by less than their intervals.",
             [c.label for c in everything if c not in cells],
@@ -101,7 +101,7 @@ def _panel(
         return []
     on = front(
         [costs[cell.id].value for cell in found],
-        [badness(measure, value.value) for value in found.values()],
+        [float(data.scores.badness(cell.id, measure.key) or 0.0) for cell in found],
     )
     best = [cell for cell, good in zip(found, on, strict=True) if good]
     best.sort(key=lambda cell: costs[cell.id].value)

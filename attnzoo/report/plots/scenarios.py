@@ -52,8 +52,8 @@ def draw(data: Data) -> Iterator[Drawn]:
         title="The four scenarios",
         caption=data.and_gaps(
             "Scores by what of person and pose was seen in training, simplest scenario left; mean "
-            "and 95 % interval over the scenario's videos and all seeds. Distances of sets are "
-            "not shown: a scenario has too few videos for them.",
+            "and 95 % interval over seeds, of the scenario's videos. Distances of sets are not "
+            "shown: a scenario has too few videos for them.",
             data.failures(rows),
         ),
         alt=f"Bars by scenario and method. {'; '.join(said)}.",
