@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 from attnzoo.errors import UserError
 from attnzoo.tables.progress import Progress
 from attnzoo.tables.workers import Outcome, Task, Workers
+from attnzoo.train.stopping import Stopping
 
 
 def doubled(number: int) -> int:
@@ -44,6 +46,22 @@ def environment(name: str) -> str | None:
     return os.environ.get(name)
 
 
+def stops_slowly(folder: Path) -> None:
+    stopping = Stopping()
+    with stopping.listening():
+        (folder / "ready").touch()
+        while stopping.wanted is None:
+            time.sleep(0.01)
+        (folder / "asked").touch()
+        time.sleep(1.0)
+        (folder / "saved").touch()
+    raise stopping.error()
+
+
+def lacks() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory) -> tuple[Path, dict[str, Outcome]]:
     folder = tmp_path_factory.mktemp("workers")
@@ -54,6 +72,7 @@ def outcomes(tmp_path_factory) -> tuple[Path, dict[str, Outcome]]:
         Task("dies once", folder / "once.log", dies_once, (folder / "marker",)),
         Task("broken", folder / "broken.log", broken, ()),
         Task("dies", folder / "dies.log", dies, (folder / "dead",)),
+        Task("lacks", folder / "lacks.log", lacks, ()),
         Task("threads", folder / "threads.log", environment, ("OMP_NUM_THREADS",)),
     ]
     told: list[int] = []
@@ -66,7 +85,7 @@ def outcomes(tmp_path_factory) -> tuple[Path, dict[str, Outcome]]:
 
 def test_every_task_has_an_outcome(outcomes):
     _, found = outcomes
-    assert len(found) == 6
+    assert len(found) == 7
     assert found["double"].result == 42 and found["double"].kind is None
 
 
@@ -90,6 +109,49 @@ def test_a_task_that_kills_twice_has_failed(outcomes):
     folder, found = outcomes
     assert found["dies"].kind == "WorkerDied" and "-9" in found["dies"].said
     assert len(list((folder / "dead").iterdir())) == 2
+
+
+def test_what_the_machine_lacked_may_pass(outcomes):
+    assert {name for name, one in outcomes[1].items() if one.passing} == {"dies", "lacks"}
+
+
+@pytest.mark.parametrize("others", [(signal.SIGINT,), (signal.SIGINT, signal.SIGTERM)])
+def test_signals_to_all_processes_do_not_stop_a_worker_that_saves(tmp_path, others):
+    """As a terminal's Ctrl-C, or a scheduler's SIGTERM, reaches a whole process group."""
+    task = Task("slow", tmp_path / "log", stops_slowly, (tmp_path,))
+    workers = Workers(1, 1)
+
+    def interrupted(busy: object) -> None:
+        if (tmp_path / "ready").exists():
+            (worker,) = workers._all
+            for number in others:
+                os.kill(worker.process.pid, number)
+            if signal.SIGTERM in others:
+                wait_for(tmp_path / "asked")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), workers:
+        list(workers.do([task], interrupted))
+    assert (tmp_path / "saved").exists()
+
+
+def test_an_idle_worker_that_has_died_is_nobodys_loss(tmp_path, monkeypatch):
+    """Also where that happens between looking and handing out."""
+    with Workers(1, 1) as workers:
+        list(workers.do([Task("a", tmp_path / "a.log", doubled, (1,))], lambda busy: None))
+        (worker,) = workers._all
+        worker.process.kill()
+        worker.process.join()
+        monkeypatch.setattr(worker.process, "is_alive", lambda: True)
+        (found,) = workers.do([Task("b", tmp_path / "b.log", doubled, (2,))], lambda busy: None)
+    assert found.result == 4
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until, f"no {path.name}"
+        time.sleep(0.01)
 
 
 def test_threads_are_the_workers_own(outcomes):

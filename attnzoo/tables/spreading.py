@@ -69,7 +69,16 @@ def spread(arguments: Sequence[str]) -> None:
 def _share(cfg: Any) -> None:
     """One job: the command in a process of its own, since Hydra is at work in this one."""
     arguments = [*cfg.arguments, f"part={cfg.part}"]
-    done = subprocess.run([sys.executable, "-m", "attnzoo.tables", *arguments])
+    # A session of its own: a terminal's Ctrl-C comes once, by way of this process.
+    part = subprocess.Popen(
+        [sys.executable, "-m", "attnzoo.tables", *arguments], start_new_session=True
+    )
+    try:
+        status = part.wait()
+    except BaseException:
+        part.terminate()
+        part.wait()  # its workers write their checkpoints
+        raise
     # What failed of the cells stands in their places, and is told at the end.
-    if done.returncode not in (0, FAILED):
-        raise UserError(f"part={cfg.part}: ended with status {done.returncode}, see its messages")
+    if status not in (0, FAILED):
+        raise UserError(f"part={cfg.part}: ended with status {status}, see its messages")

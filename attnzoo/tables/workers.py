@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import multiprocessing
 import os
 import signal
@@ -11,14 +12,14 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from attnzoo.errors import UserError
+from attnzoo.errors import UserError, lacking
 
 TRIES = 2
 """A task whose worker dies is begun again once."""
@@ -43,13 +44,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: its result, or the kind of its error and one line about it."""
+    """What became of a task: its result, or the kind of its error and one line about it.
+
+    passing: it failed for what the machine lacked, or its process died: it may do another time.
+    """
 
     task: Task
     seconds: float
     result: Any = None
     kind: str | None = None
     said: str = ""
+    passing: bool = False
 
 
 @dataclass
@@ -122,14 +127,15 @@ class Workers:
             task = left.popleft()
             tries[id(task)] += 1
             free.task, free.began = task, time.monotonic()
-            free.line.send(task)
+            with suppress(OSError):  # it has died since; that is heard where outcomes are
+                free.line.send(task)
 
     def _heard(self, worker: _Worker, left: deque[Task], tries: dict[int, int]) -> Outcome | None:
         """A worker's outcome, or None where it died and its task waits again."""
         task, seconds = worker.task, time.monotonic() - worker.began
         assert task is not None
         try:
-            result, kind, said = worker.line.recv()
+            outcome = worker.line.recv()
         except (EOFError, OSError):
             worker.process.join()
             self._all.remove(worker)
@@ -138,9 +144,9 @@ class Workers:
                 return None
             code = worker.process.exitcode
             said = f"the worker process died {TRIES} times, the last time with status {code}"
-            return Outcome(task, seconds, kind="WorkerDied", said=said)
+            return Outcome(task, seconds, kind="WorkerDied", said=said, passing=True)
         worker.task = None
-        return Outcome(task, seconds, result, kind, said)
+        return Outcome(task, seconds, *outcome)
 
 
 def _started(threads: int | None, plugins: Sequence[str]) -> _Worker:
@@ -170,6 +176,7 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
 def _serve(line: Connection, threads: int | None, plugins: Sequence[str]) -> None:
     """A worker's life."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _stop_once()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
@@ -186,6 +193,22 @@ def _serve(line: Connection, threads: int | None, plugins: Sequence[str]) -> Non
         sys.exit(0)
 
 
+def _stop_once() -> None:
+    """Of all signals that ask to stop, the first SIGTERM alone counts.
+
+    Ctrl-C reaches a terminal's whole process group, and who ends a job may send SIGTERM to all of
+    its processes; the parent then sends it too. A second signal must not take a worker out of
+    writing its checkpoint: the parent kills who is late.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+
+    def wait_for_it() -> None:
+        signal.sigwait((signal.SIGTERM,))
+        _thread.interrupt_main(signal.SIGTERM)
+
+    threading.Thread(target=wait_for_it, daemon=True).start()
+
+
 def _end_with_parent() -> None:
     """A killed parent's workers must not go on in folders where its successor works."""
     parent = multiprocessing.parent_process()
@@ -194,16 +217,17 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _done(task: Task) -> tuple[Any, str | None, str]:
-    """Result, kind of error, what it says; whatever is printed goes to the task's log."""
+def _done(task: Task) -> tuple[Any, str | None, str, bool]:
+    """What an outcome has behind its seconds; whatever is printed goes to the task's log."""
     with _printing_to(task.log):
         try:
-            return task.function(*task.arguments), None, ""
+            return task.function(*task.arguments), None, "", False
         except UserError as error:
-            return None, type(error).__name__, str(error)
+            return None, type(error).__name__, str(error), lacking(error) is not None
         except Exception as error:
             traceback.print_exc()
-            return None, type(error).__name__, str(error) or type(error).__name__
+            said = str(error) or type(error).__name__
+            return None, type(error).__name__, said, lacking(error) is not None
 
 
 @contextmanager
