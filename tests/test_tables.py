@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import shutil
 import signal
@@ -24,12 +26,14 @@ from attnzoo.tables import folder as place
 from attnzoo.tables.checking import check
 from attnzoo.tables.jobs import Composed, Job, compose, jobs_of
 from attnzoo.tables.joining import described, joined
+from attnzoo.tables.progress import Progress
 from attnzoo.tables.reading import read_protocol
 from attnzoo.tables.run import run as run_tables
 from attnzoo.tables.search import write_choice
 from attnzoo.tables.settings import SETTINGS, Settings, settings_of
 from attnzoo.tables.spreading import spread
 from attnzoo.tables.work import run_job
+from attnzoo.tables.workers import Outcome, Task
 from attnzoo.train.record import read_record
 
 TINY = {
@@ -411,6 +415,9 @@ def ran(monkeypatch) -> list[str]:
     def run_jobs(wanted: Settings, jobs: list[Job], _: object) -> list:
         for job in jobs:
             if not place.stands(wanted.out, job):
+                for made in filter(None, (job.clips and f"{job.clips}/a.mp4", job.curves_place)):
+                    (wanted.out / made).parent.mkdir(parents=True, exist_ok=True)
+                    (wanted.out / made).touch()
                 place.write_json(wanted.out / job.place, made_up(job))
                 names.append(job.name)
         return []
@@ -476,6 +483,150 @@ def test_reuse_says_what_other_code_has_made_and_leaves_other_variants(ran, tmp_
         environment = read_record(folder / job.place)["environment"]
         assert (environment["key"], environment["reused_key"]) == (job.key, "made by other code")
         assert "reused_key" not in read_record(folder / "records/stsa/seed0.json")["environment"]
+
+
+@pytest.mark.parametrize("change", ["overrides", "split", "curves", "clips"])
+def test_reuse_leaves_what_is_not_of_the_protocol(ran, tmp_path, change):
+    """As where a changed protocol's run was killed: its hash is there, and older records."""
+    protocol, theirs, new = written(tmp_path), tmp_path / "theirs", tmp_path / "new"
+    assert run_tables(settings(protocol, theirs, only="table1"))
+    path = theirs / "records/stsa/seed0.json"
+    record = read_record(path)
+    record["environment"]["key"] = "made by other code"
+    if change == "overrides":
+        record["environment"]["overrides"][-1] += "1"
+    if change == "split":
+        record["data"]["split_hash"] = "others"
+    place.write_json(path, record)
+    gone = theirs / {"curves": "curves/stsa.json", "clips": "clips/stsa"}.get(change, "nothing")
+    place.remove(gone)
+    ran.clear()
+    assert run_tables(settings(protocol, new, only="table1", reuse=str(theirs)))
+    assert ran == ["stsa, seed 0"]
+    assert read_record(new / "records/stsa/seed1.json")["environment"]["reused"] is True
+
+
+def test_a_kill_leaves_no_failure_beside_its_record(ran, tmp_path, monkeypatch):
+    protocol, out = written(tmp_path), tmp_path / "out"
+    job = jobs_of(read_protocol(protocol), ["none"])[0]
+    place.write_error(out, job, "Diverged", "the loss is nan")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        place.publish(out, job, made_up(job))
+    assert not place.error_path(out / job.place).exists()
+
+
+def test_a_record_that_cannot_be_read_just_now_is_not_made_again(tmp_path, monkeypatch):
+    job = jobs_of(read_protocol(written(tmp_path)), ["none"])[0]
+    place.write_json(tmp_path / job.place, made_up(job))
+    assert place.stands(tmp_path, job)
+
+    def stale(*_: object, **__: object) -> str:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="Stale file handle"):
+        patch.setattr(Path, "read_text", stale)
+        place.stands(tmp_path, job)
+    (tmp_path / job.place).write_text("{")
+    assert not place.stands(tmp_path, job)
+
+
+def test_equal_settings_do_not_share_a_working_folder(tmp_path):
+    cells = {**TINY["cells"], "same": {"label": "the same", "overrides": ["attn=none"]}}
+    tables_ = {"table1": {"title": "One", "rows": ["same", "none"]}}
+    read = read_protocol(written(tmp_path, cells=cells, tables=tables_, curves={}))
+    jobs = jobs_of(read, ["none", "same"])
+    assert len({job.key for job in jobs}) == 2 and len(jobs) == 4
+    assert len({place.working(tmp_path, job) for job in jobs}) == 4
+
+
+def test_nothing_is_chosen_where_the_machine_fell_short(ran, tmp_path, monkeypatch, capsys):
+    protocol, out = written(tmp_path), tmp_path / "out"
+    assert run_tables(settings(protocol, out, search=True))
+    before = (out / "search/chosen.json").read_bytes()
+    job = Task("a", tmp_path / "log", print, ())
+    for passing in (True, False):
+        failed = Outcome(job, 1.0, kind="WorkerDied", said="died", passing=passing)
+        monkeypatch.setattr("attnzoo.tables.run._run_jobs", lambda *_, failed=failed: [failed])
+        place.remove(out / "search/chosen.json")
+        assert run_tables(settings(protocol, out, search=True)) is not passing
+        assert (out / "search/chosen.json").exists() is not passing
+        assert ("the machine fell short" in capsys.readouterr().out) is passing
+    assert (out / "search/chosen.json").read_bytes() == before
+
+
+def test_a_cost_that_could_not_be_measured_again_is_gone(tmp_path, monkeypatch):
+    from attnzoo.tables import costs
+
+    monkeypatch.setattr("attnzoo.tables.costs.compose", composed_once_of)
+    read = read_protocol(written(tmp_path))
+    old = {"profile": {}, "environment": {}, "key": "of other code"}
+    for cell in ("none", "stsa"):
+        place.write_json(tmp_path / f"costs/{cell}.json", old)
+
+    class Failing:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def __enter__(self) -> Failing:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def do(self, tasks: list[Task], tick: object) -> list[Outcome]:
+            return [Outcome(task, 1.0, kind="RuntimeError", said="no") for task in tasks[1:]]
+
+    monkeypatch.setattr(costs, "Workers", Failing)
+    failed = costs.measure_costs(tmp_path, read, ["none", "stsa"], (), Progress(io.StringIO()))
+    assert [one.task.name for one in failed] == ["cost of stsa"]
+    assert [path.stem for path in (tmp_path / "costs").iterdir()] == ["none"]
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "null", "3", "{", '{"key": "KEY"}', '{"key": "KEY", "profile": 3}', "[" * 9000]
+)
+def test_a_cost_that_is_none_is_measured(tmp_path, monkeypatch, text):
+    from attnzoo.tables import costs
+
+    monkeypatch.setattr("attnzoo.tables.costs.compose", composed_once_of)
+    (cost,) = costs.costs_of(read_protocol(written(tmp_path)), ["none"])
+    place.write_json(tmp_path / "costs/none.json", {})
+    (tmp_path / "costs/none.json").write_text(text.replace("KEY", cost.key))
+    costs._shared(tmp_path, cost)
+    assert not costs._stands(tmp_path, cost, "none")
+
+
+def composed_once_of(name: str, overrides: list[str]) -> Composed:
+    return composed_once(name, tuple(overrides))
+
+
+def test_a_part_that_is_stopped_lets_its_command_save(monkeypatch):
+    from attnzoo.tables import spreading
+
+    said = []
+
+    class Process:
+        def __init__(self, command: list[str], *, start_new_session: bool) -> None:
+            said.append((command[-1], start_new_session))
+
+        def wait(self) -> int:
+            said.append("waits")
+            if said.count("waits") == 1:
+                raise KeyboardInterrupt
+            return 143
+
+        def terminate(self) -> None:
+            said.append("terminates")
+
+    monkeypatch.setattr(spreading.subprocess, "Popen", Process)
+    with pytest.raises(KeyboardInterrupt):
+        spreading._share(spreading.Share("0/2", ["quick=true"]))
+    assert said == [("part=0/2", True), "waits", "terminates", "waits"]
 
 
 def test_quick_has_a_folder_of_its_own():
@@ -565,9 +716,9 @@ def test_others_may_go_on_from_their_work(ran, tmp_path):
     protocol, out = written(tmp_path), tmp_path / "out"
     wanted = settings(protocol, out, only="table1")
     job = jobs_of(wanted.protocol, wanted.cells)[0]
-    for key in (job.key, "another"):
-        (out / place.WORK / key).mkdir(parents=True)
-        (out / place.WORK / f"{key}.log").touch()
+    for name in (place.working(out, job).name, "another"):
+        (out / place.WORK / name).mkdir(parents=True)
+        (out / place.WORK / f"{name}.log").touch()
     assert run_tables(wanted)
     assert {p.name for p in (out / place.WORK).iterdir()} == {"another", "another.log"}
     for path in (out / place.WORK / "another.log", out / place.WORK / "another"):
@@ -701,20 +852,28 @@ def test_an_added_variant_has_what_a_search_there_chose(ran, tmp_path):
     protocol, out = written(tmp_path, search=search), tmp_path / "out"
     given = {"only": "table1", "add": ["temporal"]}
     assert run_tables(settings(protocol, out, **given))
-    assert about(out)["cells"]["add-temporal"]["chosen"] == {}
+    # Until then what searches try first, and it says so.
+    before = about(out)["cells"]["add-temporal"]
+    assert before["chosen"] == {"train.clip_norm": "3"} and before["searched"] is False
     ran.clear()
     assert run_tables(settings(protocol, out, **given, search=True))
-    # It is tried as often as the others, with what is tried of `none`.
-    assert [name for name in ran if "add-temporal" in name] == [
-        f"add-temporal, setting {i}, seed 2" for i in range(3)
-    ]
+    # It alone is searched, as often as the others, with what is tried of `none`.
+    assert ran == [f"add-temporal, setting {i}, seed 2" for i in range(3)]
     last = read_record(out / "search/records/add-temporal/setting2-seed2.json")
     assert last["environment"]["overrides"][-1] == "train.ema=0.9"
+    worse = out / "search/records/add-temporal/setting0-seed2.json"
+    record = read_record(worse)
+    record["scores"]["l1"]["clips"] = [2 * value for value in record["scores"]["l1"]["clips"]]
+    place.write_json(worse, record)
+    assert run_tables(settings(protocol, out, **given, search=True))
     ran.clear()
     assert run_tables(settings(protocol, out, **given))
-    chosen = {"train.clip_norm": "3"}
-    assert about(out)["cells"]["add-temporal"]["chosen"] == chosen
+    chosen = {"train.clip_norm": "2"}
+    after = about(out)["cells"]["add-temporal"]
+    assert after["chosen"] == chosen and after["searched"] is True
     assert ran == ["add-temporal, seed 0", "add-temporal, seed 1"]  # and nothing else of before
+    # What is searched alone is all that is compared with it.
+    assert check(settings(protocol, out, check=True))
     assert run_tables(settings(protocol, out, only="table1"))
     assert about(out)["cells"]["add-temporal"]["chosen"] == chosen
 
@@ -725,6 +884,7 @@ def test_an_added_variant_has_what_a_search_there_chose(ran, tmp_path):
         (["quik=true"], "quick"),
         (["only=table9"], "only=table9"),
         (["part=4/4"], "part=4/4"),
+        ([f"part='{'1' * 5000}/{'2' * 5000}'"], "NUMBER/COUNT"),
         (["protocol=gone.yaml"], "gone.yaml"),
         (["protocol=tiny.yaml", "seeds=3"], "seeds=3"),
         (["protocol=tiny.yaml", "add=[stsaa]"], "stsaa"),

@@ -21,7 +21,8 @@ what is run
   quick=true          1 seed, few steps and videos, every row: too short to judge by
   six=true            the sixth table, noise and camera, which stands alone
   only=table2,table3  some tables
-  seeds=3             seeds 0, 1, 2, each scored on its own share of the test clips
+  seeds=3             so many, from the protocol's first on, each scored on its own share of the
+                      test clips
   protocol=FILE.yaml  a protocol of your own, of the same form
   search=true         chooses settings of each cell on the validation part, with the same budget for
                       all: OUT/search/log.jsonl, OUT/search/chosen.json. Copied to chosen.yaml

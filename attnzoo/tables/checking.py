@@ -101,13 +101,13 @@ def _kind(folder: Path, job: Job) -> str | None:
 
 
 def _not_chosen(folder: Path, protocol: Protocol) -> list[str]:
-    """The cells whose settings the search in the folder, if there was one, has not chosen."""
+    """The cells of which the search in the folder has chosen other settings."""
     there = chosen_there(folder)
     own = [name for name, cell in protocol.cells.items() if not cell.added]
     return [
         name
-        for name in (searched(protocol, own) if there else [])
-        if _texts(protocol.cells[name].chosen) != _texts(there.get(name, {}))
+        for name in searched(protocol, own)
+        if name in there and _texts(protocol.cells[name].chosen) != _texts(there[name])
     ]
 
 

@@ -79,6 +79,9 @@ def measure_costs(
             said.done(outcome)
             if outcome.kind is not None:
                 failed.append(outcome)
+                # What stands there is of other code or another machine.
+                for cell in tasks[outcome.task].cells:
+                    _path(folder, cell).unlink(missing_ok=True)
             else:
                 outcome.task.log.unlink(missing_ok=True)
                 _write(folder, tasks[outcome.task], outcome.result)
@@ -95,11 +98,14 @@ def _path(folder: Path, cell: str) -> Path:
 
 
 def _read(folder: Path, cell: str) -> dict[str, Any]:
+    """The file of a cell's cost; empty where it is none of ours."""
     try:
-        content: dict[str, Any] = json.loads(_path(folder, cell).read_text())
-    except (OSError, ValueError):
+        content = json.loads(_path(folder, cell).read_text())
+        profile, environment = content["profile"], content["environment"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}
-    return content
+    whole = isinstance(profile, dict) and isinstance(environment, dict)
+    return dict(content) if whole else {}
 
 
 def _stands(folder: Path, cost: Cost, cell: str) -> bool:

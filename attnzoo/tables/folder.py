@@ -14,7 +14,7 @@ from attnzoo.tables.jobs import Job
 from attnzoo.train.record import read_record
 
 WORK = ".cells"
-"""Where runs lie that are not finished, by their keys; a finished one leaves nothing there."""
+"""Where runs lie that are not finished; a finished one leaves nothing there."""
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -25,18 +25,25 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def working(folder: Path, job: Job) -> Path:
-    """Where a job keeps its checkpoints."""
-    return folder / WORK / job.key
+    """Where a job keeps its checkpoints: two cells of equal settings do not share a folder."""
+    place = Path(job.place)
+    return folder / WORK / f"{place.parent.name}-{place.stem}-{job.key[:16]}"
 
 
 def stands(folder: Path, job: Job) -> bool:
-    """Whether the job's record is there, made under the same key."""
+    """Whether the job's record is there, made under the same key.
+
+    Raises:
+        UserError: it is there and cannot be read, which may pass: it is not one to be made again.
+    """
     path = folder / job.place
     if not path.is_file():
         return False
     try:
         return bool(read_record(path)["environment"].get("key") == job.key)
-    except UserError:
+    except UserError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
         return False
 
 
@@ -64,9 +71,10 @@ def publish(folder: Path, job: Job, record: Mapping[str, Any]) -> None:
         _moved(work / "clips", folder / job.clips)
     if job.curves_place is not None:
         _moved(work / "curves.json", folder / job.curves_place)
+    # An earlier failure goes first: a kill in between must not leave it beside the record.
+    error_path(folder / job.place).unlink(missing_ok=True)
     # Weights and pictures are not kept, so the record names none.
     write_json(folder / job.place, {**record, "files": []})
-    error_path(folder / job.place).unlink(missing_ok=True)
     remove(work)
 
 
@@ -97,7 +105,9 @@ def reuse(folder: Path, other: Path, job: Job, *, added: bool) -> Mapping[str, A
     """Copies a job's record from another folder and marks it; the record, None without one.
 
     Its clips and curves come along. One that was made under another key says under which, as
-    `environment.reused_key`; that of an added cell, of which no hash says what it is, is left.
+    `environment.reused_key`; that of an added cell, of which no hash says what it is, is left. So
+    is one of other settings or data, as a change of the protocol leaves behind, and one without the
+    clips or curves that the job makes.
 
     Raises:
         UserError: what lies there is no record.
@@ -106,17 +116,25 @@ def reuse(folder: Path, other: Path, job: Job, *, added: bool) -> Mapping[str, A
         return None
     record = read_record(other / job.place)
     made = made_key(record)
-    if added and made != job.key:
+    if made != job.key and (added or not _alike(record, job)):
+        return None
+    lent = [place for place in (job.clips, job.curves_place) if place is not None]
+    if not all((other / place).exists() for place in lent):
         return None
     record["environment"] |= {"reused": True, "key": job.key, "reused_key": made}
     if made == job.key:
         del record["environment"]["reused_key"]
-    for place in (job.clips, job.curves_place):
-        if place is not None and (other / place).exists():
-            _copied(other / place, folder / place)
-    write_json(folder / job.place, record)
+    for place in lent:
+        _copied(other / place, folder / place)
     error_path(folder / job.place).unlink(missing_ok=True)
+    write_json(folder / job.place, record)
     return record
+
+
+def _alike(record: Mapping[str, Any], job: Job) -> bool:
+    """Whether a record is of the job's settings and data, whatever code made it."""
+    same = record["environment"].get("overrides") == list(job.overrides)
+    return same and record["data"]["split_hash"] in ("", job.split_hash)
 
 
 def _copied(source: Path, place: Path) -> None:

@@ -71,7 +71,8 @@ def _added(name: str, about: Mapping[str, Any]) -> Cell:
         raise ValueError(f"no cell is called {name!r:.60}")
     overrides = tuple(map(str, about["overrides"]))
     chosen = {str(key): value for key, value in about["chosen"].items()}
-    return Cell(str(about["label"]), overrides, chosen=chosen, added=True)
+    searched = bool(about.get("searched", True))
+    return Cell(str(about["label"]), overrides, chosen=chosen, added=True, searched=searched)
 
 
 def _row(row: Mapping[str, Any]) -> Row:

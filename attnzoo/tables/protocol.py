@@ -20,7 +20,7 @@ class Cell:
     label: what tables call it; overrides: those of `python -m attnzoo.run`; like: the cell whose
     searched settings it takes, None for its own; chosen: those settings; fixed: it is of a grid,
     whose settings it has, and is not searched; added: it is no part of the protocol but was added
-    on the command line.
+    on the command line; searched: of one that was added, whether a search has chosen its settings.
     """
 
     label: str
@@ -29,6 +29,7 @@ class Cell:
     chosen: Mapping[str, Any] = field(default_factory=dict)
     fixed: bool = False
     added: bool = False
+    searched: bool = True
 
     @property
     def attn(self) -> str:
@@ -125,6 +126,12 @@ class Protocol:
         share = [f"seed={seed}", f"sample.clips={self.clips}", f"sample.first={seed * self.clips}"]
         return [*self.settings, *share, *self.cells[cell].overrides, *chosen]
 
+    def first_tried(self, overrides: Sequence[str]) -> dict[str, str]:
+        """What searches try first, but for what these overrides set themselves."""
+        own = {text.partition("=")[0] for text in overrides}
+        tried = (text.partition("=") for text in next(iter(self.search.settings), ()))
+        return {key: value for key, _, value in tried if key not in own}
+
     def only(self, tables: Sequence[str]) -> list[str]:
         """The cells of these tables, each once, in the order of their rows."""
         return list(dict.fromkeys(row.cell for name in tables for row in self.tables[name].rows))
@@ -166,4 +173,4 @@ def _described(cell: Cell) -> dict[str, Any]:
         "attn": cell.attn,
         "chosen": dict(cell.chosen),
     }
-    return about | ({"added": True} if cell.added else {})
+    return about | ({"added": True, "searched": cell.searched} if cell.added else {})

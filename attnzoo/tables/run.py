@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from attnzoo import registry
+from attnzoo import commands, registry
 from attnzoo.errors import UserError
 from attnzoo.files import Held, held, remove, replacing, sweep
 from attnzoo.models.methods import Method
+from attnzoo.report import make as make_report
+from attnzoo.report.page import LOCK as REPORT_LOCK
 from attnzoo.tables.clips import write_data
 from attnzoo.tables.costs import measure_costs
 from attnzoo.tables.floor import write_floor
@@ -39,7 +39,6 @@ GRID, GROUP = 32, 4
 """Cells of a side and frames of a group in the figure of alignment: the finest latents, size 4."""
 FIGURED = ("table1", "table2", "table3")
 """The tables whose variants are in the figure of what a token sees."""
-REPORT = "attnzoo.report"
 LOCK = ".lock"
 
 
@@ -61,8 +60,8 @@ def run(settings: Settings) -> bool:
     with _alone(settings.out, shared=settings.part is not None):
         failed = (_search if settings.search else _run_tables)(settings, mine)
         _tidy(settings, mine)
-    # A setting of a search that fails is one that is not chosen.
-    return settings.search or not failed
+    # A setting of a search that fails by itself is one that is not chosen.
+    return not any(outcome.passing for outcome in failed) if settings.search else not failed
 
 
 def _run_tables(settings: Settings, mine: Sequence[Job]) -> list[Outcome]:
@@ -107,7 +106,10 @@ def _take_over(settings: Settings, jobs: Sequence[Job]) -> None:
 
 def _search(settings: Settings, mine: Sequence[Job]) -> list[Outcome]:
     failed = _run_jobs(settings, mine, Progress())
-    if settings.part is None:
+    passing = [outcome for outcome in failed if outcome.passing]
+    if passing:
+        print(f"nothing is chosen, since the machine fell short; {commands.SAME_COMMAND}")
+    elif settings.part is None:
         for cell, chosen in write_choice(settings.out, settings.protocol, settings.cells).items():
             print(cell, *(f"{key}={value}" for key, value in chosen.items()))
     print(f"{settings.out / 'search'}: {len(mine)} settings tried, {_told(failed)}")
@@ -179,11 +181,9 @@ def _fields(folder: Path, protocol: Protocol, cells: Sequence[str]) -> None:
 
 
 def _report(folder: Path, said: Progress) -> None:
-    """The report, where this package has one: it reads the folder alone."""
-    if importlib.util.find_spec(REPORT) is None:
-        return
+    """The report, which reads the folder alone."""
     said.say(f"making the report of {folder}")
-    importlib.import_module(REPORT).make(folder)
+    make_report(folder)
 
 
 def _told(failed: Sequence[Outcome]) -> str:
@@ -205,7 +205,8 @@ def _tidy(settings: Settings, jobs: Sequence[Job]) -> None:
 
 def _log(folder: Path, job: Job) -> Path:
     """Beside the working folder: that of a finished run goes."""
-    return folder / WORK / f"{job.key}.log"
+    work = working(folder, job)
+    return work.with_name(f"{work.name}.log")
 
 
 @contextmanager
@@ -215,9 +216,10 @@ def _alone(folder: Path, *, shared: bool) -> Iterator[None]:
         with held(folder / LOCK, shared=shared):
             (folder / WORK).mkdir(exist_ok=True)
             if not shared:
-                for place in (p for p in folder.rglob("*") if p.is_dir()):
-                    sweep(place)
-                sweep(folder)
+                with held(folder / REPORT_LOCK, waits=True):
+                    for place in (p for p in folder.rglob("*") if p.is_dir()):
+                        sweep(place)
+                    sweep(folder)
             yield
     except Held as error:
         raise UserError(f"out={folder}: another command is at work there") from error

@@ -24,6 +24,8 @@ ADDED_TO = ("table1", "table2")
 """The tables in which an added variant gets a row, where the protocol has them."""
 
 MOST_SEEDS, MOST_PROCESSES = 10_000, 1024
+MOST_DIGITS = 12
+"""Of both numbers of `part=`."""
 
 SETTINGS = (
     "out", "quick", "six", "only", "seeds", "workers", "threads", "search", "add", "reuse", "part",
@@ -56,8 +58,10 @@ class Settings:
 
     @property
     def cells(self) -> list[str]:
-        """Those of the tables, each once."""
-        return self.protocol.only(self.tables)
+        """Those of the tables, each once; of a search for added ones these alone."""
+        cells = self.protocol.only(self.tables)
+        added = [name for name in cells if self.protocol.cells[name].added]
+        return added if self.search and added else cells
 
 
 def settings_of(given: Given, plugins: Sequence[str], command: str) -> Settings:
@@ -76,7 +80,7 @@ def settings_of(given: Given, plugins: Sequence[str], command: str) -> Settings:
     protocol = _protocol(given)
     tables = _tables(given, protocol)
     out = path(given, "out") or (QUICK if truth(given, "quick") else OUTPUTS)
-    added = _added(_texts(given, "add"), out)
+    added = _added(_texts(given, "add"), out, protocol)
     protocol = _with(protocol, added, tables)
     threads = positive(given, "threads", None)
     gpu = torch.cuda.is_available()
@@ -144,8 +148,12 @@ def _texts(given: Given, key: str) -> list[str]:
     return list(several)
 
 
-def _added(variants: Sequence[str], out: Path) -> dict[str, Cell]:
-    """A cell for each `NAME option=value ...`, with the settings that a search in `out` chose."""
+def _added(variants: Sequence[str], out: Path, protocol: Protocol) -> dict[str, Cell]:
+    """A cell for each `NAME option=value ...`, with the settings that a search in `out` chose.
+
+    Without a search with those that are tried first: the variants' own defaults are of single runs,
+    and frame positions learn far slower by them than in any row of the protocol.
+    """
     cells = {}
     chosen: Mapping[str, Any] = chosen_there(out) if variants else {}
     for text in variants:
@@ -155,7 +163,8 @@ def _added(variants: Sequence[str], out: Path) -> dict[str, Cell]:
             raise UserError(f"add={text}: must be a variant's name and options as key=value")
         label = " ".join([name, *options])
         overrides = (f"attn={name}", *options)
-        cells[cell] = Cell(label, overrides, chosen=chosen.get(cell, {}), added=True)
+        own = chosen.get(cell, protocol.first_tried(overrides))
+        cells[cell] = Cell(label, overrides, chosen=own, added=True, searched=cell in chosen)
     return cells
 
 
@@ -182,6 +191,7 @@ def _part(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
     number, _, count = str(value).partition("/")
-    if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
+    known = number.isdecimal() and count.isdecimal() and len(number + count) <= MOST_DIGITS
+    if not known or int(number) >= int(count):
         raise UserError(f"part={value}: must be NUMBER/COUNT, as in part=0/4 to part=3/4")
     return int(number), int(count)
