@@ -66,12 +66,13 @@ def read_whole(path: Path) -> None:
     if path.name in _BY_NAME:
         _BY_NAME[path.name](path)
     elif path.parent.name == "records" or path.parent.parent.name == "records":
-        if not path.name.endswith(".error.json"):
-            read_record(path)
+        (_json if path.name.endswith(".error.json") else _record)(path)
     elif path.parent.parent.name == "items":
         _summed(path)
-    elif path.parent.name in ("locks", "catalogue"):
+    elif path.parent.name == "locks":
         _any(path)
+    elif path.parent.name == "catalogue":
+        _json(path)
     elif path.suffix in _BY_SUFFIX:
         _BY_SUFFIX[path.suffix](path)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,14 +30,15 @@ class Reference:
 class Round:
     """What kinds of faults work with.
 
-    folder: the job's own, with its inputs; lost, wrong: what must not be, in words; faults: how
-    many were done; random: the round's own.
+    folder: the job's own, with its inputs; number: of its fault and job, from 0; lost, wrong: what
+    must not be, in words; faults: how many were done; random: the round's own.
     """
 
     job: Job
     folder: Path
     reference: Reference
     random: random.Random
+    number: int = 0
     faults: int = 0
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -75,6 +77,18 @@ class Round:
         until = time.monotonic() + seconds
         while child.alive() and time.monotonic() < until:
             time.sleep(0.001)
+
+    def history(self) -> None:
+        """In every second round, the first too, the job was killed before: there is what to lose.
+
+        A kill is no fault of the round's own.
+        """
+        if self.number % 2 == 0 and self.job.resumes:
+            child = self.start()
+            self.pause(child, self.moment())
+            child.send(signal.SIGKILL)
+            self.ended(child, -signal.SIGKILL, 0)
+            self.look()
 
     def expect(self, fine: bool, what: str) -> None:
         """`what` is wrong unless `fine`."""

@@ -137,7 +137,7 @@ def _play(
     furnish(job, folder, scratch)
     # Rounds and kinds may be left out or added without a change of the others.
     own = random.Random(f"{seed} {fault.name} {job.name} {number}")
-    round = Round(job, folder, reference, own)
+    round = Round(job, folder, reference, own, number)
     began, used = time.monotonic(), _used()
     try:
         fault.play(round)

@@ -103,6 +103,113 @@ def test_a_journal_is_not_lost_where_it_cannot_be_written_anew(tmp_path, monkeyp
     assert path.read_bytes() == whole and rounds_of(path) == [1.0]
 
 
+def test_rows_that_cannot_be_written_leave_the_journal(tmp_path, monkeypatch) -> None:
+    from attnzoo.bench import sweep
+
+    journal, out = tmp_path / "rows.jsonl.part", tmp_path / "rows.jsonl"
+    journal.touch()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(sweep, "write_rows", full)
+        sweep.keep(out, [], journal)
+    assert journal.exists()
+    sweep.keep(out, [], journal)
+    assert out.exists() and not journal.exists()
+
+
+def test_what_is_renamed_is_on_the_disk_and_so_is_its_name(tmp_path, monkeypatch) -> None:
+    done: list[str] = []
+    sync, rename = os.fsync, Path.replace
+    named = {}
+
+    def synced(file: int) -> None:
+        done.append(f"sync {named.get(os.readlink(f'/proc/self/fd/{file}'), 'partial')}")
+        sync(file)
+
+    def renamed(self: Path, target: Path) -> Path:
+        done.append("rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    named[str(tmp_path)] = "parent"
+    with replacing(tmp_path / "a") as beside:
+        beside.write_text("a")
+    assert done == ["sync partial", "rename", "sync parent"]
+    done.clear()
+    with replacing(tmp_path / "folder") as beside:
+        beside.mkdir()
+        (beside / "b").write_text("b")
+    assert done == ["sync partial", "sync partial", "rename", "sync parent"]
+
+
+def test_a_folder_is_never_half_of_the_old_one(tmp_path, monkeypatch) -> None:
+    folder, seen = tmp_path / "folder", []
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+    delete = shutil.rmtree
+
+    def deleted(path: Any, *given: Any, **named: Any) -> None:
+        seen.append(sorted(p.name for p in folder.iterdir()))
+        delete(path, *given, **named)
+
+    monkeypatch.setattr(shutil, "rmtree", deleted)
+    with replacing(folder) as beside:
+        beside.mkdir()
+        (beside / "c").touch()
+    assert seen == [["c"]] and [p.name for p in tmp_path.iterdir()] == ["folder"]
+    rename = Path.replace
+
+    def refused(self: Path, target: Path) -> Path:
+        if target == folder and not list(self.iterdir()):
+            raise OSError(errno.EIO, "bad disk")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(OSError, match="bad disk"), replacing(folder) as beside:
+        beside.mkdir()
+    assert [p.name for p in folder.iterdir()] == ["c"]
+
+
+def test_a_folder_takes_no_place_where_something_has_come(tmp_path) -> None:
+    folder = tmp_path / "folder"
+    with pytest.raises(OSError, match="not empty"), replacing(folder, over=False) as beside:
+        beside.mkdir()
+        folder.mkdir()
+        (folder / "theirs").touch()
+    assert [p.name for p in tmp_path.rglob("*")] == ["folder", "theirs"]
+
+
+def test_a_reader_that_goes_away_in_the_middle_is_told_by_the_status(tmp_path) -> None:
+    code = """
+import sys
+from attnzoo import commands
+
+def prints(arguments):
+    if {going}:
+        with commands.going_on(commands.SAME_COMMAND):
+            while True:
+                print("x" * 1000, file=sys.{stream})
+    while True:
+        print("x" * 1000, file=sys.{stream})
+
+commands.execute(prints, [])
+"""
+    for going, stream, status in ((0, "stdout", 0), (1, "stdout", 141), (1, "stderr", 141)):
+        text = code.replace("{going}", str(going)).replace("{stream}", stream)
+        with subprocess.Popen(
+            [sys.executable, "-c", text], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            heard, other = process.stdout, process.stderr
+            if stream == "stderr":
+                heard, other = other, heard
+            assert heard is not None and other is not None
+            heard.readline()
+            heard.close()
+            said = other.read()
+        assert process.returncode == status and "Traceback" not in said, said
+
+
 def full(*_: Any, **__: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x")
 

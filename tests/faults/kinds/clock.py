@@ -51,6 +51,7 @@ def possible() -> None:
 
 def jumps(round: Round) -> None:
     """Nothing may depend on the time of day: the job is done as ever, or refuses to measure."""
+    round.history()
     status = round.ended(round.start(environment={SET: "1"}))
     round.faults += 1
     if status == 0:

@@ -15,6 +15,7 @@ MOST = 64
 
 def few(round: Round) -> None:
     """As many as are open and some more, often few; then as many as before."""
+    round.history()
     more = int(math.exp(round.random.uniform(0.0, math.log(MOST + 1)))) - 1
 
     def limit() -> None:

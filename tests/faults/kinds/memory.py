@@ -31,6 +31,7 @@ def limited(more: int) -> Callable[[], None]:
 
 def little(round: Round) -> None:
     """Refused at some allocation, wherever that is; with more of it all is done."""
+    round.history()
     more = int(math.exp(round.random.uniform(math.log(0.25), math.log(300))) * MIB)
     status = round.ended(round.start(before=limited(more)))
     if status == 0:

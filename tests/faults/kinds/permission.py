@@ -64,6 +64,7 @@ def possible() -> None:
 
 def lost(round: Round) -> None:
     """All folders of the results become unwritable at some moment, and later writable again."""
+    round.history()
     child = round.start(before=bound)
     round.pause(child, round.moment())
     round.out.mkdir(exist_ok=True)

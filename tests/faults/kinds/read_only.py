@@ -10,7 +10,9 @@ from kinds.fault import Fault
 
 def read_only(round: Round) -> None:
     """One line and exit status 2, before anything is computed; then it can be written."""
-    with mounts.mounted(round.out, "ro"):
+    with mounts.mounted(round.out, "size=1g"):
+        round.history()
+        mounts.remount(round.out, "ro")
         child = round.start()
         round.ended(child, 2)
         round.faults += 1

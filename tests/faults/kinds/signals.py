@@ -21,6 +21,7 @@ ENDS = {
 
 
 def _play(round: Round, number: signal.Signals, twice: bool) -> None:
+    round.history()
     child = round.start()
     # Before its own handler is there, and after its last line, the system ends a command.
     round.pause(child, max(round.moment(), 0.15 * round.reference.seconds))

@@ -31,6 +31,7 @@ def _line(pid: int | str) -> bytes:
 
 def _killed(round: Round, cold: bool) -> None:
     """At any moment from its first worker on."""
+    round.history()
     child = round.start(before=cold_workers if cold else None)
     while child.alive() and not _workers(child.pid):
         time.sleep(0.005)
