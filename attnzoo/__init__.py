@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 from attnzoo import _torchvision
 
 if TYPE_CHECKING:
+    from attnzoo import attention as attention
+    from attnzoo import report as report
+    from attnzoo import results as results
+    from attnzoo import testing as testing
     from attnzoo.errors import UserError
     from attnzoo.models.attach import attach, detach
     from attnzoo.models.published import load_animatediff, load_tune_a_video
@@ -75,6 +79,9 @@ _HOMES = {
     "slot_receptive_field": "attnzoo.testing.receptive_field",
 }
 
+_ROOMS = ("attention", "report", "results", "testing")
+"""Packages and modules that need not be imported by themselves."""
+
 _torchvision.install()
 
 
@@ -86,6 +93,8 @@ def __getattr__(name: str) -> Any:
             return version("attnzoo")
         except PackageNotFoundError:  # imported from a source tree that is not installed
             return "0+source"
+    if name in _ROOMS:
+        return importlib.import_module(f"attnzoo.{name}")
     if name == "motion":  # the module itself, which can be called
         return importlib.import_module("attnzoo.motion")
     if name in __all__:
@@ -94,7 +103,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_ROOMS})
 
 
 class _Package(ModuleType):

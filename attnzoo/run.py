@@ -147,24 +147,22 @@ def _tell_of_few(sampling: Sampling, there: int) -> None:
 
 @contextmanager
 def _saying_how_to_go_on(folder: Path, processes: Processes) -> Iterator[None]:
-    """If the run is interrupted or terminated: what is saved, and the command that goes on."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        from attnzoo.train.checkpoint import Checkpoints
+    """If the run is stopped: what is saved, and the command that goes on."""
+    override = str(_shown(folder))
+    if not _PLAIN.fullmatch(override):
+        override = quoted(override)
+    program = "python -m attnzoo.run"
+    if processes.count > 1:
+        program = f"torchrun --nproc-per-node {processes.count} -m attnzoo.run"
+    with commands.going_on(f"to go on: {program} {shlex.quote(f'resume={override}')}"):
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            from attnzoo.train.checkpoint import Checkpoints
 
-        override = str(_shown(folder))
-        if not _PLAIN.fullmatch(override):
-            override = quoted(override)
-        program = "python -m attnzoo.run"
-        if processes.count > 1:
-            program = f"torchrun --nproc-per-node {processes.count} -m attnzoo.run"
-        print(
-            f"stopped; the last checkpoint: {Checkpoints(folder, every=0).last}\n"
-            f"to go on: {program} {shlex.quote(f'resume={override}')}",
-            file=sys.stderr,
-        )
-        raise
+            last = Checkpoints(folder, every=0).last
+            print(f"stopped; the last checkpoint: {last}", file=sys.stderr)
+            raise
 
 
 _PLAIN = re.compile(r"[\w./:-]+")

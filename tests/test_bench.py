@@ -110,6 +110,7 @@ def test_a_run_too_long_is_predicted(tmp_path: Path) -> None:
         (["peers=Unet"], "peers=Unet:"),
         (["channels=10"], "channels=10 must be a multiple of heads=8"),
         (["quick=maybe"], "quick=maybe: must be true or false"),
+        (["base=HEAD", "out=a.jsonl"], "base=, out=: give one of them"),
         (["base=no-such-commit"], "base=no-such-commit: no such commit"),
         (["device=tpu"], "device=tpu: there are cpu, cuda"),
         (["suite=unet", "against=a.jsonl"], "suite=unet has no setting 'against'"),

@@ -134,3 +134,11 @@ def test_records_and_tables_need_no_torch(made: Path, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_rooms_need_no_import_of_their_own() -> None:
+    code = (
+        "import sys, attnzoo; attnzoo.results.load, attnzoo.report.make; "
+        "assert 'torch' not in sys.modules; attnzoo.testing.check_attention"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -31,6 +31,9 @@ SETTINGS = (
     "threads", "device", "quick", "fresh", "aa",
 )  # fmt: skip
 
+WRITTEN = ("out", "against", "plots", "fresh", "aa")
+"""What is of no use where no rows are written."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -80,6 +83,8 @@ def settings_of(given: Given, plugins: Sequence[str] = ()) -> Settings:
     )
     name = digest_of([cell.digest for cell in found])
     base = single(given, "base", None)
+    if base is not None and (unused := [key for key in WRITTEN if key in given]):
+        raise UserError(f"base=, {unused[0]}=: give one of them; with base= no rows are written")
     return Settings(
         cells=found,
         plan=plan,

@@ -5,7 +5,7 @@
 #
 # adds lines to results/plan/measured.jsonl, each with its command, machine and versions. `small` has
 # clips of the embedded size, the others those of the paper (16 frames of 256 x 256) at a tenth,
-# half and all of the paper's widths, which take 1, 6 and some 16 GiB; one pass each there, without
+# half and all of the paper's widths, which take 1, 5 and up to 19 GiB; one pass each there, without
 # one to warm up.
 set -eu
 out=results/plan/measured.jsonl
