@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from attnzoo import registry
+from attnzoo.bench import goals, guard
 from attnzoo.bench.agreement import Disagreement, agreement
 from attnzoo.bench.cell import Cell, What
 from attnzoo.bench.compare import Verdict, compare, comparison_table, ratio_interval
+from attnzoo.bench.environment import PACKAGE
 from attnzoo.bench.goals import GOALS, MOTION, STOCK, goals_table
 from attnzoo.bench.grid import axes_of, cells
 from attnzoo.bench.growth import fit, foreseeable, predict
@@ -25,10 +27,14 @@ from attnzoo.bench.preparation import Preparation, Ready, Refused, larger
 from attnzoo.bench.roofline import Roofline
 from attnzoo.bench.row import Facts, Row, Status, read_rows, write_rows
 from attnzoo.bench.scaling import growth_table, growths
+from attnzoo.bench.serving import There, Worker, WorkerDied
+from attnzoo.bench.subject import made_module
+from attnzoo.bench.sweep import Plan, _amortised, _own_code
 from attnzoo.bench.table import table
 from attnzoo.bench.traffic import least_traffic, traffic
 from attnzoo.bench.unet_peers import unet_peers
 from attnzoo.bench.unets import UNETS, Form, levels, stock
+from attnzoo.bench.workshop import MOST_FORMS, _compiled
 from attnzoo.errors import UserError
 
 CPU = torch.device("cpu")
@@ -235,6 +241,156 @@ def test_bytes_moved_of_known_operators() -> None:
     assert traffic(lambda: a.view(50, 200)[3:]) == 0
     assert traffic(lambda: a + b[:1].expand(100, 100)) == 2 * 40000 + 400
     assert least_traffic([a, a], {"b": b}) == 2 * 40000
+    # A linear layer of three axes is a product and a view of it, which moves nothing.
+    layer = torch.nn.Linear(100, 100, bias=False)
+    assert traffic(lambda: layer(a.view(2, 50, 100))) == 3 * 40000
+    assert traffic(lambda: torch.mm(a, b, out=torch.empty(100, 100))) == 3 * 40000
+    assert traffic(lambda: torch.empty(100, 100).copy_(a)) == 2 * 40000
+    assert traffic(lambda: torch.empty(100, 100).fill_(1.0)) == 40000
+    rows = torch.tensor([3, 5])  # 16 bytes
+    assert traffic(lambda: a.index_select(0, rows)) == 16 + 2 * 800
+    assert traffic(lambda: a.clone().index_copy_(0, rows, b[:2])) == 2 * 40000 + 16 + 2 * 800
+    assert traffic(lambda: a[rows]) == 16 + 2 * 800
+
+
+def test_what_stands_for_tensors_counts_by_itself() -> None:
+    weights = [torch.randn(100, 100) for _ in range(2)]
+    states = [torch.empty_like(one, device="meta") for one in weights for _ in range(5)]
+    assert least_traffic(weights, weights, states) == (2 + 10) * 40000
+
+
+def test_a_backend_is_not_asked_for_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    def noted(cell: Cell) -> Any:
+        made.append(cell.options)
+        return made_module(cell)
+
+    monkeypatch.setattr("attnzoo.bench.agreement.made_module", noted)
+    assert agreement(CELL.at(heads=4, options={"backend": "sdpa"})).error < 1e-4
+    assert made == [{"backend": "sdpa"}, {}]
+
+
+def test_no_form_of_a_module_is_run_uncompiled_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = torch._dynamo.config
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+    with limits.patch(recompile_limit=8, fail_on_recompile_limit_hit=False):
+        _compiled(torch.nn.Linear(2, 2))
+        assert limits.recompile_limit == MOST_FORMS and limits.fail_on_recompile_limit_hit
+
+
+# what is known already
+
+
+def test_a_row_is_of_the_text_of_its_plugin(tmp_path: Path) -> None:
+    text = """
+import torch
+from attnzoo import Kind, register
+from attnzoo.attention import Mechanism
+
+@register("of_mine", title="mine", source="a test", kind=Kind.insert, cost="0")
+class Mine(Mechanism):
+    def forward(self, x, *, flow=None):
+        return x * 0
+
+    def sees(self, query, shape):
+        return torch.zeros(shape, dtype=torch.bool)
+"""
+    codes = []
+    for edit in ("", "# changed\n"):
+        with registry.preserved():
+            (tmp_path / "mine.py").write_text(edit + text)
+            registry.load_plugin(tmp_path / "mine.py")
+            codes += _own_code(Cell(What.module, "of_mine", 4, 4, 4, channels=8))
+    assert len(set(codes)) == 2 and _own_code(CELL) == []
+    peer = next(iter(unet_peers()))
+    assert _own_code(Cell(What.unet, peer, 4, 4, 4, peer=True, unet="small")) == []
+
+
+def test_what_is_spread_over_steps_is_spread_over_those_that_are_asked_for() -> None:
+    once = CELL.at(what=What.maps)
+    assert _amortised(once, 2.0, Plan(steps=50)) == 0.04
+    assert _amortised(once, 2.0, Plan(steps=25)) == 0.08
+    assert _amortised(CELL, 2.0, Plan()) is None and _amortised(once, None, Plan()) is None
+
+
+def test_a_quick_suite_is_one_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def stop(given: Any, *_: Any) -> None:
+        asked.append(given)
+        raise InterruptedError
+
+    monkeypatch.setattr(goals, "settings_of", stop)
+    for quick in (True, False):
+        with pytest.raises(InterruptedError):
+            goals.run({"quick": [quick]})
+    assert asked[0]["frames"] == [8] and "frames" not in asked[1]
+    with pytest.raises(UserError, match="quick=maybe"):
+        goals.run({"quick": ["maybe"]})
+
+
+# processes that die
+
+
+def test_a_process_that_died_costs_its_own_cell_alone() -> None:
+    small = CELL.at(frames=2, height=4, width=4, channels=16, heads=2)
+    with Worker(PACKAGE.parent, device=CPU, longest=60.0, memory=None) as worker:
+        one = worker.prepare(small)
+        assert isinstance(one, Ready) and isinstance(one.subject.run, There)
+        worker._process.kill()
+        worker._process.wait()
+        assert one.subject.run.seconds() > 0  # made ready again
+
+        def killed(_: object) -> dict[str, Any]:
+            worker._process.kill()
+            raise WorkerDied(worker._process.wait())
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(worker, "_ask", killed)
+            refused = worker.prepare(small.at(frames=4))
+        assert isinstance(refused, Refused) and refused.status is Status.out_of_memory
+        assert isinstance(worker.prepare(small.at(frames=4)), Ready)
+        assert one.subject.run.seconds() > 0
+
+
+def test_a_tree_that_cannot_be_measured_says_so(tmp_path: Path) -> None:
+    (tmp_path / "attnzoo").mkdir()
+    (tmp_path / "attnzoo" / "__init__.py").write_text("raise ImportError('too old')\n")
+    with Worker(tmp_path, device=CPU, longest=60.0, memory=None) as worker:
+        for _ in range(2):
+            refused = worker.prepare(CELL)
+            assert isinstance(refused, Refused) and refused.status is Status.failed
+            assert "exit status 1" in refused.reason
+
+
+# memory that is free
+
+
+def test_the_least_that_a_control_group_leaves_counts(tmp_path: Path) -> None:
+    def group(path: str, **files: object) -> None:
+        (tmp_path / path).mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (tmp_path / path / name.replace("__", ".")).write_text(f"{text}\n")
+
+    group("own")
+    (tmp_path / "own" / "cgroup").write_text("0::/slice/job\n3:cpu:/x\n5:memory:/old\n")
+    group("groups/slice", memory__max=1000, memory__current=400)
+    group(
+        "groups/slice/job", memory__max="max", memory__current=100,
+        memory__stat="anon 1\ninactive_file 5",
+    )  # fmt: skip
+    group("groups/slice/job/inside", memory__max=1, memory__current=1)  # not around it
+    found = sorted(guard._left_to_groups(tmp_path / "own" / "cgroup", tmp_path / "groups"))
+    assert found == [600]
+    group("groups/slice/job", memory__max=300)
+    group(
+        "groups/memory/old", memory__limit_in_bytes=90, memory__usage_in_bytes=50,
+        memory__stat="inactive_file 2\ntotal_inactive_file 7",
+    )  # fmt: skip
+    found = sorted(guard._left_to_groups(tmp_path / "own" / "cgroup", tmp_path / "groups"))
+    assert found == [42, 205, 600]
+    assert list(guard._left_to_groups(tmp_path / "nowhere", tmp_path / "groups")) == []
 
 
 # grids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -99,6 +100,27 @@ def test_a_distance_of_sets_is_seen_beyond_its_floor(found: sensitivity.Sensitiv
     assert sensitivity_report.cell(Rank("a", "b", -0.5, -0.5, False)) == "(−0.50)"
     zero = next(v for v in found.values if v.metric == "frames" and v.step == 0)
     assert zero.value == pytest.approx(0, abs=1e-9)
+
+
+def test_a_metric_that_is_lost_on_the_way_is_told_of_all_the_same(
+    found: sensitivity.Sensitivity,
+) -> None:
+    """As the colour of a sign that is nowhere, when it is damaged most."""
+    values = [v for v in found.values if (v.metric, v.damage, v.step) != ("bright", "dark", 3)]
+    lost = replace(found, values=values)
+    damages = [
+        Damage("dark", "", Kind.spatial, "", (0.2, 0.4, 0.6), None),  # type: ignore[arg-type]
+        Damage("back", "", Kind.temporal, "", (1, 2), None),  # type: ignore[arg-type]
+    ]
+    first = sensitivity_report.reaction(lost, "bright", damages)[0]
+    assert math.isnan(first) and sensitivity_report._text(first) == "–"
+    assert sensitivity_report.reaction(found, "bright", damages)[0] == 1
+    there = {(v.metric, v.damage, v.step): v for v in lost.values}
+    assert math.isnan(sensitivity_report._badness(there, "bright", "dark", 3))
+    assert (
+        sensitivity_report._badness(there, "bright", "dark", 2)
+        == there["bright", "dark", 2].badness
+    )
 
 
 def test_a_metric_without_a_value_is_absent_with_its_reason(

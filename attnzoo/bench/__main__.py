@@ -64,7 +64,8 @@ def command(arguments: Sequence[str]) -> None:
     given = dict(grammar.given(arguments))
     suite = one_of("suite", single(given, "suite", "grid"), SUITES)
     given.pop("suite", None)
-    with commands.going_on(commands.SAME_COMMAND):
+    resumes = suite != "mechanisms" and "base" not in given
+    with commands.going_on(commands.SAME_COMMAND if resumes else "what was measured is lost"):
         _measure(suite, given, arguments)
 
 

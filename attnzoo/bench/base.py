@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from attnzoo.bench.environment import PACKAGE
 from attnzoo.bench.measure import Candidate, Measurement, Spread, interval, measure
 from attnzoo.bench.noise import halves
 from attnzoo.bench.preparation import Ready, Refused
-from attnzoo.bench.serving import Worker
+from attnzoo.bench.serving import There, Worker, WorkerDied
 from attnzoo.bench.sweep import Plan
 from attnzoo.bench.table import aligned, milliseconds
 from attnzoo.errors import UserError
@@ -96,16 +96,25 @@ def against_commit(
         candidates: dict[str, Candidate] = {}
         for digest, pair in found.items():
             if all(isinstance(one, Ready) for one in pair):
-                for which, one in zip(("base", "now"), pair, strict=True):
-                    assert isinstance(one, Ready)
-                    candidates[f"{which} {digest}"] = one.subject.run
+                runs = [one.subject.run for one in pair if isinstance(one, Ready)]
+                # Both sides in one manner, whichever of them lies above the bound.
+                warm = any(isinstance(run, There) and run.warm for run in runs)
+                for which, run in zip(("base", "now"), runs, strict=True):
+                    assert isinstance(run, There)
+                    candidates[f"{which} {digest}"] = replace(run, warm=warm)
         times = Measurement({})
         if candidates:
             with tqdm(total=plan.rounds, unit="round", desc="timed", disable=None) as bar:
-                times = measure(
-                    candidates, rounds=plan.rounds, limit=plan.limit, device=device,
-                    told=lambda _: bar.update(),
-                )  # fmt: skip
+                try:
+                    times = measure(
+                        candidates, rounds=plan.rounds, limit=plan.limit, device=device,
+                        told=lambda _: bar.update(),
+                    )  # fmt: skip
+                except WorkerDied as died:
+                    raise UserError(
+                        f"base={ref}: a process died while cells were timed ({died}); take fewer "
+                        "or smaller cells at once"
+                    ) from died
     return [_pair(cell, *found[cell.digest], times) for cell in cells]
 
 

@@ -13,7 +13,7 @@ from attnzoo.bench.cell import What
 from attnzoo.bench.measure import Spread, interval
 from attnzoo.bench.row import Row, Status, write_rows
 from attnzoo.bench.run import alone, report, settings_of
-from attnzoo.bench.settings import Given
+from attnzoo.bench.settings import Given, truth
 from attnzoo.bench.sweep import sweep
 from attnzoo.bench.table import aligned
 from attnzoo.errors import UserError
@@ -70,7 +70,7 @@ def run(given: Given) -> None:
     for key in given:
         if key not in KEYS:
             raise UserError(f"suite=unet has no setting {key!r}; there are: {', '.join(KEYS)}")
-    quick = {"rounds": [10], "frames": [8], "resolution": [16]} if given.get("quick") else {}
+    quick = {"rounds": [10], "frames": [8], "resolution": [16]} if truth(given, "quick") else {}
     typed = {key: value for key, value in given.items() if key != "quick"}
     settings = settings_of({**_DEFAULTS, **quick, **typed})
     if len({(c.unet, c.shape, c.dtype) for c in settings.cells}) > 1:

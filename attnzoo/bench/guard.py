@@ -17,6 +17,8 @@ except ImportError:  # Windows has none
 SHARE = 0.85
 """Of the memory that is free, so much may be asked for."""
 
+_GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
 # The last is what a thread is refused with.
 _NOT_ENOUGH = re.compile(
     r"allocate memory|not enough memory|out of memory|temporarily unavailable", re.IGNORECASE
@@ -26,12 +28,10 @@ _NOT_ENOUGH = re.compile(
 def available(device: torch.device) -> int:
     """Bytes that may be asked for now; at most what the control group allows."""
     if device.type == "cuda":
-        return int(SHARE * torch.cuda.mem_get_info(device)[0])
-    free = [_meminfo()]
-    limit, used = (_number(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
-    if limit is not None and used is not None:
-        free.append(limit - used)
-    return int(SHARE * max(0, min(free)))
+        # What the allocator holds and nobody uses is free as well.
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(SHARE * (torch.cuda.mem_get_info(device)[0] + held))
+    return int(SHARE * max(0, min([_meminfo(), *_left_to_groups()])))
 
 
 @contextmanager
@@ -73,9 +73,49 @@ def _meminfo() -> int:
     return int(found[1]) * 1024 if found else 1 << 62
 
 
-def _number(path: str) -> int | None:
+def _left_to_groups(own: Path = _OWN_GROUPS, mounted: Path = _GROUPS) -> Iterator[int]:
+    """What each control group around this process that has a limit has left of it, in bytes.
+
+    Files that the system keeps in memory and may drop count as free. Of both versions of groups.
+    """
     try:
-        return int(Path(path).read_text())
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "" or "memory" in controllers.split(","):
+            root = mounted / controllers
+            group = root / path.lstrip("/")
+            # In a container the path may be the host's, and the root its own group.
+            for folder in {root, group, *(p for p in group.parents if p.is_relative_to(root))}:
+                left = _left_to(folder)
+                if left is not None:
+                    yield left
+
+
+def _left_to(group: Path) -> int | None:
+    for limit, current in (
+        ("memory.max", "memory.current"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        most, used = _number(group / limit), _number(group / current)
+        if most is not None and used is not None:
+            return most - used + _droppable(group / "memory.stat")
+    return None
+
+
+def _droppable(stat: Path) -> int:
+    try:
+        found = re.search(r"^(?:total_)?inactive_file (\d+)$", stat.read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
     except (OSError, ValueError):  # no such file, or "max"
         return None
 

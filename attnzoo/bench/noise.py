@@ -12,11 +12,13 @@ from attnzoo.bench.measure import LEAST_ROUNDS, Spread
 def halves(seconds: Sequence[float]) -> float | None:
     """Median of the even rounds over that of the odd ones, minus 1, without sign.
 
-    An A/A comparison of half as many rounds, interleaved as all are; None of too few rounds.
+    An A/A comparison of half as many rounds, interleaved as all are; None of too few rounds, or of
+    what takes no time.
     """
     if len(seconds) < LEAST_ROUNDS:
         return None
-    return abs(Spread.of(seconds[::2]).median / Spread.of(seconds[1::2]).median - 1)
+    even, odd = (Spread.of(half).median for half in (seconds[::2], seconds[1::2]))
+    return abs(even / odd - 1) if odd > 0 else None
 
 
 def noise(cells: Sequence[Sequence[float]]) -> float | None:

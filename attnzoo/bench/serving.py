@@ -7,6 +7,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,6 +57,10 @@ def _said(found: Ready | Refused) -> dict[str, Any]:
 class WorkerDied(Exception):
     """The process is gone; the system may have ended it for want of memory."""
 
+    def __init__(self, status: int) -> None:
+        super().__init__(f"exit status {status}")
+        self.status = status
+
 
 class Worker:
     """A worker process, with the package in `tree`; to be closed."""
@@ -69,6 +75,8 @@ class Worker:
         plugins: Sequence[str] = (),
     ) -> None:
         """Starts it; it has this process's environment, cores and number of threads."""
+        self._cells: dict[str, Cell] = {}
+        self._there: set[str] = set()
         settings = {
             "threads": torch.get_num_threads(),
             "plugins": list(plugins),
@@ -77,27 +85,51 @@ class Worker:
             "memory": memory,
         }
         file = PACKAGE / "bench" / "worker.py"
-        self._process = subprocess.Popen(
-            [sys.executable, str(file), str(tree), json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        self._command = [sys.executable, str(file), str(tree), json.dumps(settings)]
+        self._process = self._started()
+
+    def _revive(self) -> None:
+        """Starts the process again if it is gone."""
+        if self._process.poll() is not None:
+            self._close_pipes()
+            self._there.clear()
+            self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def prepare(self, cell: Cell) -> Ready | Refused:
-        """As `Preparation.prepare`, there; a worker that dies of it has run out of memory."""
+        """As `Preparation.prepare`, there; a worker that is killed has run out of memory.
+
+        The next cell gets a new process, and so do those that were ready when they are timed.
+        """
+        self._revive()
         try:
             answer = self._ask({"prepare": cell.plain})
         except WorkerDied as died:
-            return Refused(Status.out_of_memory, f"the process that tried it died ({died})")
+            killed = died.status < 0
+            status = Status.out_of_memory if killed else Status.failed
+            return Refused(status, f"the process that tried it died ({died})")
         if "refused" in answer:
             refused = answer["refused"]
             return Refused(**{**refused, "status": Status(refused["status"])})
-        run = _There(self, cell.digest, answer["first"])
+        self._cells[cell.digest] = cell
+        self._there.add(cell.digest)
+        run = There(self, cell.digest, answer["first"] < SHORT)
         return Ready(Subject(run), Facts(**answer["facts"]), answer["first"])
 
     def time(self, digest: str, warm: bool) -> float:
-        """Seconds of one run of a cell that was prepared, measured there."""
+        """Seconds of one run of a cell that was prepared, measured there.
+
+        Raises:
+            WorkerDied: the process is gone.
+        """
+        self._revive()
+        if digest not in self._there:
+            self._ask({"prepare": self._cells[digest].plain})
+            self._there.add(digest)
         return float(self._ask({"time": digest, "warm": warm})["seconds"])
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,19 +142,24 @@ class Worker:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise WorkerDied(f"exit status {process.wait()}")
+            raise WorkerDied(process.wait())
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def close(self) -> None:
         """Ends it."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._close_pipes()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):  # of what it was told when it died
+                    pipe.close()
 
     def __enter__(self) -> Worker:
         return self
@@ -131,16 +168,17 @@ class Worker:
         self.close()
 
 
-class _There:
-    """A run in the worker, timed there."""
+@dataclass
+class There:
+    """A run in the worker, timed there; warm: right after one that does not count."""
 
-    def __init__(self, worker: Worker, digest: str, first: float) -> None:
-        self._worker = worker
-        self._digest = digest
-        self._warm = first < SHORT
+    worker: Worker
+    digest: str
+    warm: bool
 
     def seconds(self) -> float:
-        return self._worker.time(self._digest, self._warm)
+        """As `Worker.time`."""
+        return self.worker.time(self.digest, self.warm)
 
 
 SHORT = 0.02

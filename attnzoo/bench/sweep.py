@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from attnzoo import registry
 from attnzoo.bench import roofline
 from attnzoo.bench.cell import Cell, What, digest_of
 from attnzoo.bench.environment import PACKAGE, Load, address, fixed_environment
@@ -79,8 +80,8 @@ def sweep(
     """
     environment = fixed_environment(device)
     here = address(environment)
-    keys = {cell.digest: digest_of([cell.digest, here]) for cell in cells}
-    done = {row.key: row for row in kept if row.status is Status.ok}
+    keys = {cell.digest: digest_of([cell.digest, here, *_own_code(cell)]) for cell in cells}
+    done = {row.key: row for row in kept if row.status is Status.ok and not plan.twice}
     journal = Journal(journal_at, here)
     load = Load()
     missing = [cell for cell in cells if keys[cell.digest] not in done]
@@ -100,14 +101,23 @@ def sweep(
     for cell in cells:
         key = keys[cell.digest]
         if key in done:
-            rows.append(done[key])
+            rows.append(replace(done[key], amortised=_amortised(cell, done[key].latency, plan)))
         elif key in refused:
             rows.append(replace(refused[key].row(cell, key), environment=environment))
         else:
-            row = _row(cell, key, ready[key], times.seconds[key], roof, plan.steps)
+            row = _row(cell, key, ready[key], times.seconds[key], roof, plan)
             rows.append(replace(row, environment=environment))
     journal.close()
     return Result(rows, roof, times)
+
+
+def _own_code(cell: Cell) -> list[str]:
+    """Hash of a variant's file where that is no part of the package."""
+    name = cell.mirrors or cell.name
+    if cell.peer and not cell.mirrors:
+        return []
+    entry = registry.get(name)
+    return [] if entry.built_in else [str(entry.sha256)]
 
 
 def keep(out: Path, rows: Sequence[Row], journal_at: Path) -> None:
@@ -185,14 +195,13 @@ def _row(
     ready: Ready,
     seconds: Sequence[float],
     roof: roofline.Roofline,
-    steps: int,
+    plan: Plan,
 ) -> Row:
     spread, facts = Spread.of(seconds), ready.facts
     frames = cell.batch * cell.frames
     useful, moved = facts.flops_useful or 0, facts.bytes_moved or 0
     if cell.compiled:  # what a compiler fuses is not counted; the least is the only bound
         moved = facts.bytes_least or 0
-    once = cell.what in (What.flow, What.maps)
     return Row(
         cell,
         key,
@@ -206,8 +215,13 @@ def _row(
         throughput=frames / spread.median if spread.median else None,
         intensity=useful / moved if moved else None,
         roofline_share=roof.share(useful, moved, spread.median, cell.dtype),
-        amortised=spread.median / steps if once else None,
+        amortised=_amortised(cell, spread.median, plan),
     )
+
+
+def _amortised(cell: Cell, latency: float | None, plan: Plan) -> float | None:
+    once = cell.what in (What.flow, What.maps)
+    return latency / plan.steps if once and latency is not None else None
 
 
 def _peaks(roof: roofline.Roofline) -> dict[str, Any]:

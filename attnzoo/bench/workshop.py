@@ -20,6 +20,9 @@ from attnzoo.bench.unets import UNETS, Form, stock
 from attnzoo.models.attach import Attachment, attach
 from attnzoo.motion import Motion
 
+MOST_FORMS = 4096
+"""Shapes and directions for which one module may be compiled in a run."""
+
 
 class Workshop:
     """Cells that differ in sizes alone share their modules and U-Nets."""
@@ -84,13 +87,21 @@ class Workshop:
     def _maybe_compiled(self, cell: Cell, module: nn.Module) -> Any:
         if not cell.compiled:
             return module
-        compiled = lambda: torch.compile(module, dynamic=False)  # noqa: E731
-        return self._once(("compiled", id(module)), compiled)
+        return self._once(("compiled", id(module)), lambda: _compiled(module))
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
+
+
+def _compiled(module: nn.Module) -> Any:
+    """Compiled anew for each shape and direction; beyond dynamo's limit it would run as it is."""
+    limits = torch._dynamo.config
+    limits.recompile_limit = max(limits.recompile_limit, MOST_FORMS)
+    limits.accumulated_recompile_limit = max(limits.accumulated_recompile_limit, MOST_FORMS)
+    limits.fail_on_recompile_limit_hit = True
+    return torch.compile(module, dynamic=False)
 
 
 def _with_modules(cell: Cell) -> tuple[Any, Attachment]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ def _reactions(found: Sensitivity, sights: Sequence[Sight], damages: Sequence[Da
         "| --- |" + " ---: |" * len(damages),
     ]
     for sight in sights:
-        row = (f"{v:.2f}".replace("-", "−") for v in reaction(found, sight.key, damages))
+        row = map(_text, reaction(found, sight.key, damages))
         lines.append(f"| {sight.label} | " + " | ".join(row) + " |")
     return lines
 
@@ -137,8 +137,8 @@ def _published_case(
             f"{a.name} to {b.name}".replace("_", " ")
             for a in severe
             for b in mild
-            if values[sight.key, a.name, len(a.grades)].badness
-            < values[sight.key, b.name, MILD].badness
+            if _badness(values, sight.key, a.name, len(a.grades))
+            < _badness(values, sight.key, b.name, MILD)
         ]
         said = "none" if not pairs else f"{len(pairs)}: " + ", ".join(pairs)
         ratio = _ratio(sight.key, values, damages)
@@ -152,18 +152,34 @@ def _ratio(key: str, values: dict[tuple[str, str, int], Value], damages: Sequenc
         return "–"
 
     def worse(name: str) -> float:
-        first, last = values[key, name, 0], values[key, name, grades[name]]
-        return last.badness - first.badness
+        first, last = (_badness(values, key, name, step) for step in (0, grades[name]))
+        return last - first
 
     still = worse("elastic")
-    return f"{worse('elastic_trembling') / still:.2f}" if abs(still) > 1e-9 else "–"
+    ratio = worse("elastic_trembling") / still if abs(still) > 1e-9 else math.nan
+    return "–" if math.isnan(ratio) else f"{ratio:.2f}"
+
+
+def _badness(
+    values: Mapping[tuple[str, str, int], Value], key: str, damage: str, step: int
+) -> float:
+    """nan where the metric has lost its value, as that of a sign that is nowhere."""
+    found = values.get((key, damage, step))
+    return math.nan if found is None else found.badness
+
+
+def _text(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}".replace("-", "−")
 
 
 def reaction(found: Sensitivity, key: str, damages: Sequence[Damage]) -> list[float]:
     """How much worse the strongest grade of each damage is, as a share of the largest of them."""
     values = {(v.damage, v.step): v.badness for v in found.values if v.metric == key}
-    worse = [values[d.name, len(d.grades)] - values[d.name, 0] for d in damages]
-    largest = max(worse)
+    worse = [
+        values.get((d.name, len(d.grades)), math.nan) - values.get((d.name, 0), math.nan)
+        for d in damages
+    ]
+    largest = max((value for value in worse if not math.isnan(value)), default=0.0)
     return [value / largest if largest > 0 else math.nan for value in worse]
 
 
@@ -186,7 +202,7 @@ def _draw_reactions(
     found: Sensitivity, sights: Sequence[Sight], damages: Sequence[Damage], made: Made
 ) -> Any:
     table = [reaction(found, sight.key, damages) for sight in sights]
-    words = [[f"{value:.2f}".replace("-", "−") for value in row] for row in table]
+    words = [list(map(_text, row)) for row in table]
     return _heat_map(
         (table, words),
         (sights, damages),

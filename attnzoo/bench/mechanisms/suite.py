@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from attnzoo.bench.mechanisms.report import Report, block_text, growth_text, sav
 from attnzoo.bench.mechanisms.setting import Setting, settings
 from attnzoo.bench.mechanisms.tables import tables
 from attnzoo.bench.settings import SuiteOptions
+from attnzoo.errors import UserError
 
 PEAKS = "peak memory / (input + qkv + attention output), and exponents of peak memory"
 OUTPUTS = Path("outputs/mechanisms")
@@ -26,16 +28,23 @@ def run(options: SuiteOptions) -> list[Report]:
     """Measures, prints and saves; `options.out` is a folder, by default `outputs/mechanisms`.
 
     Raises:
-        UserError: a device that is not there.
+        UserError: a device that is not there, or a folder that cannot be written.
     """
     found = settings(options)
+    out = options.out or OUTPUTS
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UserError(f"out={out}: no folder that can be written ({error.strerror})") from error
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     reports = [_reported(setting) for setting in found]
     for report in reports:
         if report.missed:
             print(f"not reached: {', '.join(report.missed)}")
-    written = save(reports, options.out or OUTPUTS)
+    written = save(reports, out)
     print(f"{', '.join(map(str, written))}: {sum(r.seconds for r in reports):.0f} s")
     return reports
 
