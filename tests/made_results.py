@@ -171,7 +171,7 @@ def make_results(
 def made_protocol(seeds: int, clips: int, sixth: int | None = None) -> dict[str, Any]:
     """All six tables; the sixth has cells of its own."""
     cells: dict[str, Any] = {name: _cell(*CELLS[name]) for name in CELLS}
-    sixth = []
+    of_sixth: list[dict[str, Any]] = []
     for noise in NOISE:
         for camera in CAMERA:
             for variant, overrides in SIXTH_VARIANTS.items():
@@ -179,7 +179,7 @@ def made_protocol(seeds: int, clips: int, sixth: int | None = None) -> dict[str,
                 extra = [f"noise={noise}", f"data.camera={camera}"]
                 extra += [] if sixth is None else [f"sample.clips={sixth}"]
                 cells[name] = _cell(variant, [*overrides, *extra])
-                sixth.append(_row(variant, name, f"noise {noise}, camera {camera}"))
+                of_sixth.append(_row(variant, name, f"noise {noise}, camera {camera}"))
 
     def rows(*names: str, group: str | None = None) -> list[dict[str, Any]]:
         return [_row(CELLS[name][0], name, group) for name in names]
@@ -202,7 +202,7 @@ def made_protocol(seeds: int, clips: int, sixth: int | None = None) -> dict[str,
                 *rows("stsa_flow-permute", "stsa_flow-iuv", "stsa_flow-skeleton", group="flow"),
             ],
         ),
-        "table6": ("Noise and camera", sixth),
+        "table6": ("Noise and camera", of_sixth),
     }
     rest = {
         "schema": 1,

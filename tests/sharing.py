@@ -22,7 +22,7 @@ from attnzoo.data.clip import Clip
 from attnzoo.data.source import Source
 from attnzoo.errors import UserError
 from attnzoo.train.processes import Processes, join
-from attnzoo.train.settings import Experiment, Sampling
+from attnzoo.train.settings import Experiment, Sampling, Schedule, Stage
 
 
 class Terminated(Interrupting):
@@ -42,7 +42,11 @@ class Terminated(Interrupting):
 def shared(batch: int, accumulate: int) -> Experiment:
     """Three clips are sampled, of which the second process has one."""
     experiment = tiny_experiment("temporal", sampling=Sampling(steps=2, clips=3))
-    plan = replace(experiment.training, batch=batch, accumulate=accumulate, weight_decay=0.0)
+    # Warm-up and a falling rate: a schedule that goes on twice a step is another one.
+    plan = replace(
+        experiment.training, batch=batch, accumulate=accumulate, weight_decay=0.0,
+        stage1=Stage(3, 1e-2, 2), schedule=Schedule.cosine,
+    )  # fmt: skip
     return replace(experiment, training=plan)
 
 

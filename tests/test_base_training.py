@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from attnzoo.models.embedded import build_embedded
 from attnzoo.train import base
 
+WEIGHTS = Path(base.__file__).parents[1] / "weights" / "base.safetensors"
+
 
 def training() -> base.BaseTraining:
     return base.BaseTraining(steps=4, rate=1e-3, seed=0, device=torch.device("cpu"))
@@ -79,3 +81,35 @@ def test_exported_weights_fit_the_model(tmp_path: Path, monkeypatch) -> None:
     assert {v.dtype for v in state.values()} == {torch.float16}
     build_embedded().load_state_dict(state)
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_the_command_writes_where_it_is_told_and_a_state_beats_a_start(
+    tmp_path: Path, monkeypatch
+) -> None:
+    def stepped(self) -> float:
+        self.progress.step += 1
+        self.parameters[0].data.add_(1e-3)
+        return 1.0 / self.progress.step
+
+    monkeypatch.setattr(base.BaseTraining, "step", stepped)
+    shipped = WEIGHTS.read_bytes()
+    begun: list[str] = []
+    for name in ("begin", "load"):
+        own = getattr(base.BaseTraining, name)
+        monkeypatch.setattr(
+            base.BaseTraining, name,
+            lambda self, path, name=name, own=own: (begun.append(name), own(self, path))[1],
+        )  # fmt: skip
+    ends = {}
+    for name, more in (("one", ()), ("again", ("--start", str(WEIGHTS)))):
+        arguments = [
+            "base", "--steps", "20", "--work", str(tmp_path / "work"),
+            "--out", str(tmp_path / f"{name}.safetensors"),
+            "--figure", str(tmp_path / "loss.png"), *more,
+        ]  # fmt: skip
+        monkeypatch.setattr("sys.argv", arguments)
+        base.main()
+        ends[name] = (tmp_path / f"{name}.safetensors").read_bytes()
+    # The second finds a finished training, whatever it was to begin from.
+    assert begun == ["load", "begin", "load"] and ends["one"] == ends["again"] != shipped
+    assert WEIGHTS.read_bytes() == shipped and (tmp_path / "loss.png").stat().st_size > 1000

@@ -14,22 +14,25 @@ from torch import Tensor
 
 from attnzoo import registry
 from attnzoo.bench import goals, guard
+from attnzoo.bench.__main__ import main
 from attnzoo.bench.agreement import Disagreement, agreement
+from attnzoo.bench.base import _pair, pairs_table
 from attnzoo.bench.cell import Cell, What
 from attnzoo.bench.compare import Verdict, compare, comparison_table, ratio_interval
 from attnzoo.bench.environment import PACKAGE
 from attnzoo.bench.goals import GOALS, MOTION, STOCK, goals_table
 from attnzoo.bench.grid import axes_of, cells
 from attnzoo.bench.growth import fit, foreseeable, predict
-from attnzoo.bench.measure import Spread, interval, measure
+from attnzoo.bench.measure import Measurement, Spread, interval, measure
 from attnzoo.bench.noise import noise
+from attnzoo.bench.plots import draw
 from attnzoo.bench.preparation import Preparation, Ready, Refused, larger
 from attnzoo.bench.roofline import Roofline
 from attnzoo.bench.row import Facts, Row, Status, read_rows, write_rows
 from attnzoo.bench.scaling import growth_table, growths
 from attnzoo.bench.serving import There, Worker, WorkerDied
-from attnzoo.bench.subject import made_module
-from attnzoo.bench.sweep import Plan, _amortised, _own_code
+from attnzoo.bench.subject import Subject, made_module
+from attnzoo.bench.sweep import Plan, Result, _amortised, _own_code
 from attnzoo.bench.table import table
 from attnzoo.bench.traffic import least_traffic, traffic
 from attnzoo.bench.unet_peers import unet_peers
@@ -328,6 +331,54 @@ def test_a_quick_suite_is_one_that_was_asked_for(monkeypatch: pytest.MonkeyPatch
     assert asked[0]["frames"] == [8] and "frames" not in asked[1]
     with pytest.raises(UserError, match="quick=maybe"):
         goals.run({"quick": ["maybe"]})
+
+
+@pytest.mark.parametrize(("seconds", "worse"), [(0.02, True), (0.01, False), (0.005, False)])
+def test_a_run_that_is_worse_ends_with_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, worse: bool
+) -> None:
+    (cell,) = grid(attn="temporal", what="module", backward=False, peers=None, frames=4)
+    write_rows(tmp_path / "old.jsonl", [row(times(0.01), cell)])
+    new = row(times(seconds, seed=1), cell)
+    measured = Result([new], Roofline({"fp32": 1e11}, 1e10), Measurement({"a": new.seconds}))
+    monkeypatch.setattr("attnzoo.bench.run.sweep", lambda *_: measured)
+    arguments = [
+        "attn=temporal", "what=module", "backward=false", "peers=null", "frames=4",
+        f"against={tmp_path / 'old.jsonl'}", f"out={tmp_path / 'new.jsonl'}",
+    ]  # fmt: skip
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == int(worse)
+
+
+def test_a_commit_that_lost_a_speed_is_worse_and_one_that_gained_it_is_not() -> None:
+    ready = Ready(Subject(lambda: None), Facts("", peak_memory=10**8), 0.01)
+    refused = Refused(Status.failed, "no")
+    none = Measurement({})
+    assert _pair(CELL, ready, refused, none).worse and not _pair(CELL, refused, ready, none).worse
+    for factor, slower in ((2.0, True), (0.5, False)):
+        seconds = {
+            f"base {CELL.digest}": times(0.01), f"now {CELL.digest}": times(factor * 0.01, seed=2)
+        }  # fmt: skip
+        pair = _pair(CELL, ready, ready, Measurement(seconds))
+        assert pair.slower is slower is pair.worse
+        assert pair.ratio is not None and pair.ratio.median == pytest.approx(factor, rel=0.05)
+        assert ("SLOWER" in pairs_table([pair])) is slower
+    heavier = Ready(Subject(lambda: None), Facts("", peak_memory=2 * 10**8), 0.01)
+    same = {f"{which} {CELL.digest}": times(0.01) for which in ("base", "now")}
+    assert _pair(CELL, ready, heavier, Measurement(same)).memory_grew
+    assert not _pair(CELL, heavier, ready, Measurement(same)).worse
+
+
+def test_pictures_are_of_the_rows(tmp_path: Path) -> None:
+    sizes = [row(times(0.001 * f), CELL.at(frames=f)) for f in (4, 8, 16)]
+    rows = [Row(**{**one.__dict__, "intensity": 5.0, "roofline_share": 0.5}) for one in sizes]
+    files = draw(rows, Roofline({"fp32": 1e11}, 1e10), tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert {path.name for path in files} == {name for name in names if name.endswith(".png")}
+    assert len(files) == 2 and "roofline.png" in names and "roofline.svg" in names
+    other = draw(rows[:2], Roofline({"fp32": 1e11}, 1e10), tmp_path / "other")
+    assert all(path.read_bytes() != (tmp_path / path.name).read_bytes() for path in other)
 
 
 # processes that die

@@ -16,6 +16,8 @@ from attnzoo.models.codec import PixelShuffleCodec
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.embedded import build_embedded, load_embedded
 from attnzoo.models.image_encoder import CHUNK, ImageEncoder
+from attnzoo.models.noise import Noise
+from attnzoo.train.objective import Objective
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +80,18 @@ def test_frames_do_not_see_each_other_before_inflation(model, batch, noisy) -> N
         assert torch.allclose(alone, whole[:, k], atol=1e-5)
 
 
-@pytest.mark.parametrize("field", ["pose", "background", "foreground"])
+@pytest.mark.parametrize("field", ["pose", "background", "foreground", "mask", "reference_pose"])
 def test_every_condition_matters(model, batch, noisy, field: str) -> None:
     changed = replace(batch, **{field: getattr(batch, field).flip(0)})
     assert not torch.allclose(predict(model, changed, noisy), predict(model, batch, noisy))
+
+
+def test_the_person_is_read_by_its_own_pose_and_not_the_dances(model, batch) -> None:
+    tokens = model.tokens(batch)
+    dancing = replace(batch, pose=batch.pose.flip(0))
+    assert torch.equal(model.tokens(dancing), tokens)
+    posing = replace(batch, reference_pose=batch.reference_pose.flip(0))
+    assert not torch.allclose(model.tokens(posing), tokens)
 
 
 def test_clips_of_a_batch_are_independent(model, batch, noisy) -> None:
@@ -103,5 +113,13 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         load_embedded(tmp_path / "wrong.safetensors")
 
 
-def test_shipped_weights_load() -> None:
-    assert load_embedded().unet.conv_in.weight.dtype == torch.float32
+def test_shipped_weights_fit_the_code_that_reads_them() -> None:
+    """Their loss, which any change of inputs, waves or schedule would raise."""
+    model = load_embedded()
+    assert model.unet.conv_in.weight.dtype == torch.float32
+    model.inflate("none", positions=False)
+    objective = Objective(model, noise=Noise.independent, seed=0, stage=1, null_tokens=0.0)
+    batch = collate([open_embedded(frames=2).test[0]])
+    with torch.no_grad():
+        losses = [float(objective(batch, number)) for number in range(8)]
+    assert sum(losses) / 8 < 0.05

@@ -32,7 +32,6 @@ from attnzoo.data.clip import POSE_CHANNELS, Batch, collate
 from attnzoo.errors import UserError
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.dreampose import (
-    ADDED_LEARNING_RATE,
     GRID,
     DreamPoseModel,
     ImageAdapter,
@@ -272,7 +271,7 @@ def test_only_and_all_of_dreamposes_parameters_get_gradients(stage: int) -> None
 def test_the_new_channels_learn_slower() -> None:
     model = made(Method.dreampose)
     groups = parameter_groups(model, trained_parameters(model, 1), 0.5)
-    assert [g["lr"] for g in groups] == [0.5 * ADDED_LEARNING_RATE, 0.5]
+    assert [g["lr"] for g in groups] == [0.05, 0.5]
     assert len(groups[0]["params"]) == 1 and groups[0]["params"][0] is model.unet.conv_in.added
 
 

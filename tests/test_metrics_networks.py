@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from attnzoo.errors import UserError
 from attnzoo.metrics.distances import FRECHET, POLYNOMIAL_MMD, frechet, polynomial_mmd
 from attnzoo.metrics.entries import cd_fvd, fid, fid_vid, fvd, jedi
-from attnzoo.metrics.networks.i3d import I3D
+from attnzoo.metrics.networks.i3d import I3D, _same
+from attnzoo.metrics.networks.inputs import i3d_input, resnet_input
 from attnzoo.metrics.networks.resnet3d import ResNet3D
 from attnzoo.metrics.networks.video_transformer import AttentivePooler, VideoMae, VJepa
 from attnzoo.metrics.networks.weights import fill, read_weights, sha256
@@ -63,6 +64,75 @@ def fidelity(real: list[Tensor], fake: list[Tensor], **settings: object) -> floa
         save_cpu_ram=True, batch_size=2, cache=False, **settings,
     )  # fmt: skip
     return float(found["frechet_inception_distance"])
+
+
+def test_what_networks_are_given_is_what_their_sources_say() -> None:
+    """At their own sizes, where nothing is resized."""
+    through = nn.Sequential(nn.Identity(), nn.Identity())
+    frames = video(1, 299, 299)
+    expected = 2 * frames.float() / 255 - 1
+    torch.testing.assert_close(fid.pytorch_fid_features(through, frames), expected.flatten(1))
+    frames, mean = video(1, 112, 112), torch.tensor((114.7748, 107.7354, 99.4750)).view(3, 1, 1)
+    torch.testing.assert_close(resnet_input(frames), frames.float() - mean)
+    frames = video(1, 224, 224)
+    torch.testing.assert_close(i3d_input(frames), frames.float() / 127.5 - 1)
+
+
+def test_i3d_pads_as_tensorflow_does() -> None:
+    """SAME: the odd cell behind, sizes that divide by the stride without loss."""
+    row = torch.arange(1.0, 5).view(1, 1, 1, 4, 1)
+    assert _same(row, (1, 7, 1), (1, 2, 1)).flatten().tolist() == [0, 0, 1, 2, 3, 4, 0, 0, 0]
+    assert _same(row, (1, 3, 1), (1, 1, 1)).flatten().tolist() == [0, 1, 2, 3, 4, 0]
+    assert _same(row, (1, 2, 1), (1, 2, 1)).flatten().tolist() == [1, 2, 3, 4]
+
+
+def test_videomae_is_that_of_transformers() -> None:
+    """With equal weights: its positions, its biases, its blocks, its closing mean."""
+    from transformers import VideoMAEConfig, VideoMAEForVideoClassification
+
+    width, hidden, side = 32, 48, 16
+    config = VideoMAEConfig(
+        image_size=side, patch_size=8, num_channels=3, num_frames=4, tubelet_size=2,
+        hidden_size=width, num_hidden_layers=2, num_attention_heads=16, intermediate_size=hidden,
+        hidden_act="gelu", use_mean_pooling=True, qkv_bias=True, layer_norm_eps=1e-6,
+        num_labels=width,
+    )  # fmt: skip
+    theirs = drawn(lambda: VideoMAEForVideoClassification(config)).eval()
+    for parameter in theirs.parameters():
+        parameter.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(parameter.numel()))
+    theirs.classifier.weight.data.copy_(torch.eye(width))
+    theirs.classifier.bias.data.zero_()
+    own = {"patch_embed.proj.weight": "videomae.embeddings.patch_embeddings.projection.weight"}
+    state = theirs.state_dict()
+    found = {"patch_embed.proj.bias": state["videomae.embeddings.patch_embeddings.projection.bias"]}
+    found |= {name: state[other] for name, other in own.items()}
+    for i in range(2):
+        layer = f"videomae.encoder.layer.{i}."
+        attention = f"{layer}attention.attention."
+        found[f"blocks.{i}.attn.qkv.weight"] = torch.cat(
+            [state[f"{attention}{part}.weight"] for part in ("query", "key", "value")]
+        )
+        for part, name in (("query", "q_bias"), ("value", "v_bias")):
+            key = f"{attention}{name}"
+            found[f"blocks.{i}.attn.{name}"] = state.get(key, state.get(f"{attention}{part}.bias"))
+        for mine, their in (
+            ("norm1", "layernorm_before"), ("norm2", "layernorm_after"),
+            ("attn.proj", "attention.output.dense"), ("mlp.fc1", "intermediate.dense"),
+            ("mlp.fc2", "output.dense"),
+        ):  # fmt: skip
+            for part in ("weight", "bias"):
+                found[f"blocks.{i}.{mine}.{part}"] = state[f"{layer}{their}.{part}"]
+    for part in ("weight", "bias"):
+        found[f"fc_norm.{part}"] = state[f"fc_norm.{part}"]
+    ours = VideoMae({**found, "head.weight": torch.zeros(5, width), "head.bias": torch.zeros(5)})
+    missing = ours.load_state_dict(found, strict=False)
+    assert all("qkv.bias" in n or n.startswith("head") for n in missing.missing_keys), missing
+    assert not missing.unexpected_keys
+    frames = torch.rand(1, 4, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = theirs(frames).logits
+        came = ours.eval()(frames.transpose(1, 2))
+    torch.testing.assert_close(came, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_fid_is_torch_fidelitys_own(tmp_path: Path) -> None:

@@ -25,12 +25,25 @@ from attnzoo.metrics.features import (
     perceptual_distance,
     read_notes,
 )
+from attnzoo.metrics.flicker import flicker
 from attnzoo.metrics.frechet import frechet_distance, gaussian
+from attnzoo.metrics.ghosting import ghosting
+from attnzoo.metrics.identity import identity
+from attnzoo.metrics.l1 import l1
+from attnzoo.metrics.logo import track
+from attnzoo.metrics.psnr import psnr
 from attnzoo.metrics.score import score
+from attnzoo.metrics.ssim import ssim
 from attnzoo.metrics.statistics import frechet_interval
-from attnzoo.metrics.warp_error import PairFlow
+from attnzoo.metrics.warp_error import PairFlow, correspondence, warp_error
 from attnzoo.train.feature_task import CLASSES, COMPONENTS, blurred, corrupt, make_pool
-from attnzoo.train.features import FeatureTraining, draw_losses, train_features, write_weights
+from attnzoo.train.features import (
+    FeatureTraining,
+    draw_losses,
+    main,
+    train_features,
+    write_weights,
+)
 
 NAMES = {
     "ssim", "psnr", "l1", "l1_body", "lpips", "embedded_perceptual", "fd_embedded_frame",
@@ -224,6 +237,50 @@ def test_the_real_dancers_score_perfectly_against_themselves(dancers: list) -> N
     assert found["warp_error_1"]["value"] < score(real, some(2, 16, 64, 64), clips)["warp_error_1"]["value"]  # fmt: skip  # noqa: E501
 
 
+def test_each_score_is_its_metric_of_the_right_videos(dancers: list) -> None:  # type: ignore[type-arg]
+    """Each by its own function, real and generated in their places."""
+    clips = dancers[:2]
+    real = torch.stack([clip.video for clip in clips])
+    # Darker, later by a frame and moved: what is not symmetrical shows which is which.
+    fake = (0.8 * real + 0.2 * real[:, [0, *range(15)]]).roll(1, -1)
+    found, network = score(real, fake, clips), load_features()
+    body = torch.stack([clip.body for clip in clips])
+    whole = {
+        "ssim": ssim(real, fake),
+        "psnr": psnr(real, fake),
+        "l1": l1(real, fake),
+        "l1_body": l1(real, fake, body),
+        "flicker": flicker(real, fake),
+        "embedded_perceptual": perceptual_distance(network, real, fake),
+    }
+    for name, expected in whole.items():
+        assert found[name]["clips"] == pytest.approx(expected.tolist()), name
+    assert abs(found["flicker"]["value"]) > 1e-4
+    reals: dict[str, list[float]] = {"identity_embedded": []}
+    for i, clip in enumerate(clips):
+        for span in (1, 4):
+            along = correspondence(clip.flow, 16, span)
+            for name, where in ((f"warp_error_{span}", clip.body), (f"warp_error_{span}_picture", None)):  # fmt: skip  # noqa: E501
+                expected = warp_error(fake[i], along, where)
+                assert found[name]["clips"][i] == pytest.approx(expected), name
+                reals.setdefault(name, []).append(warp_error(real[i], along, where))
+        assert found["ghosting"]["clips"][i] == ghosting(real[i], fake[i], clip.body)
+        sign = track(real[i], fake[i], clip.logo)
+        for name, value in (
+            ("logo_position", sign.position_error), ("logo_jitter", sign.jitter),
+            ("logo_shape", sign.shape_error), ("logo_colour", sign.colour_error),
+        ):  # fmt: skip
+            assert found[name]["clips"][i] == pytest.approx(value, nan_ok=True), name
+        likeness = [
+            float(identity(network, video, clip.body, clip.foreground, clip.mask).nanmean())
+            for video in (fake[i], real[i])
+        ]
+        assert found["identity_embedded"]["clips"][i] == pytest.approx(likeness[0])
+        reals["identity_embedded"].append(likeness[1])
+    for name, values in reals.items():
+        assert found[name]["real"] == pytest.approx(sum(values) / 2) != found[name]["value"], name
+
+
 def test_only_blur_and_noise_are_taught_and_the_seed_decides() -> None:
     videos = some(30, 2, 16, 16)
     found, classes = corrupt(videos, torch.Generator().manual_seed(3))
@@ -348,3 +405,12 @@ def test_the_shipped_network_orders_damage(dancers: list) -> None:  # type: igno
         (shuffle, 2, 16),
     ):
         assert 0 < distance(damage(mild)) < distance(damage(strong))
+
+
+def test_the_command_of_the_feature_network_writes_where_it_is_told(tmp_path: Path) -> None:
+    shipped, out = WEIGHTS.read_bytes(), tmp_path / "mine.safetensors"
+    given = ["--steps", "2", "--clips", "12", "--batch", "2", "--device", "cpu", "--out", str(out)]
+    assert main(given) == 0
+    assert read_notes(out)["steps"] == 2 and WEIGHTS.read_bytes() == shipped
+    assert (tmp_path / "mine_loss.png").is_file()
+    assert isinstance(load_features(out), FeatureNetwork)

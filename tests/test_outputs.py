@@ -126,6 +126,15 @@ def test_loss_curve(tmp_path: Path, steps: int) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["loss.png"]
 
 
+def test_loss_curves_of_other_losses_are_other_pictures(tmp_path: Path) -> None:
+    falling, rising = ([float(i) for i in range(*ends)] for ends in ((50, 5, -1), (5, 50)))
+    drawn = []
+    for name, losses in (("a", falling), ("b", rising), ("c", falling)):
+        write_loss(tmp_path / f"{name}.png", {"stage 1": losses, "stage 2": [0.5] * 45})
+        drawn.append((tmp_path / f"{name}.png").read_bytes())
+    assert drawn[0] != drawn[1] and drawn[0] == drawn[2]
+
+
 def test_a_run_leaves_all_of_them_and_the_real_scores(tmp_path: Path) -> None:
     experiment = tiny_experiment("stsa", precision=Precision.bf16, options={"size": [2, 2, 2]})
     record, weights = tiny_run(tmp_path, experiment, scores=score, pictures=True)

@@ -63,6 +63,7 @@ def test_every_training_setting_is_said_and_the_open_ones_have_a_reason(preset):
     for name in set(OmegaConf.structured(config.Training)) - {"nonfinite", "deterministic"}:
         assert f"  {name}:" in text, name
     told = (config.experiments() / "preset" / f"{preset}.yaml").read_text().splitlines()
+    assert any("# open" in line for line in told) == (preset == "paper")
     for line in told:
         if "# open" in line:
             assert len(line.split("# open", 1)[1]) > 10, line

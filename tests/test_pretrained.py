@@ -25,6 +25,7 @@ from published_folders import (
 )
 from safetensors.torch import load_file, save_file
 from tiny_run import tiny_clip
+from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from attnzoo.data.clip import collate
 from attnzoo.errors import UserError
@@ -426,6 +427,17 @@ def test_no_person_is_the_black_picture_and_the_picture_matters(folder):
     # Zero behind CLIP's normalisation: the mean colour.
     gray = model.image_encoder.mean.expand(1, 3, 28, 28)
     torch.testing.assert_close(model.image_encoder(gray, batch.mask, batch.pose), null[:1])
+
+
+def test_pictures_are_normalised_as_clips_and_closed_by_its_norm(folder):
+    encoder = StableDiffusion(path=str(folder)).build().image_encoder
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
+    picture = torch.rand(1, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        states = encoder.vision((picture - mean) / std).last_hidden_state
+        expected = encoder.vision.post_layernorm(states)
+    torch.testing.assert_close(encoder(picture, picture[:, :1], picture), expected)
+    assert not torch.allclose(expected, states)
 
 
 def test_a_whole_step_and_a_sample_with_checkpointing_equal_those_without(folder):

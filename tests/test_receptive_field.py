@@ -78,6 +78,16 @@ def test_the_picture_shows_the_query_and_the_field(name: str, tmp_path: Path) ->
     assert [p.name for p in tmp_path.iterdir()] == ["field.png"]
 
 
+def test_the_command_draws_each_variant_into_the_folder(tmp_path: Path, capsys) -> None:
+    from importlib import import_module
+
+    import_module("attnzoo.show").command(["stsa", "none", "--picture", str(tmp_path / "pictures")])
+    files = sorted((tmp_path / "pictures").iterdir())
+    assert [path.name for path in files] == ["none.png", "stsa.png"]
+    assert files[0].read_bytes() != files[1].read_bytes()
+    assert str(files[0]) in capsys.readouterr().out
+
+
 def test_stored_fields_are_the_fields(tmp_path: Path) -> None:
     path = tmp_path / "fields.npz"
     save(

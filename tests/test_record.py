@@ -6,7 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attnzoo.data.flow_settings import Estimation, FlowSource
 from attnzoo.errors import UserError
+from attnzoo.models.choice import StableDiffusion
+from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
+from attnzoo.models.slots import Slots, Stack
 from attnzoo.train.checkpoint import History
 from attnzoo.train.description import curve, loader
 from attnzoo.train.plain import plain
@@ -34,7 +38,14 @@ from attnzoo.train.record import (
     read_record,
     write_record,
 )
-from attnzoo.train.settings import Experiment, Sampling, Stage, Training
+from attnzoo.train.settings import (
+    Experiment,
+    Precision,
+    Sampling,
+    Schedule,
+    Stage,
+    Training,
+)
 
 STAGE = StageRecord(2, 1e-3, 0, 10, 1.5, 8.0, Curve([1, 2], [0.5, 0.25]))
 RECORD = Record(
@@ -220,5 +231,24 @@ def test_identity_is_what_decides_the_weights() -> None:
         replace(one, training=Training(stage1=Stage(7, 1.0, 1))),
     ]
     identities = [e.identity("hash") for e in (one, *same)]
+    decides: dict[str, Any] = {
+        "variant": "temporal", "options": {"size": (2, 2, 2)}, "slots": Slots.attention,
+        "stack": Stack.flat, "method": Method.disco, "seed": 1, "noise": Noise.half,
+        "flow": FlowSource.iuv, "motion": Estimation(checked=True),
+        "precision": Precision.bf16, "data": {"name": "video"}, "model": StableDiffusion(path="x"),
+    }  # fmt: skip
+    does_not = {"training", "sampling", "device", "tracker", "workers"}
+    assert {*decides, *does_not} == {field.name for field in fields(Experiment)}
+    other += [replace(one, **{name: value}) for name, value in decides.items()]
+    trains: dict[str, Any] = {
+        "stage1": Stage(7, 1.0, 1), "stage2": Stage(7, 1.0, 1), "batch": 2, "accumulate": 2,
+        "clip_norm": 2.0, "weight_decay": 0.2, "schedule": Schedule.cosine, "ema": 0.2,
+        "null_tokens": 0.2, "high_noise": 0.2, "positions_rate": 2.0,
+        "gradient_checkpointing": True,
+    }  # fmt: skip
+    does_not = {"checkpoint_seconds", "nonfinite", "deterministic"}
+    assert {*trains, *does_not} == {field.name for field in fields(Training)}
+    other += [replace(one, training=Training(**{n: value})) for n, value in trains.items()]
+    assert len({e.identity("hash") for e in other}) == len(other) - 3  # three are there twice
     assert len(set(identities)) == 1
     assert identities[0] not in [*(e.identity("hash") for e in other), one.identity("other")]

@@ -18,6 +18,9 @@ from PIL import Image
 
 from attnzoo import commands, score
 from attnzoo.metrics.entries.psnr import true_psnr, wrapped_psnr
+from attnzoo.metrics.features import features, load_features
+from attnzoo.metrics.frechet import frechet_distance, gaussian
+from attnzoo.metrics.statistics import frechet_interval
 from attnzoo.scoring import cache, measure, reading
 from attnzoo.scoring.reading import Shape, repeats, shape_of
 
@@ -102,6 +105,34 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     out = capsys.readouterr()
     assert left.value.code == 2 and not out.out and "Traceback" not in out.err
     return out.err
+
+
+def test_a_distance_has_its_interval_over_videos_and_the_real_ones_beside_it(
+    tmp_path: Path,
+) -> None:
+    reals = [dance(seed=i) for i in range(6)]
+    fakes = [noisy(frames, 20.0, seed=i) for i, frames in enumerate(reals)]
+    for i in range(6):
+        as_folder(tmp_path / "real" / f"v{i}", reals[i])
+        as_folder(tmp_path / "fake" / f"v{i}", fakes[i])
+    out = tmp_path / "o.json"
+    run(tmp_path / "real", tmp_path / "fake", "--only", "fd_embedded", "--json", str(out))
+    found = json.loads(out.read_text())["strict"]["fd_embedded"]
+    network = load_features()
+    a, b = (
+        [features(network, as_tensor(frames)[None])[0][0] for frames in side]
+        for side in (reals, fakes)
+    )
+    videos = torch.arange(6).repeat_interleave(6)
+    expected = frechet_interval(torch.cat(a), torch.cat(b), videos, videos)
+    assert found["value"] == pytest.approx(expected.value, rel=1e-4)
+    assert [found["low"], found["high"]] == pytest.approx([expected.low, expected.high], rel=1e-3)
+    halves = (gaussian(torch.cat(part)) for part in (a[::2], a[1::2]))
+    assert found["real_to_real"] == pytest.approx(frechet_distance(*halves), rel=1e-4)
+
+
+def as_tensor(frames: Frames) -> torch.Tensor:
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
 
 
 def test_two_videos_give_all_metrics_and_null_has_its_reason(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import html
 import json
 import os
@@ -19,13 +20,16 @@ import pytest
 import torch
 from command import ROOT, TINY, Forked, command, environment, finish
 from made_page import page, small_results
+from tiny_run import Interrupting, tiny_experiment, tiny_run, tiny_source
 
 import attnzoo
 from attnzoo import registry, results, run
 from attnzoo.errors import UserError
+from attnzoo.files import SUMS
 from attnzoo.paths import inside, typed
 from attnzoo.registry import RegistrationError
 from attnzoo.report.folder import read_folder
+from attnzoo.train.checkpoint import Checkpoints
 
 PACKAGE = Path(attnzoo.__file__).parent
 SCRIPT = "<script>alert(1)</script>"
@@ -176,6 +180,27 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     torch.save({"state": Evil()}, tmp_path / "optimizer.bin")
     with pytest.raises(Exception, match=r"weights_only|Weights only"):
         load(tmp_path / "optimizer.bin")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_run_that_goes_on_runs_no_code_of_its_checkpoint(tmp_path: Path) -> None:
+    """Also where it comes without checksums, as from somebody else."""
+    experiment, folder = tiny_experiment(), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run(folder, experiment, tiny_source(Interrupting(3, KeyboardInterrupt())))
+    newest = Checkpoints(folder, every=0).newest_first()[0]
+
+    class Evil:
+        def __reduce__(self):  # type: ignore[no-untyped-def]
+            return Path.touch, (tmp_path / "ran",)
+
+    changed = [path for path in newest.iterdir() if path.suffix in (".bin", ".pkl", ".pt")]
+    assert changed
+    for path in changed:
+        torch.save({"state": Evil()}, path)
+    (newest / SUMS).unlink()
+    with contextlib.suppress(Exception):  # refused, or begun anew
+        tiny_run(folder, experiment, resume=True)
     assert not (tmp_path / "ran").exists()
 
 

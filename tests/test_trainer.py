@@ -33,7 +33,15 @@ from attnzoo.models.slots import Stack
 from attnzoo.train.batches import Batches, Purpose, generator, key
 from attnzoo.train.device import choose_device
 from attnzoo.train.objective import Objective
-from attnzoo.train.settings import Experiment, Precision, Sampling, Stage, Tracker, Training
+from attnzoo.train.settings import (
+    Experiment,
+    Precision,
+    Sampling,
+    Schedule,
+    Stage,
+    Tracker,
+    Training,
+)
 from attnzoo.train.stages import parameter_groups
 from attnzoo.train.trainer import Diverged
 
@@ -247,15 +255,59 @@ def test_what_is_frozen_stays_and_what_trains_moves(tmp_path: Path) -> None:
     assert moved == {n for n in start if n.startswith(("unet.", "image_projection."))}
 
 
-def test_averages_are_those_of_the_formula(tmp_path: Path) -> None:
-    """With decay 0 the averages are the weights; more decay lags behind them."""
-    ends = {}
-    for decay in (0.0, 0.5):
+def test_averages_are_those_of_the_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With decay 0 the averages are the weights; else they follow by the rest of the decay."""
+    step = torch.optim.AdamW.step
+    seen: list[Tensor] = []
+
+    def watched(self: torch.optim.AdamW, *given: Any, **named: Any) -> Any:
+        if not seen:
+            seen.append(self.param_groups[0]["params"][0].detach().clone())
+        found = step(self, *given, **named)
+        seen.append(self.param_groups[0]["params"][0].detach().clone())
+        return found
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    for decay in (0.0, 0.15):  # diffusers' averages begin at (1 + n) / (10 + n) and grow to it
+        seen.clear()
         experiment = tiny_experiment("none")
         training = replace(experiment.training, ema=decay, stage2=Stage(0, 1e-3, 0))
         _, end = tiny_run(tmp_path / str(decay), replace(experiment, training=training))
-        ends[decay] = end["unet.frame_positions.linear.weight"]
-    assert ends[0.5].norm() < ends[0.0].norm()
+        average = seen[0]
+        for n, weights in enumerate(seen[1:], start=1):
+            own = 0.0 if n == 1 else min(decay, n / (9 + n))
+            average = own * average + (1 - own) * weights
+        assert any(torch.allclose(average, one, atol=1e-6) for one in end.values()
+                   if one.shape == average.shape), decay  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", list(Schedule))
+def test_steps_are_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: Schedule
+) -> None:
+    """Rates of warm-up and schedule, decay of the weights, norm of the clipped gradient."""
+    seen: list[tuple[float, float, float]] = []
+    step = torch.optim.AdamW.step
+
+    def watched(self: torch.optim.AdamW, *given: Any, **named: Any) -> Any:
+        grads = [
+            p.grad.norm() for g in self.param_groups for p in g["params"] if p.grad is not None
+        ]
+        group = self.param_groups[0]
+        seen.append((group["lr"], group["weight_decay"], float(torch.stack(grads).norm())))
+        return step(self, *given, **named)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    plan = Training(
+        Stage(6, 1e-2, 2), Stage(0, 1e-3, 0), clip_norm=1e-3, weight_decay=0.07, schedule=schedule
+    )
+    tiny_run(tmp_path, replace(tiny_experiment(), training=plan))
+    rest = [1.0] * 4
+    if schedule is Schedule.cosine:
+        rest = [(1 + math.cos(math.pi * n / 4)) / 2 for n in range(4)]
+    assert [one[0] for one in seen] == pytest.approx([0, 0.005, *(1e-2 * r for r in rest)])
+    assert {one[1] for one in seen} == {0.07}
+    assert max(one[2] for one in seen) == pytest.approx(1e-3, rel=1e-3)
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -343,10 +395,13 @@ def test_bad_settings(tmp_path: Path, changes: dict[str, Any], message: str) -> 
 def test_missing_flow_and_frames(tmp_path: Path) -> None:
     source = tiny_source([tiny_clip(0, flow=False)])
     assert "data=tiny has none" in refused(tmp_path, tiny_experiment("stsa_flow"), source)
-    needy = [n for n in registry.list_variants() if registry.get(n).min_frames > 1]
-    for name in needy:
-        short = replace(tiny_source(), frames=1)
-        assert "needs clips of at least" in refused(tmp_path, tiny_experiment(name), short)
+    with registry.preserved():
+        entry = registry.get("none")
+        registry.register(
+            "needy", title="t", source="s", kind=entry.kind, cost="0", min_frames=3
+        )(type("Needy", (entry.cls,), {"__doc__": "Takes three frames."}))  # fmt: skip
+        short = replace(tiny_source(), frames=2)
+        assert "at least 3 frames, not 2" in refused(tmp_path, tiny_experiment("needy"), short)
 
 
 def test_alignment_of_modules_that_the_stack_has_not(tmp_path: Path) -> None:
