@@ -37,3 +37,9 @@ def test_both_commands_are_the_ones_that_ci_runs() -> None:
     ci = (Path(__file__).parent.parent / ".ci" / "run").read_text()
     assert 'pip install -e ".[test]" && python -m pytest' in README
     assert ".[test]" in ci and "python -m pytest" in ci
+
+
+def test_table_2_is_the_one_of_the_results() -> None:
+    rows = [line for line in README.splitlines() if "CrossFrame Attn - " in line]
+    table = (Path(__file__).parent.parent / "results/tables/table2.md").read_text().splitlines()
+    assert len(rows) == 8 and all(row in table for row in rows)
