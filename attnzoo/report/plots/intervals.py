@@ -22,6 +22,8 @@ TABLES = ("table1", "table2", "table3", "table5", "table6")
 LONG = 20
 """From so many lines on a table has one strip of panels and not two."""
 COLUMNS = 5
+SMALL_NUMBERS = 0.01
+"""Where all are below it, a power of ten stands beside the axis: their digits would touch."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ def _panel(
             beside(axes, 0.5, y, "–", "center")
     _real(axes, data, table, measure, [value for value in found.values() if value is not None])
     axes.locator_params(axis="x", nbins=3)
+    if max(map(abs, axes.get_xlim())) < SMALL_NUMBERS:
+        axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
     axes.margins(x=0.1)
     ranks = {y: data.published_rank(table.name, row, measure) for y, row in rows.items()}
     if any(ranks.values()):
