@@ -174,7 +174,8 @@ def test_an_interrupted_run_ends_with_130_and_a_new_one_may_take_its_folder(tmp_
     process.send_signal(signal.SIGINT)
     done = finish(process)
     assert done.returncode == 130
-    assert "Traceback" not in done.stderr and done.stderr.endswith("interrupted\n")
+    last = "interrupted; to go on: python -m attnzoo.run resume=here\n"
+    assert "Traceback" not in done.stderr and done.stderr.endswith(last)
     assert not (tmp_path / "here/record.json").exists()
     again = command(*arguments, "train.stage1.steps=1", "train.stage2.steps=0", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
