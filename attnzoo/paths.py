@@ -5,6 +5,7 @@ Part of the registry: imports the standard library only.
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from attnzoo.errors import UserError
@@ -52,3 +53,17 @@ def inside(folder: Path, name: str, what: str, called: str = "") -> Path:
     if not path.is_relative_to(root):
         raise UserError(f"{what}: {name} leaves {called or f'the folder {folder}'}")
     return path
+
+
+def make_writable(folder: Path, what: str) -> None:
+    """Makes a folder, if it is not there, and tries to write in it; leaves no file.
+
+    Raises:
+        UserError: it cannot be; the message begins with `what`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{what}: cannot be written ({error.strerror})") from error

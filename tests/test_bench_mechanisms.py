@@ -322,7 +322,7 @@ def test_on_cuda_events_are_the_clock(monkeypatch):
 def test_a_folder_that_cannot_be_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "_reported", lambda _: pytest.fail("it measures"))
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"out=.*file: no folder that can be written"):
+    with pytest.raises(UserError, match=r"out=.*file: cannot be written"):
         suite.run(SuiteOptions(out=tmp_path / "file"))
 
 

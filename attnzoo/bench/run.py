@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from attnzoo.bench.sweep import AGAIN, Plan, Result, keep, sweep
 from attnzoo.bench.table import table
 from attnzoo.errors import UserError
 from attnzoo.files import Held, held
+from attnzoo.paths import make_writable
 
 OUTPUTS = Path("outputs/bench")
 MOST_THREADS = 1024
@@ -117,7 +117,7 @@ def alone(out: Path) -> Iterator[None]:
     Raises:
         UserError: another one is at work, or the folder cannot be written.
     """
-    _check_writable(out)
+    make_writable(out.parent, f"out={out}")
     try:
         with held(out.with_name(f".{out.name}.lock")):
             yield
@@ -201,15 +201,6 @@ def _kept(settings: Settings) -> Sequence[Row]:
             f"{others[0].cell}; take another file, or fresh=true to write over it"
         )
     return rows
-
-
-def _check_writable(out: Path) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out.parent):
-            pass
-    except OSError as error:
-        raise UserError(f"out={out}: cannot be written ({error.strerror})") from error
 
 
 def _check_folder(plots: Path | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from attnzoo import commands, registry
 from attnzoo.errors import UserError
 from attnzoo.files import Held, held, remove, replacing, sweep
 from attnzoo.models.methods import Method
+from attnzoo.paths import make_writable
 from attnzoo.report import make as make_report
 from attnzoo.report.page import LOCK as REPORT_LOCK
 from attnzoo.tables.clips import write_data
@@ -56,7 +56,7 @@ def run(settings: Settings) -> bool:
         joined(settings.out, settings.protocol, settings.tables)
     jobs = (search_jobs if settings.search else jobs_of)(settings.protocol, settings.cells)
     mine = _share(jobs, settings.part)
-    _check_writable(settings.out)
+    make_writable(settings.out, f"out={settings.out}")
     with _alone(settings.out, shared=settings.part is not None):
         failed = (_search if settings.search else _run_tables)(settings, mine)
         _tidy(settings, mine)
@@ -223,12 +223,3 @@ def _alone(folder: Path, *, shared: bool) -> Iterator[None]:
             yield
     except Held as error:
         raise UserError(f"out={folder}: another command is at work there") from error
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"out={folder}: cannot be written ({error.strerror})") from error

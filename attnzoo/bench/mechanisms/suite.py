@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from attnzoo.bench.mechanisms.report import Report, block_text, growth_text, sav
 from attnzoo.bench.mechanisms.setting import Setting, settings
 from attnzoo.bench.mechanisms.tables import tables
 from attnzoo.bench.settings import SuiteOptions
-from attnzoo.errors import UserError
+from attnzoo.paths import make_writable
 
 PEAKS = "peak memory / (input + qkv + attention output), and exponents of peak memory"
 OUTPUTS = Path("outputs/mechanisms")
@@ -32,12 +31,7 @@ def run(options: SuiteOptions) -> list[Report]:
     """
     found = settings(options)
     out = options.out or OUTPUTS
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise UserError(f"out={out}: no folder that can be written ({error.strerror})") from error
+    make_writable(out, f"out={out}")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     reports = [_reported(setting) for setting in found]
