@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from attnzoo.report.explanation import Explanation, explanation
 from attnzoo.report.folder import Folder
 from attnzoo.report.measures import IMAGE, LOGO, MEASURES, VIDEO
-from attnzoo.report.noise_camera import Explanation, explanation
 from attnzoo.report.pairs import Scores
 from attnzoo.report.published import TABLES, role
 from attnzoo.report.unlike import chosen

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnzoo.report.claims import Claim, Judged, count, own_verdict
+from attnzoo.report.explanation import Explanation
+from attnzoo.report.explanation import __doc__ as ON_TRIAL
 from attnzoo.report.markdown import escaped
-from attnzoo.report.noise_camera import Explanation
-from attnzoo.report.noise_camera import __doc__ as ON_TRIAL
 from attnzoo.report.verdict import Comparison, Verdict
 from attnzoo.report.verdict import __doc__ as RULE
 
@@ -114,7 +114,11 @@ def _tried(tried: Explanation) -> list[str]:
         "",
         f"The explanation: {_WORDS[tried.verdict]}.",
         "",
-        *_comparisons(tried.predictions),
+        *_comparisons(tried.comparisons),
+        "",
+        "Beside it, deciding nothing:",
+        "",
+        *_comparisons(tried.likely),
     ]
 
 

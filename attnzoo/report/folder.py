@@ -59,6 +59,11 @@ class Row:
     cell: str
     group: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The label with its group: what tells the row from all others of the table."""
+        return f"{self.label}, {self.group}" if self.group else self.label
+
 
 @dataclass(frozen=True)
 class TableRows:

@@ -91,5 +91,5 @@ def escaped(words: str) -> str:
 
 
 def _rows_notes(rows: Sequence[Row]) -> list[str]:
-    noted = dict.fromkeys((row.label, row.note) for row in rows if row.note)
+    noted = dict.fromkeys((row.name, row.note) for row in rows if row.note)
     return [f"- {escaped(name)}: {escaped(note)}" for name, note in noted]

@@ -1,61 +1,20 @@
-"""Table 6: noise and camera, and the verdict on why attention at the same place gains.
-
-The explanation on trial: noise that all frames share is revealed where another frame shows the
-known background at the same place, so attention at the same place can take it away, and alignment
-along the motion, which moves tokens off their place, undoes that. It predicts
-
-1. with shared noise and a still camera, `temporal` is better than `none`;
-2. so is unaligned `stsa`;
-3. `temporal` gains more there than with independent noise;
-4. `stsa` gains more there than `stsa_flow`, the same windows aligned;
-5. `temporal` gains more there than with a moving camera, which shows other background at a place.
-
-How much more one gains than another is itself a gain, `1 - (1 - g) / (1 - g_other)`: the share of
-what the other leaves that the one does not. Each is judged by the warp error over one frame on the
-body, by the rule of `attnzoo.report.verdict`, all five at one 5 %. The explanation holds if all of
-them hold, and does not if one of them does not.
-"""
+"""Table 6: noise and camera; what it tells is judged in `attnzoo.report.explanation`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from attnzoo.report.explanation import JUDGED, explanation
 from attnzoo.report.folder import Folder, TableRows
 from attnzoo.report.marks import marked, marks_note
 from attnzoo.report.measures import MEASURES
 from attnzoo.report.pairs import Gain, Scores
 from attnzoo.report.quality import described, score_cell
-from attnzoo.report.references import Corner, corner, kind
+from attnzoo.report.references import corner, kind
 from attnzoo.report.table import Cell, Column, Row, Table
-from attnzoo.report.verdict import Asked, Comparison, Verdict, judge, together, too_short
 
-JUDGED = "warp_error_1"
 SHOWN = (JUDGED, "warp_error_4", "l1_body", "embedded_perceptual")
-"""Few, since all tests share a correction and a cell of this table may have a dozen videos."""
-NOISES = ("shared", "half", "independent")
-CAMERAS = ("still", "moving")
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """The verdict on the explanation, and its predictions in order."""
-
-    verdict: Verdict
-    predictions: tuple[Comparison, ...]
-
-    def sentence(self) -> str:
-        """The verdict in a line."""
-        told = ", ".join(f"{i} {p.verdict.name}" for i, p in enumerate(self.predictions, 1))
-        return f"The explanation {_SAID[self.verdict]} (predictions: {told.replace('_', ' ')})."
-
-
-_SAID = {
-    Verdict.holds: "holds",
-    Verdict.does_not: "does not hold",
-    Verdict.unknown: "cannot be told with this many samples",
-}
+"""Few, since all tests of the table share a correction."""
 
 
 def noise_camera_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
@@ -88,9 +47,32 @@ def noise_camera_table(folder: Folder, scores: Scores, rows: TableRows) -> Table
         "videos, and over seeds the geometric mean; below 100 % is better than none.",
         marks_note("none"),
         untested,
+        _real(folder, scores, rows),
+        _settings(folder, rows),
         explanation(folder, scores, rows).sentence() + " It stands, with them, in claims.md.",
     )
     return Table(rows.name, rows.title, columns, tuple(done), notes)
+
+
+def _real(folder: Folder, scores: Scores, rows: TableRows) -> str:
+    """What real clips have of the warp error with each camera; nothing where that is not known."""
+    found: dict[str, float] = {}
+    for row in rows.rows:
+        real = scores.sample(row.cell, JUDGED).real
+        if real is not None:
+            found.setdefault(corner(folder, row.cell)[1], real)
+    told = " and ".join(f"{real:.4f} with a {camera} camera" for camera, real in found.items())
+    return f"Real clips have a {MEASURES[JUDGED].name} of {told}." if told else ""
+
+
+def _settings(folder: Folder, rows: TableRows) -> str:
+    """The settings that all rows have of their own; nothing if there are none."""
+    cells = (folder.cells[row.cell] for row in rows.rows)
+    own = [cell.overrides for cell in cells if not cell.added]
+    common = [one for one in own[0] if all(one in other for other in own)] if own else []
+    if not common:
+        return ""
+    return f"All rows have settings that other tables have not: {', '.join(common)}."
 
 
 def _described(folder: Folder, row: Row) -> Row:
@@ -109,67 +91,3 @@ def _ratio(gain: Gain | None, reference: bool) -> Cell:
         return Cell(f"{value:.1f}", value, n=found.n, note=found.method)
     low, high = 100 * (1 - found.high), 100 * (1 - found.low)
     return Cell(f"{value:.1f}", value, low, high, found.n)
-
-
-def explanation(folder: Folder, scores: Scores, rows: TableRows) -> Explanation:
-    """The predictions judged, and the verdict."""
-    by = {(corner(folder, row.cell), kind(folder, row.cell)): row.cell for row in rows.rows}
-    still: Corner = ("shared", "still")
-
-    def gained(where: Corner, variant: str) -> Gain | None:
-        cells = by.get((where, variant)), by.get((where, "none"))
-        return None if None in cells else scores.gain(str(cells[0]), str(cells[1]), JUDGED)
-
-    temporal, stsa = gained(still, "temporal"), gained(still, "stsa")
-    aligned = by.get((still, "stsa")), by.get((still, "stsa_flow"))
-    tried = [
-        ("temporal, noise shared, camera still", "none", temporal),
-        ("stsa, noise shared, camera still", "none", stsa),
-        (
-            "gain of temporal, noise shared",
-            "with noise independent",
-            contrast(temporal, gained(("independent", "still"), "temporal")),
-        ),
-        (
-            "gain of stsa, noise shared",
-            "of stsa_flow",
-            None if None in aligned else scores.gain(str(aligned[0]), str(aligned[1]), JUDGED),
-        ),
-        (
-            "gain of temporal, camera still",
-            "with a moving camera",
-            contrast(temporal, gained(("shared", "moving"), "temporal")),
-        ),
-    ]
-    found = [_prediction(*one, folder.seeds) for one in tried]
-    if folder.quick:
-        found = [too_short(one) for one in found]
-    return Explanation(together({one.verdict for one in found}), tuple(found))
-
-
-PREDICTIONS = 5
-
-
-def _prediction(first: str, second: str, gain: Gain | None, seeds: Sequence[int]) -> Comparison:
-    found = judge(gain, Asked.better, comparisons=PREDICTIONS, seeds=seeds)
-    value, n = (None, 0) if gain is None else (gain.value, len(gain.logs))
-    return Comparison(first, second, MEASURES[JUDGED], Asked.better, value, n, found)
-
-
-def contrast(first: Gain | None, second: Gain | None) -> Gain | None:
-    """How much more one cell gains than another, as a gain, over the seeds of both.
-
-    What it varies by without being looked at is the sum of both, as if they were independent: too
-    much, if anything, since equal seeds train on equal clips.
-    """
-    if first is None or second is None:
-        return None
-    logs = {s: first.logs[s] - second.logs[s] for s in first.logs if s in second.logs}
-    if not logs or not all(math.isfinite(log) for log in logs.values()):
-        return None
-    prior = None
-    if first.prior is not None and second.prior is not None:
-        freedom = min(first.prior.freedom, second.prior.freedom)
-        variance = first.prior.variance + second.prior.variance
-        prior = replace(first.prior, variance=variance, freedom=freedom)
-    return Gain.of(logs, prior)

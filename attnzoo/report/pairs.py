@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -41,9 +41,10 @@ Key = tuple[int, str]
 
 @dataclass(frozen=True)
 class Sample:
-    """A cell's values of one measure, `[n]`, and whose they are. real: of the real clips, or None.
+    """A cell's values of one measure, `[n]`, and whose they are.
 
-    reason: why there are none.
+    real: of the real clips, or None; reason: why there are none; reals: the real clips' of each
+    value's record, nan where there is none.
     """
 
     measure: Measure
@@ -51,6 +52,7 @@ class Sample:
     values: Array
     real: float | None = None
     reason: str = ""
+    reals: Array = field(default_factory=lambda: np.empty(0))
 
     @property
     def badness(self) -> Array:
@@ -180,9 +182,9 @@ class Scores:
         keys = tuple((seed, f"{index} {clip}") for seed, index, clip in places)
         # A whole column of floats, `real` may still be missing.
         reals = part["real"].astype(np.float64)
-        reals = reals[~np.isnan(reals)]
-        real = float(reals.mean()) if len(reals) else None
-        return Sample(measure, keys, part["value"].astype(np.float64), real)
+        there = reals[~np.isnan(reals)]
+        real = float(there.mean()) if len(there) else None
+        return Sample(measure, keys, part["value"].astype(np.float64), real, reals=reals)
 
     def _estimate(
         self, cell: str, key: str, scenario: str | None = None, level: float = LEVEL

@@ -17,10 +17,11 @@ from attnzoo.paths import inside
 from attnzoo.report.claims import Judged, judged, tried_explanation
 from attnzoo.report.claims_page import claims_page
 from attnzoo.report.costs import hardware
+from attnzoo.report.explanation import Explanation
 from attnzoo.report.folder import PROTOCOL, Folder, TableRows, frame_of, read_folder
 from attnzoo.report.latex import latex
 from attnzoo.report.markdown import markdown
-from attnzoo.report.noise_camera import Explanation, noise_camera_table
+from attnzoo.report.noise_camera import noise_camera_table
 from attnzoo.report.pairs import Scores
 from attnzoo.report.power import Power, power_markdown, powers, powers_csv
 from attnzoo.report.quality import quality_table
@@ -115,7 +116,7 @@ class Findings:
         if rows.name not in ("table4", "table6"):
             notes += [KIN, *self._lpips(rows), REAL]
         if any(column.kind == "cost" for column in table.columns):
-            notes.append(COSTS.format(hardware=self._hardware()))
+            notes.append(COSTS.format(hardware=self._hardware(rows)))
         kept = (note for note in table.notes if note)
         return replace(table, notes=(*first, *kept, *notes))
 
@@ -127,8 +128,9 @@ class Findings:
         why = "; ".join(sorted(reasons))
         return [f"LPIPS could not be had ({why}): the embedded network's distance is no LPIPS."]
 
-    def _hardware(self) -> str:
-        found = {hardware(cost.get("environment") or {}) for cost in self.folder.costs.values()}
+    def _hardware(self, rows: TableRows) -> str:
+        costs = (self.folder.costs.get(row.cell) for row in rows.rows)
+        found = {hardware(cost.get("environment") or {}) for cost in costs if cost is not None}
         return " and ".join(sorted(found)) or "an unknown machine"
 
 

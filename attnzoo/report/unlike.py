@@ -17,8 +17,9 @@ NOT_THE_PAPERS = (
     "least stay there, which the paper leaves open: a resting background keeps its place against a "
     "limb that moves onto it. DreamPose's row begins as the common base, and is stronger than the "
     "published one.",
-    "Gains in warp errors are counted from 0, which even real clips do not reach: theirs stand in "
-    "the tables' last row.",
+    "Gains in warp errors are counted from 0, which even real clips do not reach, but in the "
+    "predictions that the sixth table tries: what real clips have stands in the tables' last row "
+    "or below them.",
 )
 
 

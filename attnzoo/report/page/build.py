@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from attnzoo.files import replacing
-from attnzoo.report import noise_camera, verdict
+from attnzoo.report import explanation, verdict
 from attnzoo.report.claims import Claim, own_verdict
 from attnzoo.report.folder import Folder
 from attnzoo.report.markdown import named
@@ -145,7 +145,7 @@ def _render(
         claims=found.claims,
         verdicts=[(one.name, numbers.count(one)) for one in Verdict],
         explanation=found.explanation,
-        on_trial=_paragraphs(noise_camera.__doc__),
+        on_trial=_paragraphs(explanation.__doc__),
         powers=found.powers,
         rule=_paragraphs(verdict.__doc__),
         unlike=unlike(found.protocol),

@@ -145,9 +145,13 @@ def _environments(folder: Folder) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for record in seeds.values():
             environment = record["environment"]
             yield "reused run" if environment.get("reused") else "run", environment
+    measured = set()
     for cost in folder.costs.values():
-        if isinstance(cost.get("environment"), Mapping):
-            yield "cost of a cell", cost["environment"]
+        # Cells that cost the same by their making have copies of one measurement.
+        content = json.dumps([cost.get("profile"), cost.get("environment")], sort_keys=True)
+        if isinstance(cost.get("environment"), Mapping) and content not in measured:
+            measured.add(content)
+            yield "cost", cost["environment"]
 
 
 def _flat(environment: Mapping[str, Any]) -> Iterator[Fact]:

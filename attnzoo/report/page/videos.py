@@ -75,32 +75,33 @@ def choose_videos(folder: Folder, room: int) -> Videos:
     """Videos that fit into `room` characters.
 
     All variants' first clip goes before anybody's second, so that where room is short there is
-    still something of everybody, of the same person.
+    still something of everybody, of the same person. What only a table of more than `SIDE_BY_SIDE`
+    rows has comes after all clips of the others.
     """
     variants = tuple(_variants(folder))
     sources: dict[str, tuple[str, str]] = {}
     missing = [["" for _ in folder.clips] for _ in variants]
     left_out, full = 0, False
-    for number, clip in enumerate(folder.clips):
-        for index, variant in enumerate(variants):
-            path = _path(folder, variant, clip.name)
-            shown = Path("clips", variant.id, f"{clip.name}.mp4")
-            if path is None:
-                missing[index][number] = f"there is no {shown}"
-                continue
-            # Base64 and what stands about it. The first that is too large ends it for all: which
-            # clips a variant has would otherwise depend on how well it compresses.
-            need = 4 * ((path.stat().st_size + 2) // 3) + 40
-            full = full or need > room
-            if full:
-                left_out += 1
-                missing[index][number] = f"left out to keep this page small: {shown}"
-                continue
-            room -= need
-            sources[f"{number}/{index}"] = (
-                media_type(path.suffix),
-                base64_text(path.read_bytes()),
-            )
+    for index, number in _in_turn(folder, variants):
+        variant, clip = variants[index], folder.clips[number]
+        path = _path(folder, variant, clip.name)
+        shown = Path("clips", variant.id, f"{clip.name}.mp4")
+        if path is None:
+            missing[index][number] = f"there is no {shown}"
+            continue
+        # Base64 and what stands about it. The first that is too large ends it for all: which
+        # clips a variant has would otherwise depend on how well it compresses.
+        need = 4 * ((path.stat().st_size + 2) // 3) + 40
+        full = full or need > room
+        if full:
+            left_out += 1
+            missing[index][number] = f"left out to keep this page small: {shown}"
+            continue
+        room -= need
+        sources[f"{number}/{index}"] = (
+            media_type(path.suffix),
+            base64_text(path.read_bytes()),
+        )
     return Videos(
         variants,
         tuple(_presets(folder, variants)),
@@ -108,6 +109,17 @@ def choose_videos(folder: Folder, room: int) -> Videos:
         tuple(tuple(texts) for texts in missing),
         left_out,
     )
+
+
+def _in_turn(folder: Folder, variants: Sequence[Variant]) -> list[tuple[int, int]]:
+    """Numbers of variants and clips in the order in which they get room."""
+    sizes: dict[str, int] = {}
+    for table in folder.tables.values():
+        for row in table.rows:
+            sizes[row.cell] = min(len(table.rows), sizes.get(row.cell, len(table.rows)))
+    late = [sizes.get(variant.id, 0) > SIDE_BY_SIDE for variant in variants]
+    places = ((i, n) for i in range(len(variants)) for n in range(len(folder.clips)))
+    return sorted(places, key=lambda place: (late[place[0]], place[1], place[0]))
 
 
 def _variants(folder: Folder) -> Iterator[Variant]:

@@ -75,7 +75,7 @@ class Data:
 
     def failures(self, rows: Sequence[Row]) -> list[str]:
         """The rows without a record, with the reason."""
-        return [f"{row.label} {why}" for row in rows if (why := self.failed(row.cell))]
+        return [f"{row.name} {why}" for row in rows if (why := self.failed(row.cell))]
 
     def published_rank(self, table: str, row: Row, measure: Measure) -> int | None:
         """The rank that the paper's table gives a row, by what it calls the measure's kin."""

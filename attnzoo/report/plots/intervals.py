@@ -183,7 +183,7 @@ def _best(data: Data, table: TableRows, shown: Sequence[Measure]) -> list[str]:
     best = []
     for measure in shown:
         values = [
-            (bad, row.label)
+            (bad, row.name)
             for row in table.rows
             if (bad := data.scores.badness(row.cell, measure.key)) is not None
         ]

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 
 COLUMNS = 5
 """At most."""
+MANY = 50
+"""Grey lines of a panel from which on they are drawn as pixels."""
 WINDOW = 10
 """Losses are averaged over this share of a stage, one part of so many, before they are drawn."""
 _TABLES = {
@@ -57,7 +59,7 @@ def labels_of(folder: Folder, tables: Sequence[str]) -> dict[str, str]:
     """The distinct cells of some tables, and what to call them: the sixth table by its groups."""
     if tables == ("table6",):
         rows = folder.tables["table6"].rows if "table6" in folder.tables else ()
-        return {row.cell: ", ".join(filter(None, (row.label, row.group))) for row in rows}
+        return {row.cell: row.name for row in rows}
     return {cell.id: cell.label for cell in folder.cells_of(*tables)}
 
 
@@ -70,15 +72,17 @@ def _sketch(
 ) -> Sketch:
     columns = min(COLUMNS, len(labels))
     rows = -(-len(labels) // columns)
-    figure = page(PAGE, 0.35 + 1.05 * rows)
+    titles = {cell: wrapped(label, 22) for cell, label in labels.items()}
+    lines = max(2, *(title.count("\n") + 1 for title in titles.values()))
+    figure = page(PAGE, 0.35 + (0.81 + 0.12 * lines) * rows)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     everything = [band for found in bands.values() for band in found]
-    for axes, (cell, label) in zip(panels.flat, labels.items(), strict=False):
+    for axes, (cell, title_of) in zip(panels.flat, titles.items(), strict=False):
         if bands[cell]:
             _panel(axes, bands[cell], everything)
         else:
             nothing(axes, data.failed(cell) or "no losses", 22)
-        axes.set_title(wrapped(label, 22), fontsize=SMALL)
+        axes.set_title(title_of, fontsize=SMALL)
     for axes in panels.flat[len(labels) :]:
         axes.set_visible(False)
     _name_axes(panels, len(labels))
@@ -120,7 +124,11 @@ def _name_axes(panels: Any, cells: int) -> None:
 def _panel(axes: Axes, bands: Sequence[Band], others: Sequence[Band]) -> None:
     axes.set_yscale("log")
     for other in others:
-        axes.plot(other.steps, other.mean, color="0.85", linewidth=0.5, zorder=1)
+        # As paths they would be most of a large report's bytes.
+        axes.plot(
+            other.steps, other.mean, color="0.85", linewidth=0.5, zorder=1,
+            rasterized=len(others) > MANY,
+        )  # fmt: skip
     for band in bands:
         axes.fill_between(band.steps, band.low, band.high, color=ACCENT, alpha=0.25, linewidth=0)
         axes.plot(band.steps, band.mean, color=ACCENT)

@@ -66,7 +66,7 @@ def _sketch(
             found, gone = _panel(axes, data, rows, looks, measure)
             said += [f"{noise} noise, {camera} camera: {', '.join(found)}"] if found else []
             missing += [f"{row} at {noise} noise, {camera} camera" for row in gone]
-    panels[0, 0].set_yticks(range(len(labels)), [wrapped(label, 30) for label in labels])
+    panels[0, 0].set_yticks(range(len(labels)), [wrapped(label, 34) for label in labels])
     panels[0, 0].set_ylim(len(labels) - 0.4, -0.6)
     figure.supxlabel(
         f"gain in {measure.name} against {BASE} of the same noise and camera [%], more is better",
