@@ -86,10 +86,8 @@ def _check(cfg: DictConfig, folder: Path) -> None:
     experiment = config.experiment_of(cfg)
     experiment.check()
     _check_folder(folder)
-    if cfg.resume is None and (folder / RECORD).exists():
-        raise UserError(
-            f"hydra.run.dir={folder}: holds the record of a finished run; take another folder"
-        )
+    if cfg.resume is None:
+        _refuse_used(folder, f"hydra.run.dir={folder}")
     from attnzoo.train.device import check_machine
 
     experiment.model.check()
@@ -115,8 +113,7 @@ def _run_in(folder: Path, cfg: DictConfig) -> None:
     cfg = _configuration(cfg, HydraConfig.get().overrides.task)
     resume = cfg.resume is not None
     if not resume:
-        if (folder / RECORD).exists():
-            raise UserError(f"{folder}: holds the record of a finished run; take another folder")
+        _refuse_used(folder, str(folder))
         with replacing(folder / CONFIG) as beside:
             beside.write_text(config.stored(cfg))
     experiment = config.experiment_of(cfg)
@@ -282,6 +279,17 @@ def _check_folder(folder: Path) -> None:
         raise UserError(
             f"hydra.run.dir={folder}: cannot be written ({error.strerror}); take another folder"
         ) from error
+
+
+def _refuse_used(folder: Path, place: str) -> None:
+    """A run that begins anew takes nobody's place; `place` names the folder in an error."""
+    if (folder / RECORD).exists():
+        raise UserError(f"{place}: holds the record of a finished run; take another folder")
+    if any(folder.glob("checkpoints/stage*")):
+        shown = shlex.quote(f"resume={_shown(folder)}")
+        raise UserError(
+            f"{place}: holds an unfinished run; {shown} goes on with it, or take another folder"
+        )
 
 
 def _shown(folder: Path) -> Path:

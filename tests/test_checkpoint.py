@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -135,13 +136,47 @@ def test_without_a_checkpoint_it_starts_over(tmp_path: Path) -> None:
     assert_equal(weights, expected)
 
 
-def test_a_fresh_run_forgets_old_checkpoints(tmp_path: Path) -> None:
+def test_a_fresh_run_does_not_take_the_place_of_an_unfinished_one(tmp_path: Path) -> None:
     experiment = tiny_experiment()
     with pytest.raises(KeyboardInterrupt):
         tiny_run(tmp_path, experiment, tiny_source(Interrupting(6, KeyboardInterrupt())))
-    record, _ = tiny_run(tmp_path, replace(experiment, seed=1))
-    assert record["training"]["resumed"] == 0
-    assert not (tmp_path / "checkpoints").exists()
+    there = checkpoints(tmp_path)
+    with pytest.raises(UserError, match=r"holds an unfinished run \(stage2-000002\): go on with"):
+        tiny_run(tmp_path, replace(experiment, seed=1))
+    assert checkpoints(tmp_path) == there
+
+
+def test_what_the_machine_lacks_says_nothing_of_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = tiny_experiment()
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run(tmp_path, experiment, tiny_source(Interrupting(6, KeyboardInterrupt())))
+    there = checkpoints(tmp_path)
+
+    def unreadable(*_: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as context:
+        context.setattr("attnzoo.train.checkpoint.check_seal", unreadable)
+        with pytest.raises(OSError, match="Too many open files"):
+            tiny_run(tmp_path, experiment, resume=True)
+    assert checkpoints(tmp_path) == there
+    record, _ = tiny_run(tmp_path, experiment, resume=True)
+    assert record["training"]["resumed"] == 1
+
+
+def test_a_damaged_checkpoint_takes_no_place_of_a_whole_one(tmp_path: Path) -> None:
+    """Else a run that is killed soon after has lost both: one is damaged, the other was deleted."""
+    experiment = tiny_experiment()
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run(tmp_path, experiment, tiny_source(Interrupting(6, KeyboardInterrupt())))
+    assert checkpoints(tmp_path) == ["stage2-000002", "stage1-000003"]
+    (tmp_path / "checkpoints/stage2-000002/averages.safetensors").write_bytes(b"cut off")
+    saving = replace(experiment, training=replace(experiment.training, checkpoint_seconds=0))
+    with pytest.raises(MemoryError):
+        tiny_run(tmp_path, saving, tiny_source(Interrupting(2, MemoryError())), resume=True)
+    assert checkpoints(tmp_path) == ["stage2-000001", "stage1-000003"]
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"variant": "stsa"}])

@@ -167,7 +167,7 @@ def test_a_resumed_run_ends_as_the_undisturbed_one(stopped, whole, tmp_path):
     assert not [p for p in tmp_path.iterdir() if p != folder]
 
 
-def test_an_interrupted_run_ends_with_130_and_a_new_one_may_take_its_folder(tmp_path):
+def test_an_interrupted_run_ends_with_130_and_no_new_one_takes_its_folder(tmp_path):
     arguments = ("run", "attn=none", *TINY, "train.checkpoint_seconds=0", "hydra.run.dir=here")
     process = start(*arguments, cwd=tmp_path)
     wait_for(process, tmp_path / "here", "checkpoints/stage1-000001")
@@ -177,10 +177,14 @@ def test_an_interrupted_run_ends_with_130_and_a_new_one_may_take_its_folder(tmp_
     last = "interrupted; to go on: python -m attnzoo.run resume=here\n"
     assert "Traceback" not in done.stderr and done.stderr.endswith(last)
     assert not (tmp_path / "here/record.json").exists()
-    again = command(*arguments, "train.stage1.steps=1", "train.stage2.steps=0", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    record = read_record(tmp_path / "here")
-    assert record["training"]["resumed"] == 0 and record["training"]["stage1"]["steps"] == 1
+    there = sorted((tmp_path / "here").rglob("*"))
+    config = (tmp_path / "here/config.yaml").read_text()
+    again = command(*arguments, "train.stage1.steps=1", cwd=tmp_path)
+    said = "holds an unfinished run; resume=here goes on with it, or take another folder\n"
+    assert again.returncode == 2 and again.stderr.endswith(said), again.stderr
+    assert again.stderr.count("\n") == 1
+    assert sorted((tmp_path / "here").rglob("*")) == there
+    assert (tmp_path / "here/config.yaml").read_text() == config
 
 
 def test_a_folder_without_a_checkpoint_starts_over(stopped, tmp_path):

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import Tensor
 
-from attnzoo.errors import UserError
+from attnzoo.errors import UserError, lacking
 from attnzoo.files import check_seal, remove, replacing, seal, sweep
 from attnzoo.tensors import write_tensors
 from attnzoo.train.stages import STAGES
@@ -90,6 +90,7 @@ class Checkpoints:
         self.every = every
         self._clock = clock
         self._last = clock()
+        self._damaged: set[Path] = set()
 
     @property
     def due(self) -> bool:
@@ -103,7 +104,10 @@ class Checkpoints:
         averages: dict[str, Tensor],
         accelerator: Accelerator,
     ) -> Path:
-        """Writes one, and deletes all but the two newest. `weights` may be parameters."""
+        """Writes one, and deletes all but the two newest that are not known to be damaged.
+
+        `weights` may be parameters.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"stage{progress.stage}-{progress.steps:06d}"
         with replacing(path) as folder:
@@ -112,8 +116,11 @@ class Checkpoints:
             write_tensors(folder / "averages.safetensors", averages)
             (folder / "progress.json").write_text(json.dumps(asdict(progress)))
             seal(folder)
-        for old in self.newest_first()[KEPT:]:
+        self._damaged.discard(path)
+        whole = [other for other in self.newest_first() if other not in self._damaged]
+        for old in (*self._damaged, *whole[KEPT:]):
             remove(old)
+        self._damaged.clear()
         self._last = self._clock()
         return path
 
@@ -131,17 +138,22 @@ class Checkpoints:
         return "none was written yet"
 
     def newest(self, identity: str) -> Snapshot | None:
-        """The newest that can be read; None if there is none.
+        """The newest that is whole; None if there is none.
 
         Raises:
             UserError: it was made with other settings, data or code of a plug-in.
+            OSError, MemoryError: one could not be read for what the machine lacks, which says
+                nothing of the checkpoint.
         """
         for path in self.newest_first():
             try:
                 snapshot = _read(path)
             except Exception as error:
+                if lacking(error):
+                    raise
                 # A disk that failed may leave anything; the one before is whole.
-                _LOG.warning("%s cannot be read (%s): taking the one before", path, error)
+                _LOG.warning("%s is damaged (%s): taking the one before", path, error)
+                self._damaged.add(path)
                 continue
             if snapshot.progress.identity != identity:
                 raise UserError(
@@ -149,6 +161,8 @@ class Checkpoints:
                     "plug-in: take a new folder"
                 )
             return snapshot
+        if self._damaged:
+            _LOG.warning("%s: no whole checkpoint is left: starting over", self.folder)
         return None
 
     def clear(self) -> None:

@@ -92,15 +92,16 @@ def run(
             first return `{}` when they have sampled their share of the clips, and write nothing.
 
     Raises:
-        UserError: settings that cannot be, before any training; a folder that holds a finished run
-            (without `resume`) or a checkpoint of another; a loss or sample that is not finite.
+        UserError: settings that cannot be, before any training; a folder that holds a run, finished
+            or not (without `resume`), or a checkpoint of another; a loss or sample that is not
+            finite.
     """
     if watch is not None and processes.count > 1:
         raise ValueError("a run of several processes cannot be watched")
     started = time.perf_counter()
-    if (folder / NAME).is_file():
-        if not resume:
-            raise UserError(f"{folder} holds a finished run: take another folder")
+    if not resume:
+        _refuse_used(folder)
+    elif (folder / NAME).is_file():
         _LOG.info("%s: this run is finished, its record stands", folder)
         return read_record(folder)
     check(experiment, source, processes)
@@ -239,6 +240,17 @@ def check(experiment: Experiment, source: Source, processes: Processes = ALONE) 
         raise UserError(
             f"attn={entry.name} needs flow and data={source.name} has none: "
             "use data with motion, or a variant that needs no flow"
+        )
+
+
+def _refuse_used(folder: Path) -> None:
+    """A run that begins anew takes nobody's place."""
+    if (folder / NAME).is_file():
+        raise UserError(f"{folder} holds a finished run: take another folder")
+    if there := Checkpoints(folder, every=0).newest_first():
+        raise UserError(
+            f"{folder} holds an unfinished run ({there[0].name}): go on with it, or take another "
+            "folder"
         )
 
 
