@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from attnzoo.data.flow_settings import Estimation, FlowSource
 from attnzoo.errors import UserError
-from attnzoo.models.choice import StableDiffusion
+from attnzoo.models.choice import Embedded, StableDiffusion
+from attnzoo.models.embedded import weights_path
 from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
@@ -252,3 +254,16 @@ def test_identity_is_what_decides_the_weights() -> None:
     assert len({e.identity("hash") for e in other}) == len(other) - 3  # three are there twice
     assert len(set(identities)) == 1
     assert identities[0] not in [*(e.identity("hash") for e in other), one.identity("other")]
+
+
+def test_other_weights_of_the_base_are_another_run_and_a_copy_is_the_same(tmp_path: Path) -> None:
+    one = Experiment("stsa")
+    copy = tmp_path / "base.safetensors"
+    shutil.copy(weights_path(), copy)
+    moved = replace(one, model=Embedded(weights=str(copy)))
+    assert moved.identity("hash") == one.identity("hash")
+    copy.write_bytes(copy.read_bytes()[:-1] + b"?")
+    assert moved.identity("hash") != one.identity("hash")
+    copy.unlink()
+    with pytest.raises(UserError, match="base's weights cannot be read"):
+        moved.identity("hash")

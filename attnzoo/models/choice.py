@@ -57,7 +57,26 @@ class Embedded:
         """
         from attnzoo.models.embedded import load_embedded
 
-        return load_embedded(Path(self.weights).expanduser() if self.weights else None)
+        return load_embedded(self._file)
+
+    def digest(self) -> str:
+        """SHA-256 of the file of weights.
+
+        Raises:
+            UserError: it is missing.
+        """
+        from attnzoo.metrics.networks.weights import sha256
+        from attnzoo.models.embedded import weights_path
+
+        file = self._file or weights_path()
+        try:
+            return sha256(file)
+        except OSError as error:
+            raise UserError(f"{file}: the base's weights cannot be read ({error})") from error
+
+    @property
+    def _file(self) -> Path | None:
+        return Path(self.weights).expanduser() if self.weights else None
 
     def shape(self) -> DanceModel:
         """The model as initialised; reads no file, and does on the meta device."""
