@@ -45,6 +45,18 @@ def results(module: nn.Module, x: Tensor, backend: Backend, **flow: Tensor) -> l
     return [delta.detach(), x.grad, *(p.grad for p in module.parameters())]
 
 
+def test_another_number_of_threads_on_the_way_back_is_the_same_gradient(monkeypatch):
+    monkeypatch.setattr(_streamed, "_TOKENS", 24)
+    module, _ = made("stsa", {}, (2, 5, 4, 7))
+    x = clip((2, 5, 4, 7)).requires_grad_()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    (expected,) = torch.autograd.grad(module(x).square().sum(), x)
+    delta = module(x)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    (came,) = torch.autograd.grad(delta.square().sum(), x)
+    torch.testing.assert_close(came, expected)
+
+
 @each
 @pytest.mark.parametrize("tokens", [1, 7, 24, 1000])
 def test_pieces_of_any_size_give_delta_and_gradients_of_the_whole(

@@ -204,7 +204,8 @@ class _Streamed(torch.autograd.Function):
     ) -> Tensor:
         kept: list[Tensor] = []
         delta = torch.empty_like(x, memory_format=torch.contiguous_format)
-        for piece in _pieces(plan):
+        pieces = _pieces(plan)
+        for piece in pieces:
             rows = x.index_select(0, plan.gather.index[piece.begin : piece.end])
             qkv = F.linear(rows, w_qkv)
             q, k, v = piece.split(qkv, heads)
@@ -212,7 +213,8 @@ class _Streamed(torch.autograd.Function):
             joined = out.transpose(1, 2).reshape(rows.shape)
             piece.write(F.linear(joined, w_out, b_out), delta)
             kept += [qkv, out, logsumexp]
-        ctx.plan, ctx.heads = plan, heads
+        # Their cut depends on the number of threads, which may be another at the way back.
+        ctx.plan, ctx.heads, ctx.pieces = plan, heads, pieces
         ctx.save_for_backward(x, w_qkv, w_out, table, *kept)
         return delta
 
@@ -229,7 +231,7 @@ class _Streamed(torch.autograd.Function):
         to_x = torch.empty_like(x, memory_format=torch.contiguous_format) if wanted[0] else None
         if not plan.restore.is_permutation:
             grad = plan.restore.gradient(grad)
-        for i, piece in enumerate(_pieces(plan)):
+        for i, piece in enumerate(ctx.pieces):
             qkv, out, logsumexp = kept[3 * i : 3 * i + 3]
             index = plan.gather.index[piece.begin : piece.end]
             if piece.found is None:
