@@ -20,13 +20,17 @@ _CUDA_BATCH = 32768
 """CUDA's attention kernels launch at most 65535 blocks along the batch; stay clear of that."""
 
 
+_FLEX_IS_WRONG = torch.backends.cpu.get_cpu_capability() == "AVX2"
+"""PyTorch 2.13 compiles it wrongly there: strided float32 gives other numbers, two threads NaN."""
+
+
 class Backend(Enum):
     """What computes the attention; one that cannot run is an error, never exchanged for another.
 
     auto: the fastest that is known here: on a CPU piece by piece where tokens are gathered, else
     as sdpa; sdpa: `scaled_dot_product_attention`, whose kernel PyTorch chooses; math: its plain
     formula, which can be differentiated twice; flex: `flex_attention`, compiled, on a CPU without
-    gradients only; xformers: `memory_efficient_attention`, on CUDA only.
+    gradients and with AVX-512 only; xformers: `memory_efficient_attention`, on CUDA only.
     """
 
     auto = "auto"
@@ -96,6 +100,11 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     if q.device.type == "cpu" and q.dtype is torch.float64:
         raise UserError(
             "backend=flex: PyTorch's flex_attention has no float64 on a CPU: take backend=auto"
+        )
+    if q.device.type == "cpu" and _FLEX_IS_WRONG:
+        raise UserError(
+            "backend=flex: PyTorch's compiled flex_attention gives wrong numbers on a CPU with "
+            "AVX2 and no AVX-512, as this one: take backend=auto"
         )
     modified: Callable[..., Tensor] | None = None
     if bias is not None:
