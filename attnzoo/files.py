@@ -31,7 +31,8 @@ PARTIAL = ".partial-"
 SUMS = "sums.json"
 _FULL = 1 << 16
 """Bytes: less is free on a disk that is full."""
-_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What locking a file fails with where the file system has no locks."""
 _NO_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EROFS)
 
 
@@ -226,7 +227,7 @@ def _locked(path: Path, shared: bool, waits: bool) -> int:
             os.close(file)
             raise Held(str(path)) from error
         except OSError as error:
-            if error.errno in _NO_LOCKS:
+            if error.errno in NO_LOCKS:
                 _LOG.warning("%s: this disk has no locks; let no other command work here", path)
                 return file
             os.close(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -337,6 +338,24 @@ def test_two_at_work_share_the_recordings_and_leavings_are_swept(tmp_path: Path)
             assert left.exists()  # it may be the other's
     with store.shared():
         assert not left.exists()
+
+
+def test_a_disk_without_locks_is_told_of_and_nothing_is_swept_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lockless(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("attnzoo.data.store.fcntl.flock", lockless)
+    left = tmp_path / "items/ab/.partial-1-xyz"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    store = Store(tmp_path)
+    with store.shared():
+        for wait in (False, True):
+            with store.claimed("002", wait=wait) as mine:
+                assert mine
+    assert left.exists() and caplog.text.count("this disk has no locks") == 1
 
 
 # --- the command

@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +26,9 @@ from torch import Tensor
 
 from attnzoo.data.catalogue import Catalogue
 from attnzoo.errors import UserError
-from attnzoo.files import PARTIAL, remove, replacing
+from attnzoo.files import NO_LOCKS, PARTIAL, remove, replacing
+
+_LOG = logging.getLogger(__name__)
 
 _SUM = 32
 """Bytes of a SHA-256."""
@@ -101,33 +104,35 @@ class Store:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """For as long as a process writes; the first of several sweeps what killed ones left."""
-        with self._locked("all", fcntl.LOCK_EX, wait=False) as alone:
+        """For as long as a process writes; the first of several sweeps what killed ones left.
+
+        On a file system without locks nobody knows who is the first: nothing is swept, which is
+        logged, and several processes do the same work instead of sharing it. Items stay whole.
+        """
+        with self._locked("all", fcntl.LOCK_EX, wait=False, lockless=False) as alone:
             if alone:
                 for path in self.folder.glob(f"*/**/{PARTIAL}*"):
                     remove(path)
-        with self._locked("all", fcntl.LOCK_SH, wait=True):
+        with self._locked("all", fcntl.LOCK_SH, wait=True, lockless=False) as sharing:
+            if not sharing:
+                _LOG.warning("%s: this disk has no locks; let one command work here", self.folder)
             yield
 
     @contextmanager
     def claimed(self, name: str, *, wait: bool) -> Iterator[bool]:
         """Whether this process alone works on `name` meanwhile; ends with the process at latest."""
         key = hashlib.sha256(name.encode()).hexdigest()
-        with self._locked(key, fcntl.LOCK_EX, wait=wait) as got:
+        with self._locked(key, fcntl.LOCK_EX, wait=wait, lockless=True) as got:
             yield got
 
     @contextmanager
-    def _locked(self, name: str, kind: int, *, wait: bool) -> Iterator[bool]:
+    def _locked(self, name: str, kind: int, *, wait: bool, lockless: bool) -> Iterator[bool]:
+        """Whether this process has the lock; `lockless` where there are no locks."""
         folder = self.folder / "locks"
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            try:
-                fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+            yield _lock(handle, kind if wait else kind | fcntl.LOCK_NB, lockless)
         finally:
             os.close(handle)
 
@@ -136,3 +141,15 @@ class Store:
 
     def _sheet(self, key: str) -> Path:
         return self.folder / "sheets" / f"{key}.json"
+
+
+def _lock(handle: int, operation: int, lockless: bool) -> bool:
+    try:
+        fcntl.flock(handle, operation)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return lockless
+    return True
