@@ -66,10 +66,16 @@ def write_tsv(path: Path, rows: list[tuple[str, str]]) -> None:
     path.with_suffix(".lineidx.8b").write_bytes(struct.pack(f"<{len(offsets)}q", *offsets))
 
 
-def tsv(root: Path, dances: tuple[str, ...] = ("000", "001"), count: int = 16) -> Path:
+def tsv(
+    root: Path,
+    dances: tuple[str, ...] = ("000", "001"),
+    count: int = 16,
+    *,
+    prefix: str = "Custom",
+) -> Path:
     """As DisCo writes them, the yaml's wrong file name included; poses as keypoints."""
     root.mkdir(exist_ok=True)
-    keys = [f"Custom_{name}_{i + 1:06d}.png" for name in dances for i in range(count)]
+    keys = [f"{prefix}_{name}_{i + 1:06d}.png" for name in dances for i in range(count)]
     frames = [i for _ in dances for i in range(count)]
 
     def encoded(image: Frame) -> str:

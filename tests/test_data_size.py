@@ -30,6 +30,7 @@ from attnzoo.data.flow_settings import FlowSource
 from attnzoo.data.flow_source import with_flow
 from attnzoo.data.kept import Kept
 from attnzoo.data.tiktok import open_tiktok
+from attnzoo.data.tiktok_split import dance_of
 from attnzoo.data.tiktok_tsv import Tsv
 from attnzoo.data.windows import Damaged
 from attnzoo.errors import UserError
@@ -179,6 +180,22 @@ def test_another_data_set_may_be_tested_on(tmp_path: Path) -> None:
     source = open_tiktok(str(root), test=str(other / "train.yaml"))
     assert [clip.name for clip in source.train] == ["Custom_000-00000"]
     assert [clip.name for clip in source.test] == ["Custom_001-00000", "Custom_007-00000"]
+
+
+def test_a_dance_that_another_layout_calls_otherwise_is_not_trained_on(tmp_path: Path) -> None:
+    root = folder(tmp_path / "train", ("00001", "00002", "002"))
+    other = tsv(tmp_path / "test", ("00002",), prefix="TiktokDance")
+    source = open_tiktok(str(root), test=str(other / "train.yaml"))
+    assert [clip.name for clip in source.train] == ["00001-00000", "002-00000"]
+    assert [clip.name for clip in source.test] == ["TiktokDance_00002-00000"]
+    (tmp_path / "list.txt").write_text("00002\n")
+    with pytest.raises(UserError, match=r"data.train and data.test both have 00002"):
+        open_tiktok(str(root), train=str(tmp_path / "list.txt"), test=str(other / "train.yaml"))
+
+
+def test_only_published_names_name_the_same_dance() -> None:
+    names = ("TiktokDance_00335", "00335", "Custom_00335", "335", "TiktokDance_00335_1x1")
+    assert [dance_of(name) for name in names] == ["00335", "00335", *names[2:]]
 
 
 @pytest.mark.parametrize(

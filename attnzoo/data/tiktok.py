@@ -16,7 +16,7 @@ from attnzoo.data.store import catalogue_in
 from attnzoo.data.tiktok_dance import Dance, inspect
 from attnzoo.data.tiktok_folder import folder_takes
 from attnzoo.data.tiktok_raw import raw_takes
-from attnzoo.data.tiktok_split import DISCO, listed, some
+from attnzoo.data.tiktok_split import DISCO, dance_of, listed, some
 from attnzoo.data.tiktok_take import Take
 from attnzoo.data.tiktok_tsv import tsv_takes
 from attnzoo.data.windows import (
@@ -140,9 +140,9 @@ def _parts(takes: Sequence[Take], train: str | None, test: str | None) -> _Parts
     if train is not None:
         trained: Sequence[Take] = listed(takes, train, "data.train")
     else:
-        names = {take.name for take in tested}
-        trained = [take for take in takes if take.name not in names]
-    both = {take.name for take in trained} & {take.name for take in tested}
+        names = {dance_of(take.name) for take in tested}
+        trained = [take for take in takes if dance_of(take.name) not in names]
+    both = {dance_of(take.name) for take in trained} & {dance_of(take.name) for take in tested}
     if both:
         raise UserError(f"data.train and data.test both have {', '.join(sorted(both)[:4])}")
     if not trained:

@@ -13,6 +13,8 @@ DISCO = "disco"
 DISCO_TEST = range(335, 341)
 """Numbers of the dances that DisCo tests on; it trains on all others."""
 
+_PUBLISHED = re.compile(r"(?:TiktokDance_)?(\d{5})")
+
 
 def listed(takes: Sequence[Take], which: str, setting: str) -> list[Take]:
     """The dances that a list names, in the data's order.
@@ -42,6 +44,15 @@ def listed(takes: Sequence[Take], which: str, setting: str) -> list[Take]:
 def some(takes: Sequence[Take]) -> str:
     """The first names, for an error."""
     return ", ".join(take.name for take in takes[:8]) + (", ..." if len(takes) > 8 else "")
+
+
+def dance_of(name: str) -> str:
+    """What two layouts call the same dance: 00335 of 00335 and TiktokDance_00335.
+
+    A name of another form, as Custom_002 of a recording of one's own, is nobody else's.
+    """
+    published = _PUBLISHED.fullmatch(name)
+    return published[1] if published else name
 
 
 def _lines(which: str, setting: str) -> list[tuple[int, str]]:
