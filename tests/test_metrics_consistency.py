@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from attnzoo.damage.logo import moved
 from attnzoo.data.clip import Clip
 from attnzoo.data.embedded import open_embedded
 from attnzoo.data.wardrobe import ALONG, AROUND, front_logo, person
+from attnzoo.metrics.consistency import likenesses
 from attnzoo.metrics.features import load_features
 from attnzoo.metrics.ghosting import MEMORY, ghosting
 from attnzoo.metrics.identity import identity
@@ -164,6 +166,13 @@ def test_a_person_is_more_like_its_own_reference_than_others(clips: list[Clip]) 
     assert float(same) == pytest.approx(1, abs=1e-5)
     hidden = identity(network, clip.video, 0 * clip.body, clip.foreground, clip.mask)
     assert hidden.isnan().all()
+
+
+def test_a_reference_that_shows_nobody_has_no_likeness(clips: list[Clip]) -> None:
+    network, clip = load_features(), clips[0]
+    nobody = replace(clip, mask=torch.zeros_like(clip.mask))
+    found = likenesses(network, torch.stack([clip.video] * 2), [clip, nobody])
+    assert found[0] > 0.5 and math.isnan(found[1])
 
 
 @pytest.mark.parametrize(

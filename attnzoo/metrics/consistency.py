@@ -41,10 +41,13 @@ def ghosts(real: Tensor, fake: Tensor, clips: Sequence[KnownClip]) -> list[float
 
 
 def likenesses(network: FeatureNetwork, videos: Tensor, clips: Sequence[KnownClip]) -> list[float]:
-    """Likeness of each clip's person to its reference picture; NaN where no body is known."""
+    """Likeness of each clip's person to its reference picture.
+
+    NaN where no body is known, or the reference picture shows nobody.
+    """
     found = []
     for video, clip in zip(videos.cpu(), clips, strict=True):
-        if not (clip.body > 0.5).any():
+        if not ((clip.body > 0.5).any() and (clip.mask > 0.5).any()):
             found.append(math.nan)
             continue
         body, mask = clip.body.cpu(), clip.mask.cpu()
