@@ -26,6 +26,7 @@ from attnzoo.models.finite import NotFinite, first_not_finite
 from attnzoo.train import batches
 from attnzoo.train.batches import Batches, Purpose
 from attnzoo.train.description import curve
+from attnzoo.train.device import make_accelerator
 from attnzoo.train.objective import Objective
 from attnzoo.train.record import check_record, read_record
 from attnzoo.train.settings import Experiment, Nonfinite, Sampling, Stage
@@ -148,6 +149,23 @@ def test_too_many_in_a_row_stop_the_run(tmp_path: Path) -> None:
     experiment = short(nonfinite=Nonfinite.skip, stage1=Stage(30, 1e-2, 0))
     with pytest.raises(Diverged, match=f"step {SKIPPED_AT_MOST + 2} of 30.*after 10 steps that"):
         tiny_run(tmp_path, experiment, build=breaking(2))
+
+
+def test_a_step_that_loss_scaling_leaves_out_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fp16 does, which no CPU computes in, with float32 and a gradient that is no number."""
+
+    def scaling(*arguments: Any) -> Any:
+        accelerator = make_accelerator(*arguments)
+        accelerator.scaler = torch.amp.GradScaler("cpu")
+        return accelerator
+
+    monkeypatch.setattr("attnzoo.train.experiment.make_accelerator", scaling)
+    experiment = short(stage1=Stage(3, 1e-2, 0))
+    record, _ = tiny_run(tmp_path, experiment, build=breaking(1, 1, grad=True))
+    stage = record["training"]["stage1"]
+    assert stage["skipped"] == [1] and stage["loss"]["step"] == [1, 2, 3]
 
 
 def test_a_sample_that_is_no_number_stops_the_run(tmp_path: Path) -> None:

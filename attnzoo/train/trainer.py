@@ -120,8 +120,8 @@ class StageTrainer:
         self._due = self._changing = self._spoiled = False
 
     def _prepared(self) -> tuple[Any, Any]:
-        # In stage 1 alone, where it makes up for the rates of modules, which differ by variant: in
-        # stage 2 every row trains all that it has at one rate.
+        # In stage 1 alone, where it makes up for the rates of modules, which differ by variant.
+        # What a module or a method says of its own parameters holds in both.
         positions = self.settings.positions_rate if self.stage == 1 else 1.0
         groups = parameter_groups(
             self.run.model, self.parameters, self.plan.learning_rate, positions
@@ -335,6 +335,8 @@ class StageTrainer:
             self.optimizer.zero_grad()
         if not (self._spoiled and accelerator.scaler is not None):
             self.optimizer.step()
+            if accelerator.scaler is not None and self.optimizer.step_was_skipped:
+                self._spoiled = True  # counted; it is loss scaling's own business otherwise
         self.schedule.step()
         self.ema.step(self.trainable)
         self.optimizer.zero_grad()
