@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,30 @@ def test_the_command_writes_where_it_is_told_and_a_state_beats_a_start(
     # The second finds a finished training, whatever it was to begin from.
     assert begun == ["load", "begin", "load"] and ends["one"] == ends["again"] != shipped
     assert WEIGHTS.read_bytes() == shipped and (tmp_path / "loss.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("steps", "losses"), [(2, [0.75]), (20, [0.1799]), (45, [0.1799, 0.0340])])
+def test_each_training_has_a_loss_and_a_curve(
+    steps: int, losses, tmp_path: Path, monkeypatch
+) -> None:
+    def stepped(self) -> float:
+        self.progress.step += 1
+        return 1.0 / self.progress.step
+
+    monkeypatch.setattr(base.BaseTraining, "step", stepped)
+    drawn: list[list[float]] = []
+    monkeypatch.setattr(base, "plot", lambda losses, last, path: drawn.append(losses))
+    out = tmp_path / "base.safetensors"
+    monkeypatch.setattr(
+        "sys.argv", ["base", "--steps", str(steps), "--work", str(tmp_path), "--out", str(out)]
+    )
+    base.main()
+    assert drawn == [pytest.approx(losses, abs=1e-4)]
+    assert json.loads(out.with_suffix(".json").read_text())["final_loss"] == round(losses[-1], 4)
+
+
+def test_no_steps_are_refused(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["base", "--steps", "0"])
+    with pytest.raises(SystemExit):
+        base.main()
+    assert "0: must be at least 1" in capsys.readouterr().err

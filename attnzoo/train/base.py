@@ -33,6 +33,9 @@ PEOPLE, EACH = 8, 2
 HINT = 0.02
 """The weight of the correspondence loss beside the denoising loss."""
 
+POINT = 20
+"""Steps whose mean loss is one point of the curve."""
+
 STEADY = 0.7
 """The share of steps at full learning rate; over the rest it falls to zero in a straight line."""
 
@@ -226,15 +229,16 @@ def _loss(
     return error
 
 
-def plot(losses: list[float], path: Path) -> None:
-    """The loss curve, one point for 20 steps, on logarithmic axes."""
+def plot(losses: list[float], last: int, path: Path) -> None:
+    """The loss curve up to step `last`, one point for `POINT` steps, on logarithmic axes."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    axes.plot(20 * np.arange(1, len(losses) + 1), losses, linewidth=0.8)
+    steps = np.minimum(POINT * np.arange(1, len(losses) + 1), last)
+    axes.plot(steps, losses, linewidth=0.8, marker="o" if len(losses) == 1 else None)
     axes.set(xlabel="step", ylabel="weighted v-prediction loss", yscale="log", xscale="log")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path.with_suffix(".tmp.png"), dpi=120)
@@ -242,10 +246,17 @@ def plot(losses: list[float], path: Path) -> None:
     plt.close(figure)
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return number
+
+
 def main() -> None:
     """Parses the command line and trains."""
     parser = argparse.ArgumentParser(prog="python -m attnzoo.train.base", description=__doc__)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=_positive, default=6000)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -267,7 +278,8 @@ def main() -> None:
             recent.append(training.step())
             bar.update()
             progress.seconds = time.monotonic() - started
-            if progress.step % 20 == 0:
+            short = not progress.losses and progress.step == options.steps
+            if progress.step % POINT == 0 or short:
                 progress.losses.append(float(np.mean(recent)))
                 bar.set_postfix(loss=f"{progress.losses[-1]:.4f}")
                 recent = []
@@ -275,7 +287,7 @@ def main() -> None:
                 training.save(options.work)
                 saved = time.monotonic()
     training.export(options.out)
-    plot(progress.losses, options.figure)
+    plot(progress.losses, progress.step, options.figure)
     note = {
         "steps": progress.step,
         "minutes": round(progress.seconds / 60, 1),
