@@ -21,7 +21,9 @@ class ImageEncoder(nn.Module):
     """Turns foreground, mask and the foreground's pose into a token per 2x2 pixels of the person.
 
     It stands where CLIP's image encoder stands in DisCo. Cells outside the mask carry nothing and
-    are left out; what is missing to the longest of the batch is filled with a learned null token.
+    are left out; what is missing to the longest of the batch is filled with a learned null token,
+    to which the U-Net attends as to the others. So what is made of a clip depends a little on those
+    that it shares a batch with, if their persons are of other sizes.
 
     Args:
         width: channels of a token.
