@@ -166,6 +166,23 @@ def test_what_the_machine_lacks_says_nothing_of_a_checkpoint(
     assert record["training"]["resumed"] == 1
 
 
+def test_a_checkpoint_that_the_disk_cannot_read_gives_way_to_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    experiment = tiny_experiment()
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run(tmp_path, experiment, tiny_source(Interrupting(6, KeyboardInterrupt())))
+    assert checkpoints(tmp_path) == ["stage2-000002", "stage1-000003"]
+
+    def unreadable(folder: Path) -> None:
+        if folder.name == "stage2-000002":
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("attnzoo.train.checkpoint.check_seal", unreadable)
+    record, _ = tiny_run(tmp_path, experiment, resume=True)
+    assert record["training"]["resumed"] == 1 and "stage2-000002 is damaged" in caplog.text
+
+
 def test_a_damaged_checkpoint_takes_no_place_of_a_whole_one(tmp_path: Path) -> None:
     """Else a run that is killed soon after has lost both: one is damaged, the other was deleted."""
     experiment = tiny_experiment()

@@ -8,6 +8,7 @@ one that a disk has changed.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
@@ -141,15 +142,17 @@ class Checkpoints:
         """The newest that is whole; None if there is none.
 
         Raises:
-            UserError: it was made with other settings, data or code of a plug-in.
+            UserError: it was made with other settings, data, base or code of a plug-in.
             OSError, MemoryError: one could not be read for what the machine lacks, which says
-                nothing of the checkpoint.
+                nothing of the checkpoint. A disk that cannot read it is no such lack.
         """
         for path in self.newest_first():
             try:
                 snapshot = _read(path)
             except Exception as error:
-                if lacking(error):
+                if isinstance(error, OSError) and error.errno != errno.EIO and lacking(error):
+                    raise OSError(error.errno, error.strerror, str(path)) from error
+                if isinstance(error, MemoryError):
                     raise
                 # A disk that failed may leave anything; the one before is whole.
                 _LOG.warning("%s is damaged (%s): taking the one before", path, error)
@@ -157,8 +160,8 @@ class Checkpoints:
                 continue
             if snapshot.progress.identity != identity:
                 raise UserError(
-                    f"{path} was made with other settings or data, or another version of the "
-                    "plug-in: take a new folder"
+                    f"{path} was made with other settings or data, upon other weights of the base, "
+                    "or with another version of the plug-in or of attnzoo: take a new folder"
                 )
             return snapshot
         if self._damaged:
