@@ -316,6 +316,8 @@ def test_weights_that_do_not_fit(flowing, read, tmp_path):
     refused(f"of another shape: 1 ({name})")
     save_file(weights, file, {"variant": "temporal"})
     refused("weights of variant=temporal, the run's is stsa_flow")
+    save_file(weights, file, {"base": "0123456789abcdef"})
+    refused("upon other weights of the base than lie there now: put back the file whose SHA-256")
     file.write_bytes(b"torn")
     refused("weights.safetensors: cannot be read")
     file.unlink()

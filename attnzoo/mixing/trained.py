@@ -13,6 +13,7 @@ from torch import Tensor
 
 from attnzoo.data.frames import fingerprint
 from attnzoo.errors import UserError
+from attnzoo.models.choice import Embedded
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.pretrained import compare, readable
 from attnzoo.train.checkpoint import Checkpoints
@@ -91,12 +92,18 @@ def load(experiment: Experiment, found: Weights) -> tuple[DanceModel, str]:
 
     Raises:
         UserError: the model cannot be built, or the file holds not exactly what was trained, or
-            has gone since (a run that goes on deletes its older checkpoints).
+            upon another base, or has gone since (a run that goes on deletes its older checkpoints).
     """
     tensors, about, sha256 = _read(found.file)
     for key, ours in (("variant", experiment.variant), ("method", experiment.method.name)):
         if about.get(key, ours) != ours:
             raise UserError(f"{found.file}: weights of {key}={about[key]}, the run's is {ours}")
+    base = experiment.model
+    if isinstance(base, Embedded) and about.get("base", base.digest()) != base.digest():
+        raise UserError(
+            f"{found.file}: trained upon other weights of the base than lie there now: put back "
+            f"the file whose SHA-256 begins with {about['base'][:12]}"
+        )
     model = inflated(experiment, experiment.model.build)
     stage = STAGES[-1] if found.stage is None else found.stage
     if stage not in STAGES:

@@ -18,6 +18,7 @@ from attnzoo.data.source import Source
 from attnzoo.errors import UserError
 from attnzoo.files import PARTIAL, sweep
 from attnzoo.metrics.score import score
+from attnzoo.models.choice import Embedded
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.dreampose import DreamPoseModel
 from attnzoo.models.finite import NotFinite
@@ -122,6 +123,8 @@ def run(
     found = plain(scores(real, generated, clips))
     trained = trained_parameters(state.model, STAGES[-1])
     about = {"variant": experiment.variant, "method": experiment.method.name}
+    if isinstance(experiment.model, Embedded):
+        about["base"] = experiment.model.digest()
     write_tensors(folder / WEIGHTS, trained, about)
     if pictures:
         _pictures(folder, state.progress, clips, generated, experiment.sampling.fps)
