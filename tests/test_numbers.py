@@ -31,7 +31,7 @@ from attnzoo.train.objective import Objective
 from attnzoo.train.record import check_record, read_record
 from attnzoo.train.settings import Experiment, Nonfinite, Sampling, Stage
 from attnzoo.train.spikes import is_spike
-from attnzoo.train.trainer import SKIPPED_AT_MOST, Diverged
+from attnzoo.train.trainer import SKIPPED_AT_MOST, Diverged, StageTrainer
 
 
 @pytest.fixture(autouse=True)
@@ -166,6 +166,36 @@ def test_a_step_that_loss_scaling_leaves_out_is_counted(
     record, _ = tiny_run(tmp_path, experiment, build=breaking(1, 1, grad=True))
     stage = record["training"]["stage1"]
     assert stage["skipped"] == [1] and stage["loss"]["step"] == [1, 2, 3]
+
+
+def test_the_rate_goes_on_over_a_skipped_step_whatever_loss_scaling_did_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+
+    def scaling(*arguments: Any) -> Any:
+        accelerator = make_accelerator(*arguments)
+        accelerator.scaler = torch.amp.GradScaler("cpu")
+        return accelerator
+
+    def noted(trainer: StageTrainer, *_: Any) -> None:
+        rates.append(trainer.schedule.get_last_lr()[0])
+
+    monkeypatch.setattr("attnzoo.train.experiment.make_accelerator", scaling)
+    monkeypatch.setattr(StageTrainer, "_log", noted)
+
+    def build() -> DanceModel:
+        """No gradient in step 2, no loss in step 3."""
+        model = breaking(2, 1, grad=True)()
+        block = model.unet.mid_block.resnets[0]
+        block.conv1 = Breaking(block.conv1, 3, 1)
+        return model
+
+    experiment = short(stage1=Stage(5, 1e-2, 5), nonfinite=Nonfinite.skip)
+    record, _ = tiny_run(tmp_path, experiment, build=build)
+    assert record["training"]["stage1"]["skipped"] == [2, 3]
+    # Warming up by a fifth a step, but at the one that loss scaling left out.
+    assert rates == pytest.approx([0.002, 0.002, 0.004, 0.006, 0.008])
 
 
 def test_a_sample_that_is_no_number_stops_the_run(tmp_path: Path) -> None:

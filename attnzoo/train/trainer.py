@@ -333,11 +333,14 @@ class StageTrainer:
             # Without gradients the optimiser changes nothing, but rate and averages go on: they
             # depend on how many steps were done.
             self.optimizer.zero_grad()
-        if not (self._spoiled and accelerator.scaler is not None):
+        if self._spoiled and accelerator.scaler is not None:
+            # Accelerate's would ask whether the step before was left out by loss scaling.
+            self.schedule.scheduler.step()
+        else:
             self.optimizer.step()
             if accelerator.scaler is not None and self.optimizer.step_was_skipped:
                 self._spoiled = True  # counted; it is loss scaling's own business otherwise
-        self.schedule.step()
+            self.schedule.step()
         self.ema.step(self.trainable)
         self.optimizer.zero_grad()
 
