@@ -278,8 +278,7 @@ def main() -> None:
             recent.append(training.step())
             bar.update()
             progress.seconds = time.monotonic() - started
-            short = not progress.losses and progress.step == options.steps
-            if progress.step % POINT == 0 or short:
+            if progress.step % POINT == 0:
                 progress.losses.append(float(np.mean(recent)))
                 bar.set_postfix(loss=f"{progress.losses[-1]:.4f}")
                 recent = []
@@ -287,14 +286,16 @@ def main() -> None:
                 training.save(options.work)
                 saved = time.monotonic()
     training.export(options.out)
-    plot(progress.losses, progress.step, options.figure)
+    # A training of fewer steps than a point has what it ended with.
+    losses = progress.losses or ([float(np.mean(recent))] if recent else [])
+    plot(losses, progress.step, options.figure)
     note = {
         "steps": progress.step,
         "minutes": round(progress.seconds / 60, 1),
         "seed": options.seed,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "final_loss": round(progress.losses[-1], 4),
+        "final_loss": round(losses[-1], 4) if losses else None,
     }
     options.out.with_suffix(".json").write_text(json.dumps(note, indent=1) + "\n")
 
