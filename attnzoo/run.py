@@ -87,6 +87,7 @@ def _check(cfg: DictConfig, folder: Path) -> None:
     experiment.check()
     _check_folder(folder)
     if cfg.resume is None:
+        _refuse_at_work(folder)
         _refuse_used(folder, f"hydra.run.dir={folder}")
     from attnzoo.train.device import check_machine
 
@@ -104,7 +105,10 @@ def _run(cfg: DictConfig) -> None:
         with held(folder / LOCK):
             _run_in(folder, cfg)
     except Held as error:
-        raise UserError(f"{_shown(folder)}: another run is at work there") from error
+        raise UserError(_AT_WORK.format(folder=_shown(folder))) from error
+
+
+_AT_WORK = "{folder}: another run is at work there"
 
 
 def _run_in(folder: Path, cfg: DictConfig) -> None:
@@ -145,13 +149,10 @@ def _tell_of_few(sampling: Sampling, there: int) -> None:
 @contextmanager
 def _saying_how_to_go_on(folder: Path, processes: Processes) -> Iterator[None]:
     """If the run is stopped: what is saved, and the command that goes on."""
-    override = str(_shown(folder))
-    if not _PLAIN.fullmatch(override):
-        override = quoted(override)
     program = "python -m attnzoo.run"
     if processes.count > 1:
         program = f"torchrun --nproc-per-node {processes.count} -m attnzoo.run"
-    with commands.going_on(f"to go on: {program} {shlex.quote(f'resume={override}')}"):
+    with commands.going_on(f"to go on: {program} {_resume(folder)}"):
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
@@ -160,6 +161,14 @@ def _saying_how_to_go_on(folder: Path, processes: Processes) -> Iterator[None]:
             last = Checkpoints(folder, every=0).last
             print(f"stopped; the last checkpoint: {last}", file=sys.stderr)
             raise
+
+
+def _resume(folder: Path) -> str:
+    """The override that goes on with a folder, as a shell takes it."""
+    override = str(_shown(folder))
+    if not _PLAIN.fullmatch(override):
+        override = quoted(override)
+    return shlex.quote(f"resume={override}")
 
 
 _PLAIN = re.compile(r"[\w./:-]+")
@@ -286,10 +295,19 @@ def _refuse_used(folder: Path, place: str) -> None:
     if (folder / RECORD).exists():
         raise UserError(f"{place}: holds the record of a finished run; take another folder")
     if any(folder.glob("checkpoints/stage*")):
-        shown = shlex.quote(f"resume={_shown(folder)}")
         raise UserError(
-            f"{place}: holds an unfinished run; {shown} goes on with it, or take another folder"
+            f"{place}: holds an unfinished run; {_resume(folder)} goes on with it, or take another "
+            "folder"
         )
+
+
+def _refuse_at_work(folder: Path) -> None:
+    if (folder / LOCK).exists():
+        try:
+            with held(folder / LOCK):
+                pass
+        except Held as error:
+            raise UserError(_AT_WORK.format(folder=_shown(folder))) from error
 
 
 def _shown(folder: Path) -> Path:
