@@ -65,6 +65,12 @@ def test_each_computes_softmax_attention(backend, biased):
     torch.testing.assert_close(came.double(), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_flex_is_refused_where_it_is_wrong(monkeypatch):
+    monkeypatch.setattr("attnzoo.attention._backend._FLEX_IS_WRONG", True)
+    with pytest.raises(UserError, match=r"wrong numbers on a CPU with AVX2 .*take backend=auto"):
+        attention(*sequences(torch.float32), backend=Backend.flex)
+
+
 @each_entry
 def test_flex_has_no_gradient_on_a_cpu_and_says_so(name):
     module = registry.create(name, C, HEADS, backend="flex")

@@ -30,7 +30,8 @@ class Backend(Enum):
     auto: the fastest that is known here: on a CPU piece by piece where tokens are gathered, else
     as sdpa; sdpa: `scaled_dot_product_attention`, whose kernel PyTorch chooses; math: its plain
     formula, which can be differentiated twice; flex: `flex_attention`, compiled, on a CPU without
-    gradients and with AVX-512 only; xformers: `memory_efficient_attention`, on CUDA only.
+    gradients only, and on none with AVX2 and no more; xformers: `memory_efficient_attention`, on
+    CUDA only.
     """
 
     auto = "auto"
