@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from attnzoo.data.clip import Clip
 from attnzoo.errors import UserError, lacking
-from attnzoo.files import PARTIAL, replacing
+from attnzoo.files import replacing
 from attnzoo.models.stretches import Stretches
 from attnzoo.train.outputs import (
     CELL,
@@ -46,18 +47,21 @@ class Made:
     parts: Stretches
 
 
+_TAKEN = "--out {folder}: holds something already; take another folder"
+
+
 def check_folder(folder: Path) -> None:
     """UserError unless `folder` is new or empty and can be made; leaves nothing behind."""
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"--out {folder}: holds something already; take another folder")
+            raise UserError(_TAKEN.format(folder=folder))
         if os.path.ismount(folder):  # known to be so only when all is made: nothing replaces it
             raise UserError(
                 f"--out {folder}: is a disk of its own, whose place no folder can take; "
                 f"take one inside it, such as {folder / 'sample'}"
             )
         existing = next(p for p in folder.absolute().parents if p.exists())
-        with tempfile.TemporaryDirectory(dir=existing, prefix=PARTIAL):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise UserError(f"--out {folder}: cannot be written ({error.strerror or error})") from error
@@ -92,6 +96,8 @@ def write(folder: Path, made: Made, about: Mapping[str, Any], *, fps: int, singl
             text = json.dumps({**about, "files": [*names, RECORD]}, indent=1, allow_nan=False)
             (beside / RECORD).write_text(text + "\n")
     except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise UserError(_TAKEN.format(folder=folder)) from error
         if lacking(error):
             raise
         raise UserError(f"--out {folder}: cannot be written ({error.strerror or error})") from error
