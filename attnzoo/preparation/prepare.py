@@ -18,6 +18,7 @@ from attnzoo.data.store import Store, Unsound
 from attnzoo.data.windows import Recording, Windows
 from attnzoo.errors import UserError
 from attnzoo.models.methods import Method
+from attnzoo.paths import make_writable
 from attnzoo.preparation.asked import asked
 from attnzoo.preparation.identity import keys_of, sheet_of
 from attnzoo.preparation.making import Maker
@@ -189,11 +190,5 @@ def _missing(store: Store, keys: Sequence[str] | dict[str, None], outcome: Outco
 
 
 def _writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for part in PARTS:
-            (folder / part).mkdir(exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"data.prepared={folder}: cannot be written ({error.strerror}); take another folder"
-        ) from error
+    for part in ("", *PARTS):
+        make_writable(folder / part, f"data.prepared={folder}")
