@@ -16,13 +16,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from attnzoo import registry
-from attnzoo.errors import UserError, lacking
+from attnzoo.errors import UserError, lacking, lacking_anywhere
 from attnzoo.paths import typed
 
 BAD_INPUT = 2
@@ -116,6 +116,9 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
             command(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
     except UserError as error:
+        lack = None if full_error() else lacking_anywhere(error)
+        if lack is not None:
+            _end_lacking(lack)
         sys.exit(_complain(error) if _speaks() else BAD_INPUT)
     except KeyboardInterrupt:
         _say("interrupted")
@@ -134,20 +137,29 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
     except Exception as error:
         lack = None if full_error() else lacking(error)
         if lack is not None:
-            _say(lack)
-            sys.exit(LACKS)
+            _end_lacking(lack)
         if _speaks():
             raise
         sys.exit(FAULT)
     sys.exit(0)
 
 
+def _end_lacking(lack: str) -> NoReturn:
+    with suppress(OSError):
+        _say(lack)
+    # What is printed may be what found no room: Python would try again at exit, and end with 120.
+    for stream in (sys.stdout, sys.stderr):
+        _to_nobody(stream)
+    sys.exit(LACKS)
+
+
 def _to_nobody(stream: TextIO) -> None:
-    """What is printed from now on goes nowhere, if the stream's reader has gone."""
+    """What is printed from now on goes nowhere, if nobody takes what was."""
     try:
         stream.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager

@@ -34,6 +34,22 @@ _LACKS = re.compile(
 _NOT_WRITTEN = re.compile(r"PytorchStreamWriter|inline_container|file write failed")
 
 
+_ANYWHERE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+def lacking_anywhere(error: UserError) -> str | None:
+    """What the machine lacks, if bad input is said of what failed for that and not of its place.
+
+    Another folder, or permission, would not help: these are no faults of what was given.
+    """
+    seen: BaseException | None = error.__cause__
+    while seen is not None:
+        if isinstance(seen, MemoryError) or getattr(seen, "errno", None) in _ANYWHERE:
+            return lacking(seen)
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
 def lacking(error: BaseException) -> str | None:
     """One line on what the machine lacks, if that is what an error comes from; else None."""
     seen: BaseException | None = error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -358,6 +360,36 @@ def test_statuses(raised, code):
     with pytest.raises(SystemExit) as exit_:
         commands.execute(failing, [])
     assert exit_.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("cause", "code", "said"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "a"), 74, "Too many open files: a"),
+        (OSError(errno.ENOSPC, "No space left on device"), 74, "No space left on device"),
+        (MemoryError(), 74, "not enough memory"),
+        (OSError(errno.EACCES, "Permission denied"), 2, "out=x: cannot be written"),
+        (OSError(errno.EROFS, "Read-only file system"), 2, "out=x: cannot be written"),
+        (ValueError("No space left on device"), 2, "out=x: cannot be written"),
+        (None, 2, "out=x: cannot be written"),
+    ],
+)
+def test_a_lack_of_the_machine_is_no_bad_input_though_a_reader_took_it_for_one(
+    capsys, cause, code, said
+):
+    def writes(arguments):
+        raise UserError("out=x: cannot be written") from cause
+
+    with pytest.raises(SystemExit) as exit_:
+        commands.execute(writes, [])
+    assert exit_.value.code == code and capsys.readouterr().err == f"{said}\n"
+
+
+def test_no_room_for_what_is_printed_is_a_lack(tmp_path):
+    arguments = [sys.executable, "-m", "attnzoo", "list"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 74 and done.stderr == "No space left on device\n"
 
 
 @pytest.mark.parametrize(
