@@ -12,7 +12,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from attnzoo import application, commands, config, job
 from attnzoo.errors import UserError
-from attnzoo.files import Held, held, replacing
+from attnzoo.files import Held, held, replacing, sweep
 from attnzoo.overrides import PLUGINS, parsed, quoted
 from attnzoo.paths import typed
 from attnzoo.summary import summary
@@ -203,6 +203,7 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
     text = _stored(folder)
     if (folder / RECORD).exists():
         _check_record(folder)
+        _tidy(folder)
         raise _Finished(f"{_shown(folder)}: this run is finished; nothing to do")
     groups = config.groups_of(text)
     anew = any(o.key_or_group == PLUGINS for o in given)
@@ -253,6 +254,17 @@ def _stored(folder: Path) -> str:
     return text
 
 
+def _tidy(folder: Path) -> None:
+    """What a run left that was killed behind its record; one that is at its end does it itself."""
+    if not any((folder / name).exists() for name in (LOCK, "checkpoints")):
+        return
+    from attnzoo.train.checkpoint import Checkpoints
+
+    with suppress(Held), held(folder / LOCK):
+        Checkpoints(folder, every=0).clear()
+        sweep(folder)
+
+
 def _check_record(folder: Path) -> None:
     """UserError unless what a finished run has left can be read."""
     from safetensors import SafetensorError, safe_open
@@ -282,7 +294,7 @@ def _check_folder(folder: Path) -> None:
     """UserError if the folder cannot be made or written; leaves nothing behind."""
     try:
         existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-        with tempfile.TemporaryDirectory(dir=existing, prefix=".attnzoo-"):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise UserError(

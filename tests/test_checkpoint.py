@@ -190,10 +190,12 @@ def test_a_damaged_checkpoint_takes_no_place_of_a_whole_one(tmp_path: Path) -> N
         tiny_run(tmp_path, experiment, tiny_source(Interrupting(6, KeyboardInterrupt())))
     assert checkpoints(tmp_path) == ["stage2-000002", "stage1-000003"]
     (tmp_path / "checkpoints/stage2-000002/averages.safetensors").write_bytes(b"cut off")
+    half = tmp_path / "checkpoints" / f"{PARTIAL}1-stage2-000007"
+    half.mkdir()
     saving = replace(experiment, training=replace(experiment.training, checkpoint_seconds=0))
     with pytest.raises(MemoryError):
         tiny_run(tmp_path, saving, tiny_source(Interrupting(2, MemoryError())), resume=True)
-    assert checkpoints(tmp_path) == ["stage2-000001", "stage1-000003"]
+    assert checkpoints(tmp_path) == ["stage2-000001", "stage1-000003"] and not half.exists()
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"variant": "stsa"}])

@@ -95,10 +95,13 @@ def test_the_record_says_what_was_run(whole):
 def test_a_finished_run_says_so(whole):
     folder = whole[0]
     before = (folder / "record.json").read_bytes()
+    (folder / "checkpoints/stage2-000001").mkdir(parents=True)  # it was killed behind its record
+    (folder / ".lock").touch()
     done = command("run", f"resume={folder}", cwd=folder.parent)
     assert (done.returncode, done.stderr) == (0, "")
     assert "is finished" in done.stdout and folder.name in done.stdout
     assert (folder / "record.json").read_bytes() == before
+    assert not (folder / "checkpoints").exists() and not (folder / ".lock").exists()
 
 
 def test_a_new_run_is_refused_where_a_record_lies(whole):

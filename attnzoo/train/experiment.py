@@ -260,7 +260,8 @@ def _refuse_used(folder: Path) -> None:
 def _prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder)
+        for place in (folder, folder / "checkpoints"):
+            sweep(place)
         trial = folder / f"{PARTIAL}trial"
         trial.touch()
         trial.unlink()
