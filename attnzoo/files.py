@@ -109,8 +109,9 @@ def _exchange(new: Path, path: Path) -> None:
     path.replace(old)
     try:
         new.replace(path)
-    except OSError:
-        old.replace(path)
+    except BaseException:  # a signal, too
+        if not path.exists():
+            old.replace(path)
         raise
     remove(old)
 
