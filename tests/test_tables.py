@@ -32,7 +32,7 @@ from attnzoo.tables.run import run as run_tables
 from attnzoo.tables.search import write_choice
 from attnzoo.tables.settings import SETTINGS, Settings, settings_of
 from attnzoo.tables.spreading import spread
-from attnzoo.tables.work import run_job
+from attnzoo.tables.work import _drop_damaged, run_job
 from attnzoo.tables.workers import Outcome, Task
 from attnzoo.train.record import read_record
 
@@ -415,10 +415,11 @@ def ran(monkeypatch) -> list[str]:
     def run_jobs(wanted: Settings, jobs: list[Job], _: object) -> list:
         for job in jobs:
             if not place.stands(wanted.out, job):
-                for made in filter(None, (job.clips and f"{job.clips}/a.mp4", job.curves_place)):
-                    (wanted.out / made).parent.mkdir(parents=True, exist_ok=True)
-                    (wanted.out / made).touch()
-                place.write_json(wanted.out / job.place, made_up(job))
+                record = made_up(job)
+                for made in place._beside(wanted.out, job, record):
+                    made.parent.mkdir(parents=True, exist_ok=True)
+                    made.touch()
+                place.write_json(wanted.out / job.place, record)
                 names.append(job.name)
         return []
 
@@ -521,7 +522,7 @@ def test_a_kill_leaves_no_failure_beside_its_record(ran, tmp_path, monkeypatch):
 
 
 def test_a_record_that_cannot_be_read_just_now_is_not_made_again(tmp_path, monkeypatch):
-    job = jobs_of(read_protocol(written(tmp_path)), ["none"])[0]
+    job = jobs_of(read_protocol(written(tmp_path)), ["none"])[1]
     place.write_json(tmp_path / job.place, made_up(job))
     assert place.stands(tmp_path, job)
 
@@ -533,6 +534,34 @@ def test_a_record_that_cannot_be_read_just_now_is_not_made_again(tmp_path, monke
         place.stands(tmp_path, job)
     (tmp_path / job.place).write_text("{")
     assert not place.stands(tmp_path, job)
+
+
+def test_a_record_without_its_clips_or_curves_is_made_again(made, tmp_path):
+    """Else what somebody deleted, since it was damaged, would never come back."""
+    protocol, out, _ = made
+    job = next(j for j in jobs_of(read_protocol(protocol), ["none", "stsa"]) if j.curves_place)
+    assert job.clips is not None and place.stands(out, job)
+    copy = Path(shutil.copytree(out, tmp_path / "copy"))
+    clip = next((copy / job.clips).glob("*.mp4"))
+    for path in (copy / job.curves_place, clip):
+        content = path.read_bytes()
+        path.unlink()
+        assert not place.stands(copy, job)
+        path.write_bytes(content)
+    assert place.stands(copy, job)
+
+
+@pytest.mark.parametrize("name", ["record.json", "curve-stage1-000002.json"])
+def test_what_a_disk_has_damaged_of_an_unfinished_run_costs_that_run(tmp_path, caplog, name):
+    work = tmp_path / "work"
+    _drop_damaged(work)
+    (work / "checkpoints").mkdir(parents=True)
+    (work / "curve-stage1-000001.json").write_text("{}")
+    _drop_damaged(work)
+    assert (work / "checkpoints").exists() and not caplog.text
+    (work / name).write_text('{"cut": ')
+    _drop_damaged(work)
+    assert not work.exists() and f"{name} is damaged" in caplog.text
 
 
 def test_equal_settings_do_not_share_a_working_folder(tmp_path):

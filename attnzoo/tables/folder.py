@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def working(folder: Path, job: Job) -> Path:
 
 
 def stands(folder: Path, job: Job) -> bool:
-    """Whether the job's record is there, made under the same key.
+    """Whether the job's record is there, made under the same key, with its clips and curves.
 
     Raises:
         UserError: it is there and cannot be read, which may pass: it is not one to be made again.
@@ -40,11 +40,25 @@ def stands(folder: Path, job: Job) -> bool:
     if not path.is_file():
         return False
     try:
-        return bool(read_record(path)["environment"].get("key") == job.key)
+        record = read_record(path)
     except UserError as error:
         if isinstance(error.__cause__, OSError):
             raise
         return False
+    beside = all(place.exists() for place in _beside(folder, job, record))
+    return beside and bool(record["environment"].get("key") == job.key)
+
+
+def _beside(folder: Path, job: Job, record: Mapping[str, Any]) -> Iterator[Path]:
+    """The files that stand beside a job's record: its curves, and a clip of each scenario."""
+    if job.curves_place is not None:
+        yield folder / job.curves_place
+    if job.clips is not None:
+        sampling, seen = record["sampling"], set[str]()
+        for clip, scenario in zip(sampling["clips"], sampling["scenarios"], strict=True):
+            if scenario not in seen:
+                seen.add(scenario)
+                yield folder / job.clips / f"{clip}.mp4"
 
 
 def error_path(path: Path) -> Path:
@@ -118,9 +132,9 @@ def reuse(folder: Path, other: Path, job: Job, *, added: bool) -> Mapping[str, A
     made = made_key(record)
     if made != job.key and (added or not _alike(record, job)):
         return None
-    lent = [place for place in (job.clips, job.curves_place) if place is not None]
-    if not all((other / place).exists() for place in lent):
+    if not all(place.exists() for place in _beside(other, job, record)):
         return None
+    lent = [place for place in (job.clips, job.curves_place) if place is not None]
     record["environment"] |= {"reused": True, "key": job.key, "reused_key": made}
     if made == job.key:
         del record["environment"]["reused_key"]

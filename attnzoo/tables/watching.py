@@ -18,7 +18,8 @@ from attnzoo.tables.protocol import Curves
 from attnzoo.train.settings import Experiment
 from attnzoo.train.watch import Look
 
-_ON_THE_WAY = "curve-stage1-{:06d}.json"
+ON_THE_WAY = "curve-stage1-{}.json"
+"""Scores of the averaged weights behind a step of stage 1, which has six digits."""
 
 
 class Keeper:
@@ -43,7 +44,7 @@ class Keeper:
         if self.curves is None:
             return
         made = look.made(self.curves.clips, self.sampling.steps)
-        write_json(self.folder / _ON_THE_WAY.format(look.step), _scores(made, look.clips))
+        write_json(self.folder / ON_THE_WAY.format(f"{look.step:06d}"), _scores(made, look.clips))
 
     def finished(self, look: Look, generated: Tensor) -> None:
         """Writes the clips and the whole curves."""
@@ -61,7 +62,7 @@ class Keeper:
             for steps in curves.denoising
         ]
         # A method that trains nothing in stage 1 shows nothing on the way.
-        paths = {step: self.folder / _ON_THE_WAY.format(step) for step in self.points}
+        paths = {step: self.folder / ON_THE_WAY.format(f"{step:06d}") for step in self.points}
         seen = {step: json.loads(path.read_text()) for step, path in paths.items() if path.exists()}
         seen[self.training.stage1.steps + self.training.stage2.steps] = own
         return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,17 @@ from typing import Any
 from attnzoo import config
 from attnzoo.composing import composed
 from attnzoo.data.clip import collate
+from attnzoo.files import remove
 from attnzoo.job import environment_of, profiler
 from attnzoo.tables.folder import publish, working
 from attnzoo.tables.jobs import Job
-from attnzoo.tables.watching import Keeper
+from attnzoo.tables.watching import ON_THE_WAY, Keeper
 from attnzoo.train import experiment as training
 from attnzoo.train.device import choose_device
+from attnzoo.train.record import NAME as RECORD
+from attnzoo.train.record import read_record
+
+_LOG = logging.getLogger(__name__)
 
 
 def run_job(folder: Path, job: Job) -> None:
@@ -26,6 +33,7 @@ def run_job(folder: Path, job: Job) -> None:
     cfg = composed(job.overrides)
     experiment, source = config.experiment_of(cfg), config.source_of(cfg)
     work = working(folder, job)
+    _drop_damaged(work)
     cell = Path(job.place).parent.name
     record = training.run(
         experiment,
@@ -42,6 +50,33 @@ def run_job(folder: Path, job: Job) -> None:
         pictures=False,
     )
     publish(folder, job, record)
+
+
+def _drop_damaged(work: Path) -> None:
+    """What a disk has damaged of an unfinished run costs this run, and not the cell for ever.
+
+    Scores on the way cannot be had again without the training before them.
+    """
+    for path in (work / RECORD, *work.glob(ON_THE_WAY.format("*"))):
+        try:
+            _read(path)
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                continue
+            if isinstance(error.__cause__, OSError):
+                raise
+            _LOG.warning("%s is damaged (%s): its run begins anew", path, error)
+            remove(work)
+            return
+
+
+def _read(path: Path) -> None:
+    if path.name == RECORD:
+        read_record(path)
+    else:
+        json.loads(path.read_text())
 
 
 def profile_cell(overrides: Sequence[str], rounds: int) -> dict[str, Any]:
