@@ -13,8 +13,20 @@ import pytest
 
 from attnzoo.errors import UserError
 from attnzoo.tables.progress import Progress
-from attnzoo.tables.workers import Outcome, Task, Workers
+from attnzoo.tables.workers import Outcome, Task, Workers, _done
 from attnzoo.train.stopping import Stopping
+
+
+def test_a_log_that_cannot_be_written_is_told_as_such_and_all_prints_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    result, kind, said, passing = _done(Task("a", tmp_path / "file" / "log", doubled, (1,)))
+    assert (result, kind, passing) == (None, "FileExistsError", True) and "exists" in said
+    task = Task("b", Path("/dev/full"), doubled, (21,))
+    assert _done(task) == (42, None, "", False)
+    print("here again")
+    assert capfd.readouterr().out.endswith("here again\n")
 
 
 def doubled(number: int) -> int:

@@ -219,32 +219,48 @@ def _end_with_parent() -> None:
 
 def _done(task: Task) -> tuple[Any, str | None, str, bool]:
     """What an outcome has behind its seconds; whatever is printed goes to the task's log."""
-    with _printing_to(task.log):
-        try:
-            return task.function(*task.arguments), None, "", False
-        except UserError as error:
-            return None, type(error).__name__, str(error), lacking(error) is not None
-        except Exception as error:
+    try:
+        with _printing_to(task.log):
+            return _tried(task)
+    except OSError as error:  # of the log
+        return None, type(error).__name__, lacking(error) or str(error), True
+
+
+def _tried(task: Task) -> tuple[Any, str | None, str, bool]:
+    try:
+        return task.function(*task.arguments), None, "", False
+    except UserError as error:
+        return None, type(error).__name__, str(error), lacking(error) is not None
+    except Exception as error:
+        with suppress(OSError):
             traceback.print_exc()
-            said = str(error) or type(error).__name__
-            return None, type(error).__name__, said, lacking(error) is not None
+        lack = lacking(error)
+        said = lack or str(error) or type(error).__name__
+        return None, type(error).__name__, said, lack is not None
 
 
 @contextmanager
 def _printing_to(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    kept: list[int] = []
+    _flush()
     try:
-        os.dup2(log, 1)
-        os.dup2(log, 2)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            for number in (1, 2):
+                kept.append(os.dup(number))
+                os.dup2(log, number)
+        finally:
+            os.close(log)
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         for number, descriptor in enumerate(kept, start=1):
             os.dup2(descriptor, number)
             os.close(descriptor)
-        os.close(log)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # what the log has no room for is lost, and the work is not
+            stream.flush()
