@@ -26,10 +26,11 @@ CLOCKS = frozenset(
         "seconds", "frames_per_second", "frames_per_s", "load", "loader", "resumed", "latency_s",
         "interval",
         "latency", "latency_low", "latency_high", "throughput", "roofline_share", "others",
-        "peak_bytes", "amortised",
+        "peak_bytes", "amortised", "commit",
     )
 )  # fmt: skip
-"""Keys of JSON objects whose values are times, or follow from them."""
+"""Keys of JSON objects whose values are times, or follow from them, or from the checkout's history.
+"""
 
 
 def final_files(folder: Path) -> Iterator[Path]:

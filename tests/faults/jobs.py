@@ -57,13 +57,13 @@ class Job:
     the same folder (None: the same); inputs: writes what it reads; clocks: globs below `out` of
     files that hold times, so that only their form is checked; recorded: what stands in `out` as
     done, by names, all of which must be there unchanged at the end; resumes: whether it goes on
-    where it was, and says how when it is stopped; checkpoints: globs below `out` of what it goes on
-    from until something is recorded (if one stood there before it was gone on with, and nothing was
-    damaged since, its `record.json` has to count that it was resumed); workers: whether it has
-    worker processes; entries: a glob below the round's folder of what it keeps under checksums,
-    None if nothing; given: the job whose results it finds in the folder `GIVEN`; everyday: all
-    faults are done to it, and not those alone that ask for it; share: of a fault's rounds, less for
-    what takes long.
+    where it was, and says how when it is stopped once it has printed `at_work`; checkpoints: globs
+    below `out` of what it goes on from until something is recorded (if one stood there before it
+    was gone on with, and nothing was damaged since, its `record.json` has to count that it was
+    resumed); workers: whether it has worker processes; entries: a glob below the round's folder of
+    what it keeps under checksums, None if nothing; given: the job whose results it finds in the
+    folder `GIVEN`; everyday: all faults are done to it, and not those alone that ask for it; share:
+    of a fault's rounds, less for what takes long.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Job:
     clocks: tuple[str, ...] = ()
     recorded: Callable[[Path], Mapping[str, str]] = _no_records
     resumes: bool = True
+    at_work: str = ""
     checkpoints: tuple[str, ...] = ()
     workers: bool = False
     entries: str | None = None
@@ -118,6 +119,7 @@ def _training(name: str, *settings: str, everyday: bool = True) -> Job:
         again=partial(_resumed, arguments=arguments),
         clocks=("log", ".hydra/*"),
         recorded=lambda out: _files(out, "record.json"),
+        at_work="stage 1",
         checkpoints=("checkpoints/stage*",),
         everyday=everyday,
     )
@@ -166,6 +168,7 @@ TABLES = Job(
     inputs=_protocol,
     clocks=_REPORT,
     recorded=lambda out: _files(out, "records/*/seed*.json", "costs/*.json"),
+    at_work="runs",
     workers=True,
     share=0.5,
 )
@@ -240,6 +243,7 @@ BENCH = Job(
     ),
     clocks=("rows.csv",),
     recorded=_rounds,
+    at_work="cells, rows to",
 )  # fmt: skip
 
 # Scores of folders, with a cache of features
@@ -308,6 +312,7 @@ PREPARE = Job(
     inputs=_clip,
     clocks=("locks/*", "catalogue/*"),
     recorded=lambda out: _files(out, "items/*/*"),
+    at_work="windows",
     entries=f"{OUT}/items/*/*",
 )  # fmt: skip
 

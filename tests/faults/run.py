@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -97,6 +98,7 @@ def main() -> int:
                 _write(given.out, done)
                 _tell(played)
     text = table(list(done.values()), impossible)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.with_suffix(".md").write_text(text)
     print(text)
     whole = not (given.only or given.job or given.rounds)
@@ -165,6 +167,7 @@ def round_to(seconds: float) -> float:
     return float(f"{seconds:.2f}")
 
 
+@cache
 def code() -> str:
     """SHA-256 of the package and of the faults: what was found of others is no finding."""
     digest = hashlib.sha256()

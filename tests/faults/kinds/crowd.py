@@ -21,7 +21,6 @@ def crowd(round: Round) -> None:
         if statuses[-1] == 2:
             told = any(text in round.said for text in SAYS)
             round.expect(told, f"refused: {round.said[-300:]}")
-            round.expect("Traceback" not in round.said, f"a traceback: {round.said[-300:]}")
     round.expect(0 in statuses, f"nobody did it: {statuses}")
     round.look()
     round.check_end()
