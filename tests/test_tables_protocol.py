@@ -27,6 +27,8 @@ SMALL = {
     "cells": {"none": {"label": "VD", "overrides": ["attn=none"]}},
     "tables": {"table1": {"title": "One", "rows": ["none"]}},
 }
+AXES = {"attn": {"none": {"label": "none", "overrides": ["attn=none"]}}}
+LONG_AXES = {name: {name * 150: AXES["attn"]["none"]} for name in "ab"}
 
 
 def read(folder: Path, chosen: object = None, **changes: object) -> Protocol:
@@ -168,6 +170,14 @@ def test_later_overrides_are_the_cells_and_the_chosen_ones(tmp_path):
         ({"curves": {"cells": ["nome"]}}, "no cell 'nome'"),
         ({"curves": {"training": [2.0]}}, "curves.training"),
         ({"grids": {"t": {"title": "T"}}}, "grids.t"),
+        ({"tables": {"../t": {"title": "T", "rows": ["none"]}}}, "tables.../t: a table's name"),
+        ({"tables": {"a/b": {"title": "T", "rows": ["none"]}}}, "tables.a/b: a table's name"),
+        ({"tables": {"t" * 300: {"title": "T", "rows": ["none"]}}}, "at most 200 letters, not 300"),
+        ({"tables": {"claims": {"title": "T", "rows": ["none"]}}}, "tables.claims: the report"),
+        ({"cells": {"c" * 300: {"label": "", "overrides": []}}}, "at most 200 letters, not 300"),
+        ({"grids": {"../g": {"title": "T", "axes": AXES}}}, "grids.../g: a table's name"),
+        ({"grids": {"power": {"title": "T", "axes": AXES}}}, "grids.power: the report"),
+        ({"grids": {"g": {"title": "T", "axes": LONG_AXES}}}, "grids.g: a cell's name has at most"),
         ({"base": "gone"}, "gone.yaml"),
     ],
 )

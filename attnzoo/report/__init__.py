@@ -6,6 +6,9 @@ from pathlib import Path
 
 __all__ = ["make"]
 
+TAKEN = ("claims", "power")
+"""What a report writes beside its tables: no table can be called so."""
+
 
 def make(results: str | Path, out: str | Path | None = None) -> Path:
     """Makes `tables/`, `plots/` and the page of a results folder.

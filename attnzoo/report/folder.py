@@ -21,6 +21,7 @@ import pandas as pd
 from attnzoo import results
 from attnzoo.errors import UserError
 from attnzoo.paths import inside
+from attnzoo.report import TAKEN
 from attnzoo.train.record import read_record
 
 PROTOCOL = "protocol.json"
@@ -191,7 +192,7 @@ def read_folder(path: Path) -> Folder:
         cells = {name: _cell(name, cell) for name, cell in protocol["cells"].items()}
         tables = {
             name: TableRows(
-                name,
+                _free(name),
                 _text(table["title"], "title"),
                 tuple(map(_row, table["rows"])),
             )
@@ -359,14 +360,25 @@ def _clips(index: Path) -> tuple[ShownClip, ...]:
 
 
 _NAMED = re.compile(r"[^/\\\0]+")
+_LONGEST = 200
+"""Bytes of a name: disks take 255, of which endings and what is half-written need some."""
 
 
 def _named(value: Any, what: str) -> str:
     """A name that makes a file's: it may not lead anywhere else."""
     name = _text(value, what)
     if not _NAMED.fullmatch(name) or name in (".", ".."):
-        raise ValueError(f"{what} {name!r} cannot be a file's name")
+        raise ValueError(f"{what} {name!r:.60} cannot be a file's name")
+    if (size := len(name.encode())) > _LONGEST:
+        raise ValueError(f"{what} {name!r:.60} has {size} bytes, more than {_LONGEST}")
     return name
+
+
+def _free(table: str) -> str:
+    """A table's name, which is its files' too."""
+    if table in TAKEN:
+        raise ValueError(f"table {table!r} cannot be called so: the report has a file of that name")
+    return _named(table, "table")
 
 
 def _text(value: Any, what: str) -> str:

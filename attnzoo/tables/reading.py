@@ -18,7 +18,11 @@ import yaml
 
 from attnzoo._options import suggestion
 from attnzoo.errors import UserError
+from attnzoo.report import TAKEN
 from attnzoo.tables.protocol import ID, Cell, Curves, Protocol, Row, Search, Table
+
+LONGEST = 200
+"""Letters of a name: disks take 255, of which endings and what is half-written need some."""
 
 
 def read_protocol(path: Path, chosen: Path | None = None) -> Protocol:
@@ -108,9 +112,7 @@ def _check_names(protocol: Protocol) -> None:
 
 
 def _cell(name: str, value: Any) -> Cell:
-    if not ID.fullmatch(name):
-        raise UserError(f"cells.{name}: a cell's name has letters, digits and _.=,- alone")
-    place = f"cells.{name}"
+    place = _named(f"cells.{name}", name, "cell")
     _check_keys(place, value, Cell, without=("chosen", "fixed", "added"))
     like = value.get("like")
     if like is not None:
@@ -122,7 +124,7 @@ def _cell(name: str, value: Any) -> Cell:
 
 
 def _table(name: str, value: Any) -> Table:
-    _check_keys(f"tables.{name}", value, Table)
+    _check_keys(_free(f"tables.{name}", name), value, Table)
     rows = []
     if not isinstance(value["rows"], list):
         raise UserError(f"tables.{name}.rows: must be a list of cells, not {_said(value['rows'])}")
@@ -145,7 +147,7 @@ def _grid(name: str, value: Any) -> tuple[dict[str, Cell], Table]:
     A cell is called by the table's name and its values'; the last axis makes the rows of a group.
     Without `like` it has the grid's own settings alone, and is not searched.
     """
-    place = f"grids.{name}"
+    place = _free(f"grids.{name}", name)
     given = dict(_map(place, value))
     unknown = sorted(set(given) - {"title", "settings", "axes"})
     if unknown or not given.get("axes") or "title" not in given:
@@ -157,12 +159,29 @@ def _grid(name: str, value: Any) -> tuple[dict[str, Cell], Table]:
     for point in itertools.product(*axes):
         cell = "-".join([name, *(key for key, _ in point)])
         values = [_cell(key, one) for key, one in point]
+        _named(place, cell, "cell")
         like = next((one.like for one in values if one.like), None)
         overrides = [text for one in values for text in one.overrides]
         label = ", ".join(one.label for one in values)
         cells[cell] = Cell(label, (*common, *overrides), like, fixed=like is None)
         rows.append(Row(cell, values[-1].label, ", ".join(one.label for one in values[:-1])))
     return cells, Table(_text(f"{place}.title", value["title"]), tuple(rows), alone=True)
+
+
+def _named(place: str, name: str, what: str) -> str:
+    """The place, if a file or folder can be called by the name."""
+    if not ID.fullmatch(name):
+        raise UserError(f"{place}: a {what}'s name has letters, digits and _.=,- alone")
+    if len(name) > LONGEST:
+        raise UserError(f"{place}: a {what}'s name has at most {LONGEST} letters, not {len(name)}")
+    return place
+
+
+def _free(place: str, name: str) -> str:
+    """Likewise of a table, which may not be called as what the report writes beside it."""
+    if name in TAKEN:
+        raise UserError(f"{place}: the report has a file of that name; call the table otherwise")
+    return _named(place, name, "table")
 
 
 def _curves(value: Any) -> Curves:

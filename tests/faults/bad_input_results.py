@@ -270,6 +270,15 @@ def renamed(name: str) -> Callable[[Any], None]:
     return change
 
 
+def called(name: str) -> Callable[[Any], None]:
+    """The first table under another name."""
+
+    def change(content: Any) -> None:
+        content["tables"][name] = content["tables"].pop("table1")
+
+    return change
+
+
 def index(**changes: Any) -> Callable[[Path], object]:
     one = {"name": "a", "scenario": "s", "fps": 8, "frames": 4, "size": 64, "boxes": [None]}
     return written("clips/index.json", json.dumps([{**one, **changes}]))
@@ -349,6 +358,42 @@ RESULTS = [
         "findings R",
         (PROTOCOL, "/etc"),
         results(json_file(PROTOCOL, renamed("/etc"))),
+    ),
+    Case(
+        "results: a table outside",
+        "findings R",
+        (PROTOCOL, "table '../../../up'"),
+        results(json_file(PROTOCOL, called("../../../up"))),
+    ),
+    Case(
+        "results: a table in a folder",
+        "findings R",
+        (PROTOCOL, "table 'a/b'"),
+        results(json_file(PROTOCOL, called("a/b"))),
+    ),
+    Case(
+        "results: a table with a zero in its name",
+        "findings R",
+        (PROTOCOL, "cannot be a file's name"),
+        results(json_file(PROTOCOL, called("a\0b"))),
+    ),
+    Case(
+        "results: a table of 300 letters",
+        "findings R",
+        (PROTOCOL, "300 bytes"),
+        results(json_file(PROTOCOL, called("t" * 300))),
+    ),
+    Case(
+        "results: a table called as a file of the report",
+        "findings R",
+        (PROTOCOL, "'claims'"),
+        results(json_file(PROTOCOL, called("claims"))),
+    ),
+    Case(
+        "results: a cell of 300 letters",
+        "findings R",
+        (PROTOCOL, "300 bytes"),
+        results(json_file(PROTOCOL, renamed("c" * 300))),
     ),
     Case(
         "results: seeds in words",
@@ -624,6 +669,24 @@ YAMLS = [
         TABLES,
         ("p.yaml", "../up"),
         protocol("  none: {", "  ../up: {label: u, overrides: []}\n  none: {"),
+    ),
+    Case(
+        "protocol: a table outside",
+        TABLES,
+        ("p.yaml", "tables.../up"),
+        protocol("  table2: {", "  ../up: {"),
+    ),
+    Case(
+        "protocol: a table of 300 letters",
+        TABLES,
+        ("p.yaml", "not 300"),
+        protocol("  table2: {", f"  {'t' * 300}: {{"),
+    ),
+    Case(
+        "protocol: a grid outside",
+        TABLES,
+        ("p.yaml", "grids.../g"),
+        protocol(more="grids: {../g: {title: G, axes: {a: {b: {label: l, overrides: []}}}}}\n"),
     ),
     Case(
         "protocol: overrides in words",
