@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from attnzoo.errors import UserError
 from attnzoo.paths import inside
 from attnzoo.train.migration import migrated
-from attnzoo.train.record import NAME, SCHEMA
+from attnzoo.train.record import LARGEST, NAME, SCHEMA
 
 FILES = re.compile(rf"{re.escape(NAME)}|seed\d+\.json")
 """What records are called: a run's own, and those of tables."""
@@ -134,6 +134,8 @@ def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
         kind = INTEGERS if name in _INTEGERS else NUMBERS if name in _NUMERIC else TEXTS
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ValueError(f"{name} is {value!r:.60}")
+        if isinstance(value, int | float) and abs(value) > LARGEST:
+            raise ValueError(f"{name} is {value!r:.60}, which is too large")
     return facts
 
 
@@ -186,14 +188,13 @@ def _number(value: Any, name: str) -> float:
         return float("nan")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"score {name} holds {value!r}, not a number")
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise ValueError(f"score {name} holds a number that is too large") from error
+    if abs(value) > LARGEST:
+        raise ValueError(f"score {name} holds a number that is too large")
+    return float(value)
 
 
 def _count(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
         raise ValueError(f"score {name} counts {value!r:.60} samples")
     return value
 
@@ -215,8 +216,8 @@ def _numbers(values: list[Any], clips: int, name: str) -> list[Any]:
         raise ValueError(f"score {name} has {len(values)} values for {clips} clips")
     if not set(map(type, values)) <= _NUMBERS:
         raise ValueError(f"score {name} holds what is no number")
-    if int in set(map(type, values)):
-        values = [None if one is None else _number(one, name) for one in values]
+    if max((abs(one) for one in values if one is not None), default=0) > LARGEST:
+        raise ValueError(f"score {name} holds a number that is too large")
     return values
 
 

@@ -94,6 +94,13 @@ def put(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def nested(depth: int) -> Any:
+    value: Any = "deep"
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -122,6 +129,32 @@ def put(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (
             put("training", "stage1", "loss", "loss", value=[None]),
             r"record.training.stage1.loss.loss\[0\] must be a finite number, not None",
+        ),
+        (
+            put("parameters", "added", value=10**400),
+            r"record.parameters.added must be a finite number, not 1000",
+        ),
+        (put("seconds", value=1e301), r"record.seconds must be a finite number, not 1e\+301"),
+        (put("profile", value={"a": 10**400}), r"record.profile.a must be a finite number"),
+        (
+            put("training", "stage1", "loss", value={"step": [], "loss": [1.0]}),
+            r"record.training.stage1.loss has 1 losses at 0 steps",
+        ),
+        (
+            put("training", "stage2", "loss", value={"step": [1, 2], "loss": [1.0]}),
+            r"record.training.stage2.loss has 1 losses at 2 steps",
+        ),
+        (
+            put("training", "stage1", "loss", "step", value=[2, 1]),
+            r"stage1.loss.step must rise from 1 on, not from 2 to 1",
+        ),
+        (
+            put("training", "stage1", "loss", "step", value=[0, 1]),
+            r"stage1.loss.step must rise from 1 on, not from 0 to 0",
+        ),
+        (
+            put("environment", "model", value=nested(600)),
+            r"record.environment.model.* is nested more than 100 deep",
         ),
     ],
 )

@@ -105,6 +105,10 @@ def broken(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         ),
         (broken(lambda c: c["scores"].update(l1=None)), "not a record that can be read"),
         (broken(lambda c: c["sampling"].update(scenarios=[])), "0 scenarios for 4 clips"),
+        (broken(lambda c: c["parameters"].update(added=10**400)), "added_parameters is 1000"),
+        (broken(lambda c: c["scores"]["l1"].update(n=10**400)), "score l1 counts 1000"),
+        (broken(lambda c: c["scores"]["l1"].update(value=1e301)), "a number that is too large"),
+        (broken(lambda c: c["scores"]["l1"].update(clips=[1e301] * 4)), "number that is too large"),
     ],
 )
 def test_what_is_refused_with_its_file(tmp_path: Path, content: Any, message: str) -> None:

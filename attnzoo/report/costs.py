@@ -91,5 +91,6 @@ def hardware(environment: Mapping[str, Any]) -> str:
     threads = found.get("threads")
     cores = f"{threads} thread{'s' * (threads != 1)}"
     device = found.get("gpu") or f"{found.get('cpu')}, {cores}"
-    torch = (environment.get("versions") or {}).get("torch")
+    versions = environment.get("versions")
+    torch = versions.get("torch") if isinstance(versions, Mapping) else None
     return f"{device}, torch {torch}" if torch else str(device)

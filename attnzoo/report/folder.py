@@ -22,10 +22,12 @@ from attnzoo import results
 from attnzoo.errors import UserError
 from attnzoo.paths import inside
 from attnzoo.report import TAKEN
-from attnzoo.train.record import read_record
+from attnzoo.train.record import check_json, read_record
 
 PROTOCOL = "protocol.json"
 FLOOR = "floor.json"
+PIXELS = 100_000
+"""No picture has a side of more."""
 
 
 @dataclass(frozen=True)
@@ -190,14 +192,7 @@ def read_folder(path: Path) -> Folder:
     )
     try:
         cells = {name: _cell(name, cell) for name, cell in protocol["cells"].items()}
-        tables = {
-            name: TableRows(
-                _free(name),
-                _text(table["title"], "title"),
-                tuple(map(_row, table["rows"])),
-            )
-            for name, table in protocol["tables"].items()
-        }
+        tables = {name: _table(name, table) for name, table in protocol["tables"].items()}
         name, seeds = _text(protocol["name"], "name"), tuple(protocol["seeds"])
         if not all(type(seed) is int for seed in seeds):
             raise ValueError(f"seeds are {seeds!r:.60}, not numbers")
@@ -306,38 +301,58 @@ def _each(
 
 def _check_cost(cost: Mapping[str, Any]) -> None:
     """ValueError (or what a missing part raises) unless tables and plots can be made of it."""
-    for part in (cost.get("profile") or {}, cost.get("environment") or {}):
+    profile, environment = (cost.get(key) or {} for key in ("profile", "environment"))
+    for part in (profile, environment):
         if not isinstance(part, dict):
             raise ValueError(f"{part!r:.60} is no object")
     for name in ("forward", "training"):
-        found = (cost.get("profile") or {}).get(name) or {}
-        latency = found.get("latency_s") or {}
-        for end in ("median", "low", "high") if latency else ():
-            _finite(latency[end], f"{name}.latency_s.{end}")
-        for key in ("frames_per_s", "peak_memory_bytes", "flops"):
-            if found.get(key) is not None:
-                _finite(found[key], f"{name}.{key}")
+        if profile.get(name):
+            _check_step(profile[name], name)
     for key in ("hardware", "versions"):
-        if not isinstance((cost.get("environment") or {}).get(key) or {}, dict):
+        if not isinstance(environment.get(key) or {}, dict):
             raise ValueError(f"environment.{key} is no object")
+
+
+def _check_step(step: Mapping[str, Any], name: str) -> None:
+    """Likewise of what a step costs; memory is null where a device does not tell it."""
+    for key in ("latency_s", "frames_per_s", "peak_memory_bytes", "flops"):
+        if key not in step:
+            raise ValueError(f"{name} lacks {key}")
+        if key != "latency_s" and step[key] is not None:
+            _finite(step[key], f"{name}.{key}")
+    latency, ends = step["latency_s"], ("low", "median", "high")
+    if not isinstance(latency, dict) or not {*ends} <= {*latency}:
+        raise ValueError(f"{name}.latency_s is {latency!r:.60}, not low, median and high")
+    found = [_finite(latency[end], f"{name}.latency_s.{end}") for end in ends]
+    if found != sorted(found) or found[0] < 0:
+        raise ValueError(f"{name}.latency_s: low, median and high are {found}, not rising from 0")
+    _whole(latency.get("n", 0), f"{name}.latency_s.n", 0)
 
 
 def _check_curve(curve: Mapping[str, Any]) -> None:
     """Likewise of scores over steps."""
     for kind in ("denoising", "training"):
-        part = curve.get(kind)
-        if part is None:
-            continue
-        for step in part["steps"]:
-            _finite(step, f"{kind}.steps")
-        if len(part["scores"]) != len(part["steps"]):
-            raise ValueError(
-                f"{kind} has {len(part['scores'])} scores at {len(part['steps'])} steps"
-            )
-        for one in part["scores"]:
-            for name, score in one.items():
-                if score["value"] is not None:
-                    _finite(score["value"], f"{kind}.scores.{name}")
+        if curve.get(kind) is not None:
+            _check_scores(curve[kind], kind)
+
+
+def _check_scores(part: Mapping[str, Any], kind: str) -> None:
+    steps = [_whole(step, f"{kind}.steps", 0) for step in part["steps"]]
+    if not steps or len(set(steps)) < len(steps):
+        raise ValueError(f"{kind}.steps are {steps!r:.60}, not one or more different numbers")
+    if len(part["scores"]) != len(steps):
+        raise ValueError(f"{kind} has {len(part['scores'])} scores at {len(steps)} steps")
+    for one in part["scores"]:
+        if not isinstance(one, dict):
+            raise ValueError(f"{kind}.scores hold {one!r:.60}, not scores by name")
+        for name, score in one.items():
+            place = f"{kind}.scores.{name}"
+            clips = score.get("clips", []) if isinstance(score, dict) else None
+            if clips is None or "value" not in score or not isinstance(clips, list):
+                raise ValueError(f"{place} is {score!r:.60}, not a value and a list of clips")
+            for value in (score["value"], *clips):
+                if value is not None:
+                    _finite(value, place)
 
 
 def _clips(index: Path) -> tuple[ShownClip, ...]:
@@ -347,15 +362,15 @@ def _clips(index: Path) -> tuple[ShownClip, ...]:
         return tuple(
             ShownClip(
                 name=_named(clip["name"], "name"),
-                scenario=_text(clip["scenario"], "scenario"),
-                fps=_finite(clip["fps"], "fps"),
-                frames=int(clip["frames"]),
-                size=int(clip["size"]),
+                scenario=_words(clip["scenario"], "scenario"),
+                fps=_speed(clip["fps"]),
+                frames=_whole(clip["frames"], "frames", 1),
+                size=_whole(clip["size"], "size", 1, PIXELS),
                 boxes=tuple(_box(box) for box in clip["boxes"]),
             )
             for clip in _json(index)
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise _wrong(index, error) from error
 
 
@@ -387,10 +402,36 @@ def _text(value: Any, what: str) -> str:
     return value
 
 
+def _words(value: Any, what: str) -> str:
+    """A text that is drawn and printed."""
+    text = _text(value, what)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{what} {text!r:.60} has half a letter, which cannot be written"
+        ) from error
+    return text
+
+
 def _finite(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{what} is {value!r:.60}, not a finite number")
+    """What is finite, `check_json` has seen."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{what} is {value!r:.60}, not a number")
     return float(value)
+
+
+def _whole(value: Any, what: str, least: int, most: float = math.inf) -> int:
+    if type(value) is not int or not least <= value <= most:
+        upto = "" if math.isinf(most) else f" to {most}"
+        raise ValueError(f"{what} is {value!r:.60}, not a whole number from {least}{upto}")
+    return value
+
+
+def _speed(value: Any) -> float:
+    if (fps := _finite(value, "fps")) <= 0:
+        raise ValueError(f"fps is {fps:g}, not more than 0")
+    return fps
 
 
 def _cell(name: str, cell: Mapping[str, Any]) -> Cell:
@@ -405,7 +446,7 @@ def _cell(name: str, cell: Mapping[str, Any]) -> Cell:
             raise ValueError(f"{key} of {name} is {value!r:.60}, not true or false")
     return Cell(
         _named(name, "cell"),
-        _text(cell["label"], "label"),
+        _words(cell["label"], "label"),
         _text(cell["attn"], "attn"),
         tuple(_text(one, "overrides") for one in overrides),
         added,
@@ -413,16 +454,25 @@ def _cell(name: str, cell: Mapping[str, Any]) -> Cell:
     )
 
 
+def _table(name: str, table: Mapping[str, Any]) -> TableRows:
+    rows = tuple(map(_row, table["rows"]))
+    if not rows:
+        raise ValueError(f"table {name!r:.60} has no rows")
+    return TableRows(_free(name), _words(table["title"], "title"), rows)
+
+
 def _row(row: Mapping[str, Any]) -> Row:
     group = row.get("group")
-    named = None if group is None else _text(group, "group")
-    return Row(_text(row["label"], "label"), _text(row["cell"], "cell"), named)
+    named = None if group is None else _words(group, "group")
+    return Row(_words(row["label"], "label"), _text(row["cell"], "cell"), named)
 
 
 def _box(values: Any) -> tuple[float, float, float, float] | None:
     if values is None:
         return None
     left, top, right, bottom = (_finite(value, "box") for value in values)
+    if left > right or top > bottom or max(map(abs, (left, top, right, bottom))) > PIXELS:
+        raise ValueError(f"box is {values!r:.60}, not left, top, right, bottom in pixels")
     return left, top, right, bottom
 
 
@@ -435,11 +485,16 @@ def _object(path: Path, hint: str = "") -> Mapping[str, Any]:
 
 def _json(path: Path, hint: str = "") -> Any:
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON: {error}") from error
+    try:
+        check_json(content, path.stem)
+    except ValueError as error:
+        raise UserError(f"{path}: not as it should be: {error}") from error
+    return content
 
 
 def _wrong(path: Path, error: Exception) -> UserError:

@@ -126,7 +126,7 @@ def _cell(name: str, value: Any) -> Cell:
 def _table(name: str, value: Any) -> Table:
     _check_keys(_free(f"tables.{name}", name), value, Table)
     rows = []
-    if not isinstance(value["rows"], list):
+    if not isinstance(value["rows"], list) or not value["rows"]:
         raise UserError(f"tables.{name}.rows: must be a list of cells, not {_said(value['rows'])}")
     for row in value["rows"]:
         given = {"cell": row} if isinstance(row, str) else row

@@ -2,15 +2,17 @@
 
 The dataclasses below are the schema; a field's type is what its JSON value must be, and a key
 that is missing, unknown or of another type is refused when a record is written or read. Numbers
-are finite. `SCHEMA` grows by one when a key changes its meaning, comes or goes; what older records
-lack is filled in as they are read (`attnzoo.train.migration`). Nothing here needs torch.
+are finite, steps of losses rise, and nothing is nested deeper than who reads it can go. `SCHEMA`
+grows by one when a key changes its meaning, comes or goes; what older records lack is filled in as
+they are read (`attnzoo.train.migration`). Nothing here needs torch.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-import math
 import types
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -22,6 +24,10 @@ from attnzoo.train.plain import plain
 
 SCHEMA = 3
 NAME = "record.json"
+LARGEST = 1e300
+"""No number is larger: beyond it sums, and other units, are no numbers."""
+DEEPEST = 100
+"""Lists and objects inside one another, at most: who reads them calls itself for each."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +225,8 @@ def check_record(content: Any) -> None:
     _check(content, Record, "record")
     if content["schema"] != SCHEMA:
         raise ValueError(f"record.schema is {content['schema']}, not {SCHEMA}")
+    for stage in ("stage1", "stage2"):
+        _check_losses(content["training"][stage]["loss"], f"record.training.{stage}.loss")
     for name, score in content["scores"].items():
         place = f"record.scores.{name}"
         if not isinstance(score, dict) or "value" not in score:
@@ -227,6 +235,32 @@ def check_record(content: Any) -> None:
         if score["value"] is None and not score.get("reason"):
             raise ValueError(f"{place} is null and gives no reason")
         _check(score.get("influence", []), list[float], f"{place}.influence")
+
+
+def check_json(value: Any, place: str, depth: int = 0) -> None:
+    """ValueError unless it is a JSON value of finite numbers, nested at most `DEEPEST` deep."""
+    if depth > DEEPEST:
+        raise ValueError(f"{place:.60} is nested more than {DEEPEST} deep")
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _need(isinstance(name, str), name, "a text as key", place)
+            check_json(item, f"{place}.{name}", depth + 1)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            check_json(item, f"{place}[{i}]", depth + 1)
+    elif isinstance(value, int | float):
+        _need(_finite(value), value, "a finite number", place)
+    else:
+        _need(value is None or isinstance(value, str), value, "a JSON value", place)
+
+
+def _check_losses(curve: dict[str, Any], place: str) -> None:
+    steps: Sequence[int] = curve["step"]
+    if len(steps) != len(curve["loss"]):
+        raise ValueError(f"{place} has {len(curve['loss'])} losses at {len(steps)} steps")
+    for before, step in itertools.pairwise([0, *steps]):
+        if step <= before:
+            raise ValueError(f"{place}.step must rise from 1 on, not from {before} to {step}")
 
 
 def _check(value: Any, kind: Any, place: str) -> None:
@@ -239,13 +273,14 @@ def _check(value: Any, kind: Any, place: str) -> None:
         for i, item in enumerate(value):
             _check(item, get_args(kind)[0], f"{place}[{i}]")
     elif get_origin(kind) is dict:
-        _check_json(value, place)
+        check_json(value, place)
         _need(isinstance(value, dict), value, "an object", place)
     elif kind is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         _need(number and _finite(value), value, "a finite number", place)
     elif kind is int:
         _need(isinstance(value, int) and not isinstance(value, bool), value, "an integer", place)
+        _need(_finite(value), value, "a finite number", place)
     else:
         _need(isinstance(value, kind), value, f"of type {kind.__name__}", place)
 
@@ -269,26 +304,9 @@ def _check_union(value: Any, kinds: tuple[Any, ...], place: str) -> None:
     _check(value, others[0], place)
 
 
-def _check_json(value: Any, place: str) -> None:
-    """Any JSON value, whose numbers are finite."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            _need(isinstance(name, str), name, "a text as key", place)
-            _check_json(item, f"{place}.{name}")
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            _check_json(item, f"{place}[{i}]")
-    elif isinstance(value, float):
-        _need(math.isfinite(value), value, "a finite number", place)
-    else:
-        _need(value is None or isinstance(value, str | int), value, "a JSON value", place)
-
-
 def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer that no float holds
-        return False
+    """Of integers that no float holds, too: comparing does not convert them."""
+    return abs(value) <= LARGEST
 
 
 def _need(fine: bool, value: Any, what: str, place: str) -> None:

@@ -37,6 +37,18 @@ def truncated(share: float) -> Callable[[Path], object]:
     return made
 
 
+def levels(depth: int) -> Any:
+    """A value so deep inside lists."""
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def endless(content: dict[str, Any]) -> None:
+    content["scores"]["ssim"]["clips"] = ["endless"] * 8
+
+
 def of_score(**changes: Any) -> Callable[[Path], object]:
     return records(lambda content: content["scores"]["ssim"].update(changes))
 
@@ -107,6 +119,18 @@ RECORDS = [
         LOAD,
         ("R/a/record.json", "ssim"),
         of_score(clips=[HUGE] * 8),
+    ),
+    Case(
+        "record: parameters of 400 digits",
+        LOAD,
+        ("R/a/record.json", "added_parameters"),
+        records(put("parameters", "added", value=HUGE)),
+    ),
+    Case(
+        "record: a clip's score without end",
+        LOAD,
+        ("R/a/record.json", "ssim"),
+        written("R/a/record.json", json.dumps(record(endless)).replace('"endless"', "1e999")),
     ),
     Case(
         "record: fewer values than clips", LOAD, ("R/a/record.json", "ssim"), of_score(clips=[0.5])
@@ -228,6 +252,27 @@ RECORDS = [
         records(put("seconds", value=HUGE), name="record.json"),
     ),
     Case(
+        "record: alone, parameters of 400 digits",
+        "read_record record.json",
+        ("record.json", "parameters.added"),
+        records(put("parameters", "added", value=HUGE), name="record.json"),
+    ),
+    Case(
+        "record: alone, losses without steps",
+        "read_record record.json",
+        ("record.json", "stage1.loss has 1 losses at 0 steps"),
+        records(
+            put("training", "stage1", "loss", value={"step": [], "loss": [1.0]}),
+            name="record.json",
+        ),
+    ),
+    Case(
+        "record: alone, a model of 600 levels",
+        "read_record record.json",
+        ("record.json", "environment.model", "nested"),
+        records(put("environment", "model", value=levels(600)), name="record.json"),
+    ),
+    Case(
         "record: alone, a key too many",
         "read_record record.json",
         ("record.json", "extra"),
@@ -287,6 +332,29 @@ def index(**changes: Any) -> Callable[[Path], object]:
 ONE = "records/none/seed0.json"
 COST = "costs/none.json"
 CURVE = "curves/none.json"
+
+COSTS: tuple[tuple[str, tuple[str, ...], Any, str], ...] = (
+    ("400 digits", ("forward", "latency_s", "median"), HUGE, "latency_s.median must be a finite"),
+    ("products alone", ("forward",), {"flops": 1}, "forward lacks latency_s"),
+    ("a step of words", ("training",), "fast", "training lacks latency_s"),
+    ("no times", ("forward", "latency_s"), None, "forward.latency_s is None"),
+    ("low above median", ("forward", "latency_s", "low"), 1e9, "not rising"),
+    ("negative", ("training", "latency_s", "low"), -1.0, "not rising from 0"),
+    ("rounds in words", ("training", "latency_s", "n"), "many", "training.latency_s.n is 'many'"),
+)
+"""Name, place in the profile, value, words."""
+SCORE = {"l1": {"value": 1.0, "clips": [1.0]}}
+CURVES: tuple[tuple[str, Any, str], ...] = (
+    ("no steps", {"steps": [], "scores": []}, "denoising.steps are []"),
+    ("a step twice", {"steps": [1, 1], "scores": [SCORE, SCORE]}, "different numbers"),
+    ("a step before 0", {"steps": [-1], "scores": [SCORE]}, "denoising.steps is -1"),
+    ("a step in words", {"steps": ["a"], "scores": [SCORE]}, "denoising.steps is 'a'"),
+    ("clips of a number", {"steps": [1], "scores": [{"l1": {"value": 1, "clips": 5}}]}, "l1 is"),
+    ("clips of words", {"steps": [1], "scores": [{"l1": {"value": 1, "clips": ["a"]}}]}, "l1 is"),
+    ("no value", {"steps": [1], "scores": [{"l1": {"clips": []}}]}, "l1 is"),
+    ("scores in words", {"steps": [1], "scores": ["good"]}, "denoising"),
+)
+"""Name, scores by denoising steps, words."""
 
 RESULTS = [
     Case("results: right", "findings R", right=lambda ran: "1 tables" in ran.out, files=results()),
@@ -504,6 +572,54 @@ RESULTS = [
         (COST,),
         results(json_file(COST, put("environment", value="here"))),
     ),
+    *(
+        Case(
+            f"results: a cost, {name}",
+            "findings R",
+            (COST, says),
+            results(json_file(COST, put("profile", *keys, value=value))),
+        )
+        for name, keys, value, says in COSTS
+    ),
+    Case(
+        "results: floor of 400 digits",
+        "findings R",
+        ("floor.json", "seeds.0.l1"),
+        results(written("floor.json", f'{{"schema": 1, "seeds": {{"0": {{"l1": {HUGE}}}}}}}')),
+    ),
+    *(
+        Case(
+            f"results: a curve, {name}",
+            "findings R",
+            (CURVE, says),
+            results(written(CURVE, json.dumps({"denoising": part}))),
+        )
+        for name, part, says in CURVES
+    ),
+    Case(
+        "results: settings of 600 levels",
+        "findings R",
+        (PROTOCOL, "nested"),
+        results(json_file(PROTOCOL, put("settings", value={"a": levels(600)}))),
+    ),
+    Case(
+        "results: a table without rows",
+        "findings R",
+        (PROTOCOL, "table 'table1' has no rows"),
+        results(json_file(PROTOCOL, put("tables", "table1", "rows", value=[]))),
+    ),
+    Case(
+        "results: half a letter in a label",
+        "findings R",
+        (PROTOCOL, "label"),
+        results(json_file(PROTOCOL, lambda c: c["cells"]["none"].update(label="\ud800"))),
+    ),
+    Case(
+        "results: a search of 600 levels",
+        "findings R",
+        ("log.jsonl, line 1", "nested"),
+        results(written("search/log.jsonl", json.dumps({"cell": "none", "a": levels(600)}) + "\n")),
+    ),
     Case("results: curve of words", "findings R", (CURVE,), results(written(CURVE, "hello"))),
     Case(
         "results: clips of words",
@@ -532,6 +648,19 @@ RESULTS = [
     Case("results: a clip that is a number", "findings R", ("index.json",), results(index(name=3))),
     Case(
         "results: a box of three", "findings R", ("index.json",), results(index(boxes=[[1, 2, 3]]))
+    ),
+    *(
+        Case(f"results: a clip, {name}", "findings R", ("index.json", says), results(changed))
+        for name, changed, says in (
+            ("no size", index(size=0), "size is 0"),
+            ("a huge size", index(size=10**6), "size is 1000000, not a whole number from 1 to"),
+            ("no frames", index(frames=0), "frames is 0"),
+            ("half a frame", index(frames=4.5), "frames is 4.5"),
+            ("no speed", index(fps=0), "fps is 0"),
+            ("a box inside out", index(boxes=[[3, 1, 2, 2]]), "box is [3, 1, 2, 2]"),
+            ("a box far away", index(boxes=[[1, 1, 1e200, 2]]), "box is"),
+            ("half a letter", index(scenario="\ud800"), "scenario"),
+        )
     ),
     Case(
         "results: infinite speed",

@@ -10,6 +10,7 @@ from typing import Any
 
 from attnzoo.errors import UserError
 from attnzoo.report.folder import Folder
+from attnzoo.train.record import check_json
 
 Fact = tuple[str, str]
 
@@ -176,6 +177,7 @@ def search_lines(folder: Path) -> tuple[SearchLine, ...]:
         try:
             text = line.decode()
             tried = json.loads(text)
+            check_json(tried, "line")
             cell = str(tried.pop("cell"))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{log}, line {number}: not a line of the search: {error}") from error

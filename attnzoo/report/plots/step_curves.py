@@ -30,7 +30,8 @@ def draw(data: Data) -> Iterator[Drawn]:
     """A plot for each kind of steps, of the cells that have curves."""
     for kind, (steps, title, how) in _KINDS.items():
         name = f"scores-by-{kind}-steps"
-        curves = {cell: c[kind] for cell, c in data.folder.curves.items() if c.get(kind)}
+        given = {cell: ordered(c[kind]) for cell, c in data.folder.curves.items() if c.get(kind)}
+        curves = {cell: curve for cell, curve in given.items() if curve["steps"]}
         if not curves:
             yield LeftOut(name, f"no cell has scores by {steps} (curves/)")
             continue
@@ -57,6 +58,13 @@ def draw(data: Data) -> Iterator[Drawn]:
             alt=f"{title}: {'; '.join(_trends(data, curves))}.",
             figure=figure,
         )
+
+
+def ordered(curve: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The curve by rising steps, without a step 0: it has no place on a logarithmic axis."""
+    points = zip(curve["steps"], curve["scores"], strict=True)
+    kept = sorted((point for point in points if point[0] > 0), key=lambda point: int(point[0]))
+    return {"steps": [step for step, _ in kept], "scores": [scores for _, scores in kept]}
 
 
 def _ends(data: Data, curves: Curves) -> list[int]:
