@@ -245,6 +245,20 @@ def test_clips_a_seed_are_those_of_the_records(results):
     assert ("clips a seed", told) in facts.protocol_facts({"name": "full"}, folder)
 
 
+def test_half_a_letter_of_a_path_that_is_no_unicode_is_shown_by_its_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("attnzoo.report.tables.powers", lambda folder, scores: [])  # they take long
+    folder = small_results(tmp_path / "r", "table3", videos=False)
+    for file in (folder / "records" / "stsa-4x2x2").iterdir():
+        file.unlink()
+        error = {"error": "no such file: \udcff.mp4", "kind": "UserError"}
+        file.with_suffix(".error.json").write_text(json.dumps(error))
+    found = Elements(page(folder, tmp_path / "p.html")[0])
+    said = "no such file: \\udcff.mp4"
+    assert said in (folder / "tables" / "table3.md").read_text() and said in found.text
+    files = unpacked(found)["stsa-4x2x2"]
+    assert files["records/stsa-4x2x2/seed0.error.json"] == error
+
+
 def test_costs_curves_and_the_search_may_be_missing(results, tmp_path):
     folder = shutil.copytree(results, tmp_path / "r")
     for name in ("costs", "curves", "search", "figures", "clips"):

@@ -9,8 +9,11 @@ import itertools
 import json
 import math
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +29,7 @@ from attnzoo.metrics.statistics import Interval
 from attnzoo.report import plots
 from attnzoo.report.folder import Cell, Folder, Row, ShownClip
 from attnzoo.report.measures import MEASURES
+from attnzoo.report.page.plots import picture
 from attnzoo.report.pairs import COLUMNS, Scores
 from attnzoo.report.plots import (
     attention,
@@ -42,10 +46,31 @@ from attnzoo.report.plots import (
 )
 from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.pareto import front
-from attnzoo.report.plots.plot import LeftOut, Sketch
+from attnzoo.report.plots.plot import LeftOut, Plot, Sketch
 from attnzoo.report.plots.style import PAGE, legend, look, marks, page
-from attnzoo.report.plots.videos import crop, middle_row, read_video, spread, square, x_t_slice
+from attnzoo.report.plots.videos import (
+    crop,
+    middle_row,
+    read_picture,
+    read_video,
+    spread,
+    square,
+    x_t_slice,
+)
 from attnzoo.report.tables import write_tables
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says how large it is and holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = chunk(b"IDAT", zlib.compress(bytes(64)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + rows + chunk(b"IEND", b"")
+
 
 BENCH = {
     "what": "module", "name": "temporal", "frames": 8, "height": 16, "width": 16, "batch": 1,
@@ -158,6 +183,15 @@ def test_an_index_of_somebody_else_deletes_nothing_but_plots(
 
 
 @pytest.mark.parametrize("name", ["plots", "tables"])
+def test_a_file_in_the_place_of_a_folder_is_named(folder: Path, tmp_path: Path, name: str) -> None:
+    mine = shutil.copytree(folder, tmp_path / "mine")
+    shutil.rmtree(mine / name, ignore_errors=True)
+    (mine / name).touch()
+    with pytest.raises(UserError, match=rf"mine/{name}: a file; the report writes a folder"):
+        plots.write_plots(mine) if name == "plots" else write_tables(mine)
+
+
+@pytest.mark.parametrize("name", ["plots", "tables"])
 def test_a_link_out_of_the_folder_is_not_written_through(
     folder: Path, tmp_path: Path, name: str
 ) -> None:
@@ -211,6 +245,7 @@ def test_no_text_is_smaller_than_seven_points_and_none_overlaps_in_ticks(data: D
         texts = [t for t in sketch.figure.findobj(match=lambda a: hasattr(a, "get_fontsize"))]
         shown = [t for t in texts if t.get_text() and t.get_visible()]
         assert min(t.get_fontsize() for t in shown) >= 7, sketch.name
+        assert not any("$" in t.get_text() for t in shown), sketch.name  # would be seen as it is
         for axes in sketch.figure.axes:
             for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
                 boxes = [t.get_window_extent() for t in labels if t.get_text()]
@@ -222,6 +257,21 @@ def test_thirty_series_look_different() -> None:
     looks = marks([f"variant {i}" for i in range(30)])
     assert len({(mark.colour, mark.marker) for mark in looks.values()}) == 30
     assert len({(mark.colour, str(mark.line)) for mark in list(looks.values())[:16]}) == 16
+
+
+@pytest.mark.parametrize("label", [r"$\foo$", "5 $ and 6 $", "$x^2$"])
+def test_a_dollar_in_a_label_is_a_dollar(label: str) -> None:
+    def width(label: str) -> float:
+        with look():
+            figure = page(PAGE, 2.0)
+            axes = figure.subplots()
+            legend(figure, list(marks([label]).items()))
+            axes.set_yticks([0], [label])
+            figure.draw_without_rendering()
+        texts = [*figure.legends[0].get_texts(), *axes.get_yticklabels()]
+        return sum(float(text.get_window_extent().width) for text in texts)
+
+    assert width(label) > width(label.replace("$", ""))
 
 
 @pytest.mark.parametrize("count", [1, 5, 18])
@@ -430,6 +480,12 @@ def test_curves_are_of_their_steps(data: Data) -> None:
     ]  # fmt: skip
 
 
+def test_a_curve_goes_by_rising_steps_and_has_no_step_0() -> None:
+    found = step_curves.ordered({"steps": [20, 0, 5], "scores": [{"b": 1}, {}, {"a": 1}]})
+    assert found == {"steps": [5, 20], "scores": [{"a": 1}, {"b": 1}]}
+    assert step_curves.ordered({"steps": [0], "scores": [{}]})["steps"] == []
+
+
 def test_training_goes_on_after_stage_1(data: Data) -> None:
     denoising, training = sketches(step_curves, data)
     for axes in training.figure.axes[:3]:
@@ -529,6 +585,29 @@ def test_a_broken_line_of_the_bench_is_named(tmp_path: Path) -> None:
         growth.rows_of(path)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"status": "ok", "predicted": false, "peer": false}', "it lacks frames, height"),
+        (json.dumps(BENCH | {"what": "../../up"}), "what is '../../up', not module, unet, train"),
+        (json.dumps(BENCH | {"frames": 0}), "frames is 0, not a number above 0"),
+        (json.dumps(BENCH | {"latency": None}), "latency is None"),
+        (json.dumps(BENCH | {"latency": 10**400}), "row.latency must be a finite number"),
+        (json.dumps(BENCH | {"peak_memory": "much"}), "peak_memory is 'much'"),
+        (json.dumps(BENCH | {"name": 3}), "name is 3, not a text"),
+        (json.dumps(BENCH | {"options": []}), "options is \\[\\], not an object"),
+        (json.dumps(BENCH | {"environment": "here"}), "environment is 'here'"),
+        ("[" * 5000, "RecursionError"),
+        (b"\xff\xfe", "UnicodeDecodeError"),
+    ],
+)
+def test_a_row_that_cannot_be_drawn_is_named(tmp_path: Path, line: str | bytes, said: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(line if isinstance(line, bytes) else line.encode())
+    with pytest.raises(UserError, match=rf"rows\.jsonl, line 1: not a row of the bench: .*{said}"):
+        growth.rows_of(path)
+
+
 # Figures from videos
 
 
@@ -566,6 +645,27 @@ def test_videos_come_back_at_their_own_size(filmed: Path) -> None:
     broken.write_text("no video")
     with pytest.raises(UserError, match=r"broken\.mp4: not a video"):
         read_video(broken, 64)
+
+
+@pytest.mark.parametrize("side", [60_000, 10_000])
+def test_a_picture_that_would_take_all_memory_is_refused(tmp_path: Path, side: int) -> None:
+    path = tmp_path / "0.png"
+    path.write_bytes(png_header(side, side))
+    with pytest.raises(UserError, match=r"0\.png: not a picture that can be read: .*exceeds limit"):
+        read_picture(path, 64)
+    with pytest.raises(UserError, match=r"0\.png: not a picture that can be read: .*exceeds limit"):
+        picture(Plot("0", "", "", "", (path,)))
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"<svg>", b'<svg width="1.2.3pt" height="1pt">'],
+    ids=["bytes", "no size", "no number"],
+)  # fmt: skip
+def test_an_svg_without_a_size_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "0.svg"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"0\.svg: "):
+        picture(Plot("0", "", "", "", (path,)))
 
 
 def test_figures_four_and_five_are_drawn_from_the_videos(filmed: Path) -> None:
@@ -612,6 +712,30 @@ def test_receptive_fields_are_drawn_from_their_file(folder: Path, tmp_path: Path
     file.write_bytes(b"no masks")
     with pytest.raises(UserError, match=r"figure3\.npz: not masks with a query"):
         next(attention.draw(Data.read(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"a": np.zeros((2, 3, 3)), "b": np.zeros((3, 3, 3))}, "all alike"),
+        ({"a": np.zeros((2, 3, 3)), "b": np.zeros((2, 3, 4))}, "all alike"),
+        ({"a": np.zeros((0, 3, 3))}, "all alike"),
+        ({"a": np.zeros((3, 3))}, "all alike"),
+        ({}, "all alike"),
+        ({"a": np.zeros((2, 3, 3)), "query": np.array([2, 0, 0])}, "a place in them"),
+        ({"a": np.zeros((2, 3, 3)), "query": np.array([0.0, np.inf, 0.0])}, "not masks"),
+        ({"a": np.zeros((501, 3, 3))}, r"1 masks of \(501, 3, 3\); at most 500 frames"),
+        ({"a": np.zeros((1, 1, 129))}, "with 128 tokens a side"),
+    ],
+)
+def test_masks_that_cannot_be_drawn_are_named(
+    data: Data, tmp_path: Path, arrays: dict[str, np.ndarray], said: str
+) -> None:
+    (tmp_path / "figures").mkdir()
+    np.savez(tmp_path / attention.FILE, **({"query": np.array([0, 0, 0])} | arrays))
+    elsewhere = Data(replace(data.folder, path=tmp_path), data.scores)
+    with pytest.raises(UserError, match=rf"figure3\.npz: .*{said}"):
+        next(attention.draw(elsewhere))
 
 
 def test_every_measure_that_plots_show_is_one_of_the_records(data: Data) -> None:

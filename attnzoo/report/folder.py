@@ -222,6 +222,21 @@ def read_folder(path: Path) -> Folder:
     )
 
 
+def make_inside(folder: Path, name: str) -> Path:
+    """Makes a folder of a results folder, if it is not there.
+
+    Raises:
+        UserError: it leads out of the results folder, or is a file.
+    """
+    place = folder / name
+    inside(folder, name, str(place))
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UserError(f"{place}: a file; the report writes a folder of that name") from error
+    return place
+
+
 def frame_of(folder: Folder) -> pd.DataFrame:
     """The scores of the folder's records as `attnzoo.results.load` has them.
 

@@ -13,12 +13,11 @@ import pandas as pd
 
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
-from attnzoo.paths import inside
 from attnzoo.report.claims import Judged, judged, tried_explanation
 from attnzoo.report.claims_page import claims_page
 from attnzoo.report.costs import hardware
 from attnzoo.report.explanation import Explanation
-from attnzoo.report.folder import PROTOCOL, Folder, TableRows, frame_of, read_folder
+from attnzoo.report.folder import PROTOCOL, Folder, TableRows, frame_of, make_inside, read_folder
 from attnzoo.report.latex import latex
 from attnzoo.report.markdown import markdown
 from attnzoo.report.noise_camera import noise_camera_table
@@ -161,11 +160,10 @@ def write_tables(folder: Path, found: Findings | None = None) -> list[Path]:
     not have stay as they are.
 
     Raises:
-        UserError: as `findings`.
+        UserError: as `findings`, or `tables` is a file.
     """
-    found, out = found or findings(folder), folder / "tables"
-    inside(folder, "tables", str(out))
-    out.mkdir(exist_ok=True)
+    found = found or findings(folder)
+    out = make_inside(folder, "tables")
     texts: dict[str, str] = {}
     for table in found.tables:
         heading = f"Table {table.name.removeprefix('table')}: {table.title}"
@@ -183,5 +181,6 @@ def write_tables(folder: Path, found: Findings | None = None) -> list[Path]:
 
 def _write(path: Path, text: str) -> Path:
     with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        # A path that is no Unicode, as of a file in a message, is shown by its bytes.
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path

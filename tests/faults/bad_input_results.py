@@ -615,6 +615,12 @@ RESULTS = [
         results(json_file(PROTOCOL, lambda c: c["cells"]["none"].update(label="\ud800"))),
     ),
     Case(
+        "results: tables in a file",
+        "report --results R",
+        ("R/tables: a file",),
+        results(written("tables", "")),
+    ),
+    Case(
         "results: a search of 600 levels",
         "findings R",
         ("log.jsonl, line 1", "nested"),

@@ -73,7 +73,7 @@ def write_page(content: Content, out: Path, *, limit: int = LIMIT) -> tuple[str,
     records = _packed_records(folder)
     remarks: list[str] = []
     without = choose_videos(folder, 0)
-    used = len(_render(content, records, without, remarks).encode())
+    used = len(_render(content, records, without, remarks))
     if used > limit:
         size = sum(map(len, records.values())) / 1e6
         remarks.append(
@@ -81,21 +81,21 @@ def write_page(content: Content, out: Path, *, limit: int = LIMIT) -> tuple[str,
             f"under {limit / 1e6:g} MB; they lie in records/."
         )
         records = {}
-        used = len(_render(content, records, without, remarks).encode())
+        used = len(_render(content, records, without, remarks))
     files = used <= limit
     if not files:
         remarks.append(
             f"The tables as files to save are not in this page, to keep it under {limit / 1e6:g} "
             "MB; they lie in tables/."
         )
-        used = len(_render(content, records, without, remarks, files).encode())
+        used = len(_render(content, records, without, remarks, files))
     videos = choose_videos(folder, max(0, limit - used - _ROOM_FOR_REMARKS))
     if videos.left_out:
         remarks.append(
             f"{videos.left_out} of {videos.left_out + len(videos.sources)} videos are not in this "
             f"page, to keep it under {limit / 1e6:g} MB; they lie in clips/."
         )
-    page = _render(content, records, videos, remarks, files).encode()
+    page = _render(content, records, videos, remarks, files)
     if len(page) > limit:
         remarks.append(
             f"The page has {len(page) / 1e6:.1f} MB without videos and records, more than "
@@ -129,14 +129,14 @@ def _render(
     videos: Videos,
     remarks: Sequence[str],
     files: bool = True,
-) -> str:
+) -> bytes:
     folder, found = content.folder, content.found
     script = "\n".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     data = [("records", script_json(records))]
     if folder.clips:
         data.append(("videos-data", script_json(videos.as_json(folder))))
     numbers = [one.verdict for one in found.claims]
-    return _template().render(
+    text = _template().render(
         policy=_policy(script),
         title=f"attnzoo: results of the {folder.name} run",
         summary=facts.summary(found.protocol, folder),
@@ -168,6 +168,8 @@ def _render(
         style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
     )
+    # A path that is no Unicode, as of a file in a message, is shown by its bytes.
+    return text.encode(errors="backslashreplace")
 
 
 def _template() -> Template:

@@ -39,7 +39,8 @@ def data_address(content: bytes, suffix: str) -> str:
 def packed_json(content: Any) -> str:
     """A JSON value, compressed, as text; the same value gives the same text."""
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
-    return base64_text(gzip.compress(text.encode(), 9, mtime=0))
+    # Halves of letters, as of paths that are no Unicode, have the same escapes in JSON.
+    return base64_text(gzip.compress(text.encode(errors="backslashreplace"), 9, mtime=0))
 
 
 def script_json(content: Any) -> Markup:

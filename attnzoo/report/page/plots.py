@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from attnzoo.errors import UserError
+from attnzoo.errors import DAMAGED, UserError
 from attnzoo.report.page.packed import data_address, svg_address
 from attnzoo.report.plots.plot import Plot
+from attnzoo.report.plots.videos import opened
 
 PREFERENCE = 1.5
 """An SVG is taken where it is at most so many times as large as the PNG: it stays sharp."""
@@ -58,7 +57,9 @@ def picture(plot: Plot) -> Picture:
         else:
             address = data_address(file.read_bytes(), file.suffix)
             width, height = _png_size(file)
-    except OSError as error:
+    except UserError:
+        raise
+    except DAMAGED as error:
         raise UserError(f"{file}: not a picture that can be read: {error}") from error
     return Picture(
         name=plot.name,
@@ -93,6 +94,6 @@ def _svg_size(text: str, file: Path) -> tuple[int, int]:
 
 def _png_size(file: Path) -> tuple[int, int]:
     """At the size that it was drawn for, where it says that, else a pixel a pixel."""
-    with Image.open(file) as opened:
-        dpi = float(opened.info.get("dpi", (96, 96))[0]) or 96.0
-        return round(opened.width * 96 / dpi), round(opened.height * 96 / dpi)
+    with opened(file) as image:
+        dpi = float(image.info.get("dpi", (96, 96))[0]) or 96.0
+        return round(image.width * 96 / dpi), round(image.height * 96 / dpi)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from attnzoo.files import replacing, sweep
-from attnzoo.paths import inside
+from attnzoo.report.folder import make_inside
 from attnzoo.report.plots import (
     attention,
     comparison,
@@ -60,9 +60,7 @@ def write_plots(path: Path) -> list[Plot]:
         UserError: it is no results folder, or a file in it is not what it should be.
     """
     data = Data.read(path)
-    target = path / "plots"
-    inside(path, "plots", str(target))
-    target.mkdir(parents=True, exist_ok=True)
+    target = make_inside(path, "plots")
     plots: list[Plot] = []
     missing: list[LeftOut] = []
     for draw in _ALL:
@@ -81,7 +79,7 @@ def write_plots(path: Path) -> list[Plot]:
 
 def left_out(path: Path) -> list[LeftOut]:
     """What `write_plots` left out of a results folder when it last ran, and why."""
-    content = json.loads((path / "plots" / INDEX).read_text())
+    content = json.loads((path / "plots" / INDEX).read_text(encoding="utf-8"))
     return [LeftOut(one["name"], one["reason"]) for one in content["left_out"]]
 
 
@@ -99,7 +97,7 @@ def _drawn_before(index: Path) -> list[str]:
     A folder may come from anybody, so what it names is deleted only where it can be a plot.
     """
     try:
-        plots = json.loads(index.read_text())["plots"]
+        plots = json.loads(index.read_text(encoding="utf-8"))["plots"]
         found = [re.fullmatch(_PLOT, str(name)) for plot in plots for name in plot["files"]]
     except (FileNotFoundError, ValueError, LookupError, TypeError, RecursionError):
         return []
@@ -122,4 +120,6 @@ def _write_index(path: Path, plots: list[Plot], missing: list[LeftOut]) -> None:
         "left_out": [{"name": one.name, "reason": one.reason} for one in missing],
     }
     with replacing(path) as beside:
-        beside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        # Halves of letters, as of paths that are no Unicode, have the same escapes in JSON.
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")

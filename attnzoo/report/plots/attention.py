@@ -6,7 +6,6 @@ it nothing is drawn.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping
 from zipfile import BadZipFile
 
@@ -16,7 +15,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from attnzoo.errors import UserError
+from attnzoo.errors import DAMAGED, UserError
 from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.style import ACCENT, PAGE, SMALL, close, page
@@ -24,6 +23,9 @@ from attnzoo.report.plots.words import wrapped
 
 NAME = "figure3"
 FILE = "figures/figure3.npz"
+MOST, SIDE = 500, 128
+"""Panels, and tokens along a side of one, that can be told apart in print."""
+UNREADABLE: tuple[type[Exception], ...] = (BadZipFile, *DAMAGED)
 _QUERY = "#d55e00"
 
 
@@ -37,15 +39,26 @@ def draw(data: Data) -> Iterator[Drawn]:
         with np.load(path, allow_pickle=False) as stored:
             masks = {name: stored[name].astype(bool) for name in stored.files if name != "query"}
             query = tuple(int(i) for i in stored["query"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: not masks with a query: {error}") from error
-    if not masks or any(mask.ndim != 3 for mask in masks.values()) or len(query) != 3:
-        raise UserError(f"{path}: masks are [frames, rows, columns] and a query is a place in them")
+    shapes = {mask.shape for mask in masks.values()}
+    shape: tuple[int, ...] = shapes.pop() if len(shapes) == 1 else ()
+    if not len(shape) == len(query) == 3 or not all(
+        0 <= at < size for at, size in zip(query, shape, strict=True)
+    ):
+        raise UserError(
+            f"{path}: masks are [frames, rows, columns], all alike, and a query is a place in them"
+        )
+    if len(masks) * shape[0] > MOST or max(shape[1:]) > SIDE:
+        raise UserError(
+            f"{path}: {len(masks)} masks of {shape}; at most {MOST} frames of all masks can be "
+            f"drawn, with {SIDE} tokens a side"
+        )
     yield _sketch(masks, (query[0], query[1], query[2]))
 
 
 def _sketch(masks: Mapping[str, NDArray[np.bool_]], query: tuple[int, int, int]) -> Sketch:
-    frames = max(len(mask) for mask in masks.values())
+    frames = len(next(iter(masks.values())))
     figure = page(PAGE, 0.25 + 0.68 * len(masks))
     close(figure)
     panels = figure.subplots(len(masks), frames, squeeze=False)

@@ -18,9 +18,13 @@ from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.style import PAGE, Mark, legend, marks, nothing, page
 from attnzoo.results import written
+from attnzoo.train.record import check_json
 
 AXES = {"frames": "frames", "tokens": "tokens per frame"}
 _FIXED = ("batch", "channels", "heads", "dtype", "compiled", "device", "unet", "level")
+_NUMBERS = ("frames", "height", "width", "latency")
+_TEXTS = ("name", "dtype", "unet", "level")
+_NEEDED = (*_NUMBERS, *_TEXTS, "what", "options", "backward", "peak_memory", *_FIXED)
 _WHAT = {
     "module": "one module",
     "unet": "the whole U-Net, forward",
@@ -68,18 +72,48 @@ def rows_of(path: Path) -> list[Row]:
     """The rows of a file that have a measured speed.
 
     Raises:
-        UserError: a line is not a row of the bench.
+        UserError: it cannot be read, or a line is not a row of the bench.
     """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     rows = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
+            row = json.loads(line.decode())
             measured = row["status"] == "ok" and not row["predicted"] and not row["peer"]
-        except (ValueError, KeyError, TypeError) as error:
+            if measured:
+                _check(row)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{path}, line {number}: not a row of the bench: {error!r}") from error
         if measured:
             rows.append(row)
     return rows
+
+
+def _check(row: Row) -> None:
+    """ValueError, or what a missing part raises, unless a measured row can be drawn."""
+    check_json(row, "row")
+    if missing := [key for key in _NEEDED if key not in row]:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    if row["what"] not in _WHAT:
+        raise ValueError(f"what is {row['what']!r:.60}, not {', '.join(_WHAT)}")
+    for key in _TEXTS:
+        if not isinstance(row[key], str):
+            raise ValueError(f"{key} is {row[key]!r:.60}, not a text")
+    for key, value in (("options", row["options"]), ("environment", row.get("environment") or {})):
+        if not isinstance(value, dict):
+            raise ValueError(f"{key} is {value!r:.60}, not an object")
+    for key in _NUMBERS:
+        if not _number(row[key]) or row[key] <= 0:
+            raise ValueError(f"{key} is {row[key]!r:.60}, not a number above 0")
+    if row["peak_memory"] is not None and not _number(row["peak_memory"]):
+        raise ValueError(f"peak_memory is {row['peak_memory']!r:.60}, not a number")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def longest(files: Iterable[Mapping[str, Series]]) -> list[Series]:

@@ -74,6 +74,7 @@ def look() -> Iterator[None]:
         **sns.axes_style("whitegrid"),
         "font.family": "DejaVu Sans",
         "font.size": SMALL,
+        "text.parse_math": False,  # labels are users' own, and a dollar in them is a dollar
         "axes.labelsize": SMALL,
         "axes.titlesize": NORMAL,
         "xtick.labelsize": SMALL,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -10,8 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from attnzoo.errors import UserError
+from attnzoo.errors import DAMAGED, UserError
 
+UNREADABLE: tuple[type[Exception], ...] = (
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+    *DAMAGED,
+)
 Frames = NDArray[np.uint8]
 """`[f, h, w, 3]`."""
 Box = tuple[float, float, float, float]
@@ -39,12 +46,26 @@ def read_video(path: Path, size: int) -> Frames:
 
 def read_picture(path: Path, size: int) -> NDArray[np.uint8]:
     """A picture `[h, w, 3]` at its own size, as `read_video` has it; it may be wider than high."""
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise UserError(f"{path}: not a picture that can be read: {error}") from error
+    with opened(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
     return reduced(pixels, size, path)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """A picture, decoded by whoever asks for its pixels.
+
+    Raises:
+        UserError: it is damaged, or so large that decoding it would take all memory.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns of what is half as large as what it refuses.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                yield image
+    except UNREADABLE as error:
+        raise UserError(f"{path}: not a picture that can be read: {error}") from error
 
 
 def reduced(pixels: NDArray[np.uint8], size: int, path: Path) -> NDArray[np.uint8]:
