@@ -5,6 +5,7 @@ The folder is made up, with few clips; pictures are checked for what decides the
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import math
@@ -13,6 +14,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -46,7 +48,7 @@ from attnzoo.report.plots import (
 )
 from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.pareto import front
-from attnzoo.report.plots.plot import LeftOut, Plot, Sketch
+from attnzoo.report.plots.plot import Drawn, LeftOut, Plot, Sketch
 from attnzoo.report.plots.style import PAGE, legend, look, marks, page
 from attnzoo.report.plots.videos import (
     crop,
@@ -203,6 +205,61 @@ def test_a_link_out_of_the_folder_is_not_written_through(
     with pytest.raises(UserError, match=rf"mine/{name}: {name} leaves the folder"):
         plots.write_plots(mine) if name == "plots" else write_tables(mine)
     assert not list(elsewhere.iterdir())
+
+
+def test_no_plot_of_right_results_is_left_out_as_undrawable(
+    folder: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Data, "read", lambda path: data)  # its intervals are known by then
+    monkeypatch.setattr(plots, "write", lambda figure, stem: ())
+    assert len(plots.write_plots(folder)) == 18
+    left = {one.name: one.reason for one in plots.left_out(folder)}
+    assert set(left) == {"growth", "figure3", "figure4", "figure5"}
+    assert not any(reason.startswith(plots.UNDRAWN) for reason in left.values())
+
+
+def test_a_plot_that_cannot_be_drawn_takes_no_other_with_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(data: Data) -> Iterator[Drawn]:
+        yield from sizes.draw(data)
+        raise IndexError("no such\nrow")
+
+    monkeypatch.setattr(breaks, "__module__", "attnzoo.report.plots.step_curves")
+    monkeypatch.setattr(plots, "_ALL", (breaks, samples.draw, sizes.draw))
+    assert [plot.name for plot in plots.write_plots(folder)] == ["sizes", "sizes", "figure2c"]
+    said = "it could not be drawn (IndexError: no such row)"
+    first, second = plots.left_out(folder)
+    assert first == LeftOut("step-curves", said) and second.name == "figure4"
+    assert caplog.messages == [f"plot step-curves is left out: {said}"]
+
+
+def test_a_plot_that_cannot_be_written_is_called_by_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(figure: object, stem: Path) -> tuple[Path, ...]:
+        raise ValueError("half a letter: \ud800")
+
+    monkeypatch.setattr(plots, "write", breaks)
+    monkeypatch.setattr(plots, "_ALL", (sizes.draw,))
+    plots.write_plots(folder)
+    said = "it could not be drawn (ValueError: half a letter: \ud800)"
+    assert plots.left_out(folder) == [LeftOut("sizes", said)]
+
+
+@pytest.mark.parametrize(
+    "error", [UserError("x.mp4: no video"), OSError(errno.ENOSPC, "full"), MemoryError()]
+)
+def test_what_a_user_or_the_machine_is_to_mend_ends_the_report(
+    folder: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(data: Data) -> Iterator[Drawn]:
+        raise error
+        yield LeftOut("", "")
+
+    monkeypatch.setattr(plots, "_ALL", (breaks,))
+    with pytest.raises(type(error)):
+        plots.write_plots(folder)
 
 
 def test_bytes_repeat_and_hold_no_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,12 @@ stands with its reason in `plots/index.json` beside the names of the others.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from attnzoo.errors import DAMAGED, UserError, lacking
 from attnzoo.files import replacing, sweep
 from attnzoo.report.folder import make_inside
 from attnzoo.report.plots import (
@@ -32,9 +34,12 @@ from attnzoo.report.plots.figures import listed
 from attnzoo.report.plots.plot import Drawn, LeftOut, Plot
 from attnzoo.report.plots.style import look, write
 
+_LOG = logging.getLogger(__name__)
+
 __all__ = ["LeftOut", "Plot", "left_out", "write_plots"]
 
 INDEX = "index.json"
+UNDRAWN = "it could not be drawn"
 _PLOT = r"plots/([\w-]+\.(?:svg|png))"
 
 _ALL: tuple[Callable[[Data], Iterator[Drawn]], ...] = (
@@ -56,6 +61,8 @@ _ALL: tuple[Callable[[Data], Iterator[Drawn]], ...] = (
 def write_plots(path: Path) -> list[Plot]:
     """Draws everything that the results folder `path` has something for, into its `plots/`.
 
+    A plot that cannot be drawn takes no other with it: it is left out, which is logged.
+
     Raises:
         UserError: it is no results folder, or a file in it is not what it should be.
     """
@@ -65,16 +72,39 @@ def write_plots(path: Path) -> list[Plot]:
     missing: list[LeftOut] = []
     for draw in _ALL:
         with look():
-            for drawn in draw(data):
-                if isinstance(drawn, LeftOut):
-                    missing.append(drawn)
-                    continue
-                files = write(drawn.figure, target / drawn.name)
-                plots.append(Plot(drawn.name, drawn.title, drawn.caption, drawn.alt, files))
+            for one in _written(draw, data, target):
+                if isinstance(one, LeftOut):
+                    missing.append(one)
+                else:
+                    plots.append(one)
     plots += listed(data.folder)
     _forget(target, {file for plot in plots for file in plot.files})
     _write_index(target / INDEX, plots, missing)
     return plots
+
+
+def _written(
+    draw: Callable[[Data], Iterator[Drawn]], data: Data, target: Path
+) -> Iterator[Plot | LeftOut]:
+    """The plots of one kind, up to the first that cannot be drawn."""
+    name = kind = draw.__module__.rpartition(".")[2].replace("_", "-")
+    try:
+        for drawn in draw(data):
+            if isinstance(drawn, LeftOut):
+                yield drawn
+                continue
+            name = drawn.name
+            files = write(drawn.figure, target / name)
+            yield Plot(name, drawn.title, drawn.caption, drawn.alt, files)
+            name = kind
+    except UserError:
+        raise
+    except DAMAGED as error:
+        if lacking(error) is not None:
+            raise
+        reason = f"{UNDRAWN} ({type(error).__name__}: {' '.join(str(error).split())})"
+        _LOG.warning("plot %s is left out: %s", name, reason)
+        yield LeftOut(name, reason)
 
 
 def left_out(path: Path) -> list[LeftOut]:
