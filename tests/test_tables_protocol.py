@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from attnzoo.tables.clips import _box, first_of_each
 from attnzoo.tables.protocol import Protocol
 from attnzoo.tables.reading import read_protocol
 from attnzoo.tables.search import clip_scores, search_jobs, searched
+from attnzoo.yaml_files import parsed_yaml
 
 SMALL = {
     "name": "small",
@@ -187,6 +189,79 @@ def test_what_a_file_may_not_say(changes, said, tmp_path):
         read(tmp_path, **changes)
     assert said in str(error.value)
     assert "small.yaml" in str(error.value) or said == "gone.yaml"
+
+
+GRID = {"title": "G", "axes": {"seed": {"0": {"label": "0", "overrides": ["seed=0"]}}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"grids": {"table1": GRID}}, "grids.table1: there is a table 'table1' already"),
+        (
+            {"grids": {"g": GRID}, "cells": {"g-0": SMALL["cells"]["none"], **SMALL["cells"]}},
+            "grids.g: there is a cell 'g-0' already",
+        ),
+        (
+            {
+                "grids": {
+                    "g": {
+                        "title": "G",
+                        "axes": {
+                            axis: {value: {"label": "", "overrides": []} for value in values}
+                            for axis, values in {"a": ("1", "1-2"), "b": ("3", "2-3")}.items()
+                        },
+                    }
+                }
+            },
+            "grids.g: there is a cell 'g-1-2-3' already",
+        ),
+    ],
+)
+def test_no_name_takes_anothers_place(changes, said, tmp_path):
+    with pytest.raises(UserError) as error:
+        read(tmp_path, **changes)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cells: {}\ncells: {}\n", "key 'cells' stands twice, again in line 2"),
+        ("cells:\n  a: 1\n  b: 2\n  a: 3\n", "key 'a' stands twice, again in line 4"),
+        ("cells: {1: a, '1': b}\n", "key '1' stands twice"),
+        ("cells: {1: a, true: b}\n", "key 'True' stands twice"),
+        ("clips: !!bool maybe\n", "not YAML"),
+        ("clips: !!int ''\n", "not YAML"),
+        ("clips: !!timestamp x\n", "not YAML"),
+        ("clips: 0x_\n", "not YAML"),
+        (f"clips: {'9' * 5000}\n", "not YAML"),
+        (f"clips: {'59:' * 400}1.5\n", "not YAML"),
+        ("cells: &a [*a]\n", "aliases written out"),
+    ],
+)
+def test_yaml_that_says_two_things_or_nothing_is_refused(text, said, tmp_path):
+    protocol, chosen = tmp_path / "small.yaml", tmp_path / "chosen.yaml"
+    protocol.write_text(text)
+    with pytest.raises(UserError, match=rf"^{protocol}: .*{re.escape(said)}"):
+        read_protocol(protocol)
+    protocol.write_text(yaml.safe_dump(SMALL))
+    chosen.write_text(text)
+    with pytest.raises(UserError, match=rf"^{chosen}: .*{re.escape(said)}"):
+        read_protocol(protocol, chosen)
+
+
+def test_a_key_beside_a_merged_one_is_none_twice(tmp_path):
+    merged = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: [{<<: *a}, {<<: *a}]\n"
+    found = parsed_yaml(merged, "f.yaml")
+    assert found == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": [{"x": 1, "y": 2}] * 2}
+
+
+def test_a_name_of_the_base_is_no_number_of_the_file_that_is_based_on_it(tmp_path):
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump({**SMALL, "cells": {"1": {}}}))
+    (tmp_path / "over.yaml").write_text("base: base\ncells: {1: {}}\n")
+    with pytest.raises(UserError, match="cells: '1' stands there twice"):
+        read_protocol(tmp_path / "over.yaml")
 
 
 def test_chosen_settings_of_no_cell_are_refused(tmp_path):

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from attnzoo.data.catalogue import Stamp, stamp
@@ -30,6 +29,7 @@ from attnzoo.data.skeleton import keypoints
 from attnzoo.data.tiktok_take import Shot, Take, check_pose, check_shape, person, skeleton
 from attnzoo.errors import UserError
 from attnzoo.paths import inside, typed
+from attnzoo.yaml_files import read_yaml
 
 ROWS = ("img", "masks", "poses")
 FIELDS = (*ROWS, "vid2line")
@@ -120,10 +120,7 @@ def tsv_takes(description: Path) -> list[Take]:
 
 def _files(description: Path) -> dict[str, Path]:
     """The four files: inside the yaml's folder, one that is named wrongly by what lies there."""
-    try:
-        named = yaml.safe_load(description.read_text("utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{description}: not YAML ({' '.join(str(error).split())})") from error
+    named = read_yaml(description)
     if isinstance(named, dict) and named.get("composite"):
         raise UserError(f"{description}: composite: true; name the yaml of one set of TSV files")
     if not isinstance(named, dict) or any(not isinstance(named.get(f), str) for f in FIELDS):

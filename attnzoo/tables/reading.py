@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import itertools
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from attnzoo._options import suggestion
 from attnzoo.errors import UserError
 from attnzoo.report import TAKEN
 from attnzoo.tables.protocol import ID, Cell, Curves, Protocol, Row, Search, Table
+from attnzoo.yaml_files import read_yaml
 
 LONGEST = 200
 """Letters of a name: disks take 255, of which endings and what is half-written need some."""
@@ -63,12 +63,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: no YAML: {error}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold keys with values")
     return content
@@ -82,6 +77,8 @@ def _protocol(content: Mapping[str, Any]) -> Protocol:
     tables = {name: _table(name, value) for name, value in _map("tables", content["tables"])}
     for name, value in _map("grids", grids):
         made, table = _grid(name, value)
+        _refuse_taken(f"grids.{name}", "a table", [name], tables)
+        _refuse_taken(f"grids.{name}", "a cell", made, cells)
         cells |= made
         tables[name] = table
     protocol = Protocol(
@@ -97,6 +94,13 @@ def _protocol(content: Mapping[str, Any]) -> Protocol:
     )
     _check_names(protocol)
     return protocol
+
+
+def _refuse_taken(place: str, kind: str, names: Iterable[str], taken: Container[str]) -> None:
+    """UserError where a name would take another's place."""
+    for name in names:
+        if name in taken:
+            raise UserError(f"{place}: there is {kind} {name!r} already; take another name")
 
 
 def _check_names(protocol: Protocol) -> None:
@@ -153,7 +157,8 @@ def _grid(name: str, value: Any) -> tuple[dict[str, Cell], Table]:
     if unknown or not given.get("axes") or "title" not in given:
         raise UserError(f"{place}: title, settings and axes are needed, not {sorted(given)}")
     common = _texts(f"{place}.settings", value.get("settings", []))
-    cells, rows = {}, []
+    cells: dict[str, Cell] = {}
+    rows = []
     several = _map(f"{place}.axes", value["axes"])
     axes = [list(_map(f"{place}.axes.{axis}", v)) for axis, v in several]
     for point in itertools.product(*axes):
@@ -163,6 +168,7 @@ def _grid(name: str, value: Any) -> tuple[dict[str, Cell], Table]:
         like = next((one.like for one in values if one.like), None)
         overrides = [text for one in values for text in one.overrides]
         label = ", ".join(one.label for one in values)
+        _refuse_taken(place, "a cell", [cell], cells)
         cells[cell] = Cell(label, (*common, *overrides), like, fixed=like is None)
         rows.append(Row(cell, values[-1].label, ", ".join(one.label for one in values[:-1])))
     return cells, Table(_text(f"{place}.title", value["title"]), tuple(rows), alone=True)
@@ -244,7 +250,11 @@ def _check_keys(place: str, value: Any, kind: type, without: Sequence[str] = ())
 def _map(place: str, value: Any) -> list[tuple[str, Any]]:
     if not isinstance(value, Mapping):
         raise UserError(f"{place}: must hold names with values, not {_said(value)}")
-    return [(str(name), one) for name, one in value.items()]
+    named = [(str(name), one) for name, one in value.items()]
+    for name, count in Counter(name for name, _ in named).items():
+        if count > 1:  # 1 and "1", of a file and of the one that it is based on
+            raise UserError(f"{place}: {name!r} stands there twice, as a number and as a text")
+    return named
 
 
 def _said(value: Any) -> str:

@@ -976,6 +976,21 @@ DANCES = [
     Case(
         "TSV: yaml of bytes", TIKTOK, ("not YAML",), tsv(change=written("train.yaml", b"\xff\x00"))
     ),
+    Case(
+        "TSV: a key of the yaml twice",
+        TIKTOK,
+        ("train.yaml", "'img'", "twice"),
+        tsv(change=text("train.yaml", lambda said: f"{said}img: other.tsv\n")),
+    ),
+    *(
+        Case(
+            f"TSV: a yaml with {value}",
+            TIKTOK,
+            ("train.yaml", "not YAML"),
+            tsv(change=written("train.yaml", f"img: {value}\n")),
+        )
+        for value in ("!!bool maybe", "!!int ''", "!!timestamp x", "0x_")
+    ),
     Case("TSV: two yamls", TIKTOK, ("name one of them",), tsv(change=written("b.yaml", ""))),
 ]
 
