@@ -24,7 +24,6 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from attnzoo import registry
 from attnzoo.data.flow_settings import Estimation, FlowSource
@@ -35,6 +34,7 @@ from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
 from attnzoo.train.settings import Experiment, Precision, Sampling, Schedule, Tracker, Training
+from attnzoo.yaml_files import UNREADABLE, why_not
 
 NAME = "run"
 """Under which the root of the configuration is stored."""
@@ -160,7 +160,8 @@ class Run:
 OPTIONAL = {"model": "embedded"}
 """Groups that older stored configurations do not name, and what they were then."""
 
-UNREADABLE = "the stored configuration names no variant and data"
+NO_RUN = "the stored configuration names no variant and data"
+NOT_ITS = "not the configuration of a run"
 
 UNDESCRIBED = ("plugins", "attn", "data", "resume")
 """Settings that an experiment has in another form or not at all."""
@@ -271,12 +272,26 @@ def stored(cfg: DictConfig) -> str:
 def restored(cfg: DictConfig, text: str, changed: Mapping[str, Any]) -> DictConfig:
     """`cfg`, composed for the same variant and data, with the values stored as `text`.
 
-    `changed` are settings that are to differ from the stored ones, by their names with dots.
+    The text is one of which `groups_of` has said that it can be read. `changed` are settings that
+    are to differ from the stored ones, by their names with dots.
+
+    Raises:
+        UserError: what is stored are no settings of a run.
     """
-    merged = OmegaConf.merge(cfg, OmegaConf.create(text))
+    kept: Any = OmegaConf.create(text)
+    for key in UNSTORED:
+        if key in kept:
+            raise UserError(f"{NOT_ITS}: {key} is none of its settings")
+    try:
+        merged = typing.cast(DictConfig, OmegaConf.merge(cfg, kept))
+    except (OmegaConfBaseException, AssertionError, *UNREADABLE) as error:
+        raise UserError(f"{NOT_ITS}: {_told(error)}") from error
+    for key in settings():
+        if isinstance(cfg[key], DictConfig) and not isinstance(merged[key], DictConfig):
+            raise UserError(f"{NOT_ITS}: {key} must hold settings")
     for key, value in changed.items():
         OmegaConf.update(merged, key, value)
-    return typing.cast(DictConfig, merged)
+    return merged
 
 
 def groups_of(text: str) -> list[str]:
@@ -290,8 +305,13 @@ def groups_of(text: str) -> list[str]:
         chosen = {group: kept[group].name for group in OPTIONAL if group in kept}
         named = {"attn": kept.attn.name, **OPTIONAL, **chosen, "data": kept.data.name}
         return [f"{group}={name}" for group, name in named.items()]
-    except (AttributeError, TypeError, RecursionError, OmegaConfBaseException, YAMLError) as error:
-        raise UserError(f"{UNREADABLE}: {' '.join(str(error).split())}") from error
+    except (OmegaConfBaseException, *UNREADABLE) as error:
+        raise UserError(f"{NO_RUN}: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    plain = isinstance(error, OmegaConfBaseException)  # some of which are ValueErrors, too
+    return " ".join(str(error).split()) if plain else why_not(error)
 
 
 def plugins_of(text: str) -> list[str]:

@@ -15,23 +15,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from attnzoo import application, commands, config, job
+from attnzoo import application, commands, config, job, stored
 from attnzoo.errors import UserError
 from attnzoo.files import Held, held, replacing, sweep
 from attnzoo.overrides import PLUGINS, parsed, quoted
 from attnzoo.paths import typed
+from attnzoo.stored import CONFIG
 from attnzoo.summary import summary
 from attnzoo.train.processes import Processes, join, joined
 from attnzoo.train.settings import Sampling
 
 _LOG = logging.getLogger(__name__)
 
-CONFIG, RECORD, LOCK = "config.yaml", "record.json", ".lock"
+RECORD, LOCK = "record.json", ".lock"
 
 CHANGEABLE = (
     "device", "workers", "tracker", "plugins",
@@ -40,10 +40,6 @@ CHANGEABLE = (
 """What may be said anew when a run goes on: where and how it computes and where plug-ins lie, not
 what."""
 LOGGING = ("hydra.verbose", "hydra.job_logging", "hydra.hydra_logging")
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Of libyaml, where it was built in: the other takes seconds for deep nesting."""
 
 
 class _Finished(Exception):
@@ -181,7 +177,12 @@ def _configuration(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         return cfg
     given = {o.key_or_group for o in parsed(overrides)}
     changed = {key: OmegaConf.select(cfg, key) for key in CHANGEABLE if key in given}
-    return config.restored(cfg, (Path(cfg.resume) / CONFIG).read_text(), changed)
+    folder = typed(cfg.resume, f"resume={cfg.resume}")
+    text = stored.read(folder, f"resume={folder}")
+    try:
+        return config.restored(cfg, text, changed)
+    except UserError as error:
+        raise UserError(f"{folder / CONFIG}: {error}") from error
 
 
 def _resuming(overrides: list[str], sweep: bool) -> list[str]:
@@ -200,58 +201,15 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
             )
     if sweep:
         raise UserError(f"resume={folder}: goes on with one run, and not with -m")
-    text = _stored(folder)
+    said = f"resume={folder}"
+    text = stored.read(folder, said)
     if (folder / RECORD).exists():
         _check_record(folder)
         _tidy(folder)
         raise _Finished(f"{_shown(folder)}: this run is finished; nothing to do")
-    groups = config.groups_of(text)
     anew = any(o.key_or_group == PLUGINS for o in given)
-    stored = [] if anew else config.plugins_of(text)
-    for plugin in stored:
-        if plugin.endswith(".py"):
-            _check_plugin(plugin, folder)
-    named = ",".join(map(quoted, stored))
-    plugins = [f"{PLUGINS}=[{named}]"] if stored else []
-    return [*groups, *plugins, *overrides, f"hydra.run.dir={quoted(folder)}"]
-
-
-def _check_plugin(plugin: str, folder: Path) -> None:
-    """UserError unless a stored plug-in is the file that a user of this machine named once.
-
-    A folder may come from elsewhere, and code that comes with it runs only when it is named anew.
-    """
-    named = f"resume={folder} +plugins=[{Path(plugin).name}]"
-    path = typed(plugin, f"resume={folder}: its plug-in {plugin}")
-    if not path.is_absolute() or path.resolve().is_relative_to(folder.resolve()):
-        raise UserError(
-            f"resume={folder}: its plug-in {plugin} came with the folder, and code is run only "
-            f"when it is named: {named}, if you trust it"
-        )
-    if not path.is_file():
-        raise UserError(
-            f"resume={folder}: its plug-in {plugin} is gone; say where it is now, as in {named}"
-        )
-
-
-def _stored(folder: Path) -> str:
-    if not folder.is_dir():
-        raise UserError(f"resume={folder}: no such folder; give the folder of an earlier run")
-    try:
-        text = (folder / CONFIG).read_text()
-        several = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, _LOADER))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        said = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise UserError(
-            f"resume={folder}: no {CONFIG} can be read there ({said}); "
-            "give the folder of an earlier run"
-        ) from error
-    if several or "${" in text:
-        raise UserError(
-            f"resume={folder}: its {CONFIG} holds aliases or ${{...}}, which no run writes; "
-            "give the folder of an earlier run"
-        )
-    return text
+    first = stored.overrides_of(text, folder, said, anew=anew)
+    return [*first, *overrides, f"hydra.run.dir={quoted(folder)}"]
 
 
 def _tidy(folder: Path) -> None:

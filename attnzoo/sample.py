@@ -18,19 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from attnzoo import commands, config
-from attnzoo.composing import composed
+from attnzoo import commands, config, stored
+from attnzoo.composing import complaints, composed
 from attnzoo.errors import UserError
 from attnzoo.models.noise import Noise
-from attnzoo.overrides import PLUGINS, parsed, quoted
+from attnzoo.overrides import PLUGINS, parsed
+from attnzoo.stored import CONFIG
 from attnzoo.train.settings import Experiment, Precision, Tracker
 
 if TYPE_CHECKING:
     from attnzoo.mixing.making import Ready, Wanted
-
-CONFIG = "config.yaml"
 
 SOURCES = """\
 sources
@@ -67,10 +65,12 @@ def command(arguments: Sequence[str]) -> None:
     from attnzoo.mixing import trained
 
     run = trained.run_of(given.run)
-    cfg = _configuration(run, given.setting)
+    with complaints():
+        cfg = _configuration(run, given.setting)
     out = given.out or Path("outputs/samples") / time.strftime("%Y-%m-%d_%H-%M-%S")
     try:
-        experiment = _experiment(cfg, given)
+        with complaints():
+            experiment = _experiment(cfg, given)
         weights = trained.weights_of(given.run)
         ready = _ready(experiment, cfg, out, given)
         _make(experiment, ready, weights, out, given, arguments)
@@ -117,29 +117,18 @@ def _parser() -> commands.Parser:
 
 def _configuration(run: Path, settings: Sequence[str]) -> DictConfig:
     """What lies in the run's folder, but for what `settings` change."""
-    try:
-        text = (run / CONFIG).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"--run {run}: no {CONFIG} can be read there ({why}); give the folder of a run"
-        ) from error
+    said = f"--run {run}"
+    text = stored.read(run, said)
     named = _named(settings)
-    try:
-        groups = config.groups_of(text)
-    except UserError as error:
-        raise UserError(f"{run / CONFIG}: {error}") from error
-    stored = [] if PLUGINS in named else config.plugins_of(text)
-    plugins = [f"{PLUGINS}=[{','.join(map(quoted, stored))}]"]
-    cfg = composed([*groups, *(plugins if stored else ()), *settings])
+    first = stored.overrides_of(text, run, said, anew=PLUGINS in named)
+    cfg = composed([*first, *settings])
     changed = OmegaConf.create({})
     for key in named:
         OmegaConf.update(changed, key, OmegaConf.select(cfg, key))
     try:
         return config.restored(cfg, text, changed)
-    except OmegaConfBaseException as error:
-        told = " ".join(str(error).split())
-        raise UserError(f"{run / CONFIG}: not the configuration of a run: {told}") from error
+    except UserError as error:
+        raise UserError(f"{run / CONFIG}: {error}") from error
 
 
 def _named(settings: Sequence[str]) -> list[str]:

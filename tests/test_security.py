@@ -23,7 +23,7 @@ from made_page import page, small_results
 from tiny_run import Interrupting, tiny_experiment, tiny_run, tiny_source
 
 import attnzoo
-from attnzoo import registry, results, run
+from attnzoo import registry, results, run, sample, stored
 from attnzoo.errors import UserError
 from attnzoo.files import SUMS
 from attnzoo.paths import inside, typed
@@ -277,16 +277,117 @@ def test_a_clip_of_a_report_is_not_taken_from_elsewhere(tmp_path: Path) -> None:
         read_folder(folder)
 
 
+CODE = "raise SystemExit('code ran')\n"
+COMMANDS = {
+    "run": (run.command, ["resume=run"]),
+    "sample": (
+        sample.command,
+        [
+            "--run",
+            "run",
+            *(f"--{one}=embedded:test:0" for one in ("foreground", "background", "pose")),
+        ],
+    ),
+}
+
+
+def downloaded(folder: Path, text: str) -> None:
+    """A run's folder with code in it, and beside it, and a configuration that says `text`."""
+    for place in ("run/mine.py", "run/inside/mine.py", "mine.py", "beside/mine.py"):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_text(CODE)
+    (folder / "run/link.py").symlink_to(folder / "beside/mine.py")
+    (folder / "run/config.yaml").write_text(
+        f"attn: {{name: mine}}\ndata: {{name: embedded}}\n{text}"
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        "mine.py", "run/mine.py", "HERE/run/mine.py", "HERE/run/link.py", "HERE/beside/../mine.py",
+        "/proc/self/cwd/mine.py", "//proc/self/cwd/mine.py", "mine", "run.mine", "run.inside.mine",
+        "beside.mine",
+    ],
+)  # fmt: skip
 def test_a_plugin_that_a_downloaded_folder_names_is_not_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plugin: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "run"
-    folder.mkdir()
-    for place, named in (("mine.py", "mine.py"), ("run/mine.py", f"{folder / 'mine.py'}")):
-        Path(place).write_text("raise SystemExit('code ran')\n")
-        (folder / "config.yaml").write_text(
-            f"attn: {{name: mine}}\ndata: {{name: embedded}}\nplugins: ['{named}']\n"
-        )
-        with pytest.raises(UserError, match=r"\+plugins=\[mine\.py\], if you trust it"):
-            run.command(["resume=run"])
+    monkeypatch.syspath_prepend(str(tmp_path))  # as `python -m` has it
+    plugin = plugin.replace("HERE", str(tmp_path))
+    downloaded(tmp_path, f"plugins: ['{plugin}']\n")
+    command, arguments = COMMANDS[name]
+    again = Path(plugin).name if plugin.endswith(".py") else plugin
+    with pytest.raises(UserError, match=rf"\+plugins=\[{re.escape(again)}\], if you trust it"):
+        command(arguments)
+
+
+@pytest.mark.parametrize("plugin", ["run/mine", ".mine", "a..b", "mine.pyc/", ""])
+def test_a_stored_plugin_that_is_no_name_is_refused(plugin: str, tmp_path: Path) -> None:
+    downloaded(tmp_path, f"plugins: ['{plugin}']\n")
+    with pytest.raises(UserError, match=r"neither a file\.py nor a module's name"):
+        run.command([f"resume={tmp_path / 'run'}"])
+
+
+def test_a_module_that_is_installed_is_no_part_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though packages are often installed below the working directory."""
+    packages = tmp_path / "environment/packages"
+    (packages / "zoo_of_mine").mkdir(parents=True)
+    (packages / "zoo_of_mine/__init__.py").write_text(CODE)
+    (packages / "zoo_of_mine/one.py").write_text(CODE)
+    downloaded(tmp_path, "plugins: [zoo_of_mine.one]\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(packages))
+    folder = Path("run")
+    text = stored.read(folder, "resume=run")
+    with pytest.raises(UserError, match="if you trust it"):
+        stored.overrides_of(text, folder, "resume=run", anew=False)
+    monkeypatch.setattr("site.getsitepackages", lambda: [str(packages)])
+    found = stored.overrides_of(text, folder, "resume=run", anew=False)
+    assert found[-1] == "plugins=['zoo_of_mine.one']" and "zoo_of_mine" not in sys.modules
+    assert not [o for o in stored.overrides_of(text, folder, "", anew=True) if "plugins" in o]
+
+
+BOMB = "\n".join(
+    ["a0: &a0 [x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12))]
+)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "aliases"),
+        ("data: {name: embedded, size: '${gone}'}", "${...}"),
+        ("device: '${oc.env:HOME}'", "${...}"),
+        ('device: "\\x24{oc.env:HOME}"', "${...}"),
+        ("seed: ???", "???"),
+        ("seed: '???'", "???"),
+        ("seed: 0x_", "invalid literal"),
+        (f"seed: {'9' * 5000}", "4300 digits"),
+        ("seed: !!bool maybe", "'maybe'"),
+        ("seed: !!int ''", "none of its kind"),
+        ("seed: !!timestamp x", "none of its kind"),
+        ("seed: 1\nseed: 2", "duplicate key seed"),
+        ("train: null", "train"),
+        ("train: [1]", "Training"),
+        ("resume: null", "resume"),
+        ("hydra: {sweeper: 3}", "hydra"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_downloaded_configuration_is_plain_values(
+    text: str, said: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = "" if "data:" in text else "data: {name: embedded}\n"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text(f"attn: {{name: none}}\n{first}{text}\n")
+    command, arguments = COMMANDS[name]
+    with pytest.raises(UserError, match=re.escape(said)) as error:
+        command(arguments)
+    assert "config.yaml" in str(error.value)

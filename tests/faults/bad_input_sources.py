@@ -21,8 +21,10 @@ from bad_input_files import (
     overwritten,
     picture,
     record,
+    replaced,
     several,
     tensors,
+    text,
     video,
     written,
 )
@@ -100,6 +102,8 @@ def cover(name: str, value: int, *, height: int = 32) -> Make:
     return written(name, picture(np.full((height, 32, 3), value, np.uint8)))
 
 
+EVIL = "open('evil-ran', 'w')\n"
+
 SAMPLES = [
     Case("sample: right", sample(), right=makes(4), files=trained()),
     Case("sample: longer than its window", sample("--frames 9"), right=makes(9), files=trained()),
@@ -147,6 +151,40 @@ SAMPLES = [
         sample(),
         ("--run R", "config.yaml"),
         trained(written("config.yaml", b"\xff\xfe")),
+    ),
+    *(
+        Case(
+            f"sample: a config with {name}",
+            sample(),
+            ("--run R", "config.yaml", "no run writes"),
+            trained(text("config.yaml", lambda said, more=more: f"{said}{more}\n")),
+        )
+        for name, more in {
+            "aliases": "a: &a [x]\nb: [*a]",
+            "a look-up": "c: '${oc.env:HOME}'",
+            "a missing value": "d: ???",
+        }.items()
+    ),
+    *(
+        Case(
+            f"sample: a config with a seed of {name}",
+            sample(),
+            ("R/config.yaml",),
+            trained(text("config.yaml", replaced("seed: 0\n", f"seed: {value}\n"))),
+        )
+        for name, value in {"no digits": "0x_", "5000 digits": "9" * 5000, "words": "one"}.items()
+    ),
+    *(
+        Case(
+            f"sample: a config that names {plugin}",
+            sample(),
+            ("--run R", f"+plugins=[{plugin.rpartition('/')[2]}]", "if you trust it"),
+            several(
+                trained(text("config.yaml", replaced("plugins: []", f"plugins: ['{plugin}']"))),
+                *(written(place, EVIL) for place in ("R/mine.py", "mine.py")),
+            ),
+        )
+        for plugin in ("R/mine.py", "mine.py", "/proc/self/cwd/mine.py")
     ),
     Case("sample: no frames", sample("--frames 0"), ("--frames 0", "at least 2"), trained()),
     Case("sample: minus one frame", sample("--frames -1"), ("--frames -1", "at least"), trained()),
