@@ -33,6 +33,7 @@ from attnzoo.models.choice import Embedded, Model, StableDiffusion
 from attnzoo.models.methods import Method
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Slots, Stack
+from attnzoo.paths import typed
 from attnzoo.train.settings import Experiment, Precision, Sampling, Schedule, Tracker, Training
 from attnzoo.yaml_files import UNREADABLE, why_not
 
@@ -258,7 +259,8 @@ def source_of(cfg: DictConfig, *, prepared: bool = True) -> Source:
     from attnzoo.preparation.attach import attach
 
     given = OmegaConf.select(cfg, "hydra.overrides.task") or ()
-    return attach(experiment_of(cfg), source, Path(folder).expanduser(), list(given))
+    path = typed(folder, f"data.prepared={folder}")
+    return attach(experiment_of(cfg), source, path, list(given))
 
 
 def stored(cfg: DictConfig) -> str:

@@ -105,6 +105,15 @@ def test_a_missing_setting_of_the_data_is_named():
         config.source_of(composed("data=video"))
 
 
+@pytest.mark.parametrize(("prepared", "said"), [("~nobody1/x", "no such user"), ("", "empty")])
+def test_a_path_of_prepared_data_that_can_be_none_is_named(prepared, said, monkeypatch):
+    monkeypatch.setattr(config, "_opener", lambda name: lambda **settings: None)
+    monkeypatch.setattr("attnzoo.data.flow_source.with_flow", lambda source, *_, **__: source)
+    cfg = composed("data=video", "data.path=v", f"data.prepared='{prepared}'")
+    with pytest.raises(config.UserError, match=rf"^data\.prepared={prepared}: .*{said}"):
+        config.source_of(cfg)
+
+
 def test_every_experiment_composes_from_any_folder():
     every = config.experiments().rglob("*.yaml")
     found = [path for path in every if path.parent.name != config.PROTOCOLS]

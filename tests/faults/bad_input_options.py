@@ -124,6 +124,18 @@ RUN = [
         '''run data=video "data.path='~nobody1/a.mp4'"''',
         ("~nobody1", "no such user"),
     ),
+    Case(
+        "prepared in nobody's home",
+        '''run data=video data.path=v data.frames=4 "data.prepared='~nobody1/x'"''',
+        ("data.prepared=~nobody1/x", "no such user"),
+        frames("v", moving(4)),
+    ),
+    Case(
+        "prepared in a folder without name",
+        """run data=video data.path=v data.frames=4 "data.prepared=''\"""",
+        ("data.prepared=", "empty"),
+        frames("v", moving(4)),
+    ),
     Case("dances' path too long", f"run data=tiktok data.path={LONG}", (LONG, "too long")),
     Case("dances in nobody's home", '''run data=tiktok "data.path='~nobody1'"''', ("~nobody1",)),
     Case(
