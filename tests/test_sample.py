@@ -248,6 +248,7 @@ WRONG = [
     (["--guidance", "-1"], "--guidance -1.0: must be at least 0"),
     (["--seed", "-1"], "--seed -1: must be at least 0"),
     (["--fps", "0"], "--fps 0: must be at least 1"),
+    (["--fps", "3000000000"], "--fps 3000000000: must be at most 1000"),
     (["--stride", "0"], "--stride 0: must be at least 1"),
     (["--stride", "2"], "--stride 2: --pose embedded:test:0 is no video of poses"),
     (["--noise", "some"], "shared"),

@@ -30,7 +30,7 @@ from attnzoo.errors import UserError
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.noise import Noise
 from attnzoo.models.slots import Stack
-from attnzoo.train.batches import Batches, Purpose, generator, key
+from attnzoo.train.batches import Batches, Purpose, Share, generator, key
 from attnzoo.train.device import choose_device
 from attnzoo.train.objective import Objective
 from attnzoo.train.settings import (
@@ -99,6 +99,14 @@ def test_workers_stop_with_the_first_failure() -> None:
     batches = Batches(Interrupting(4, OSError("lost")), 0, 1, 1, workers=2)
     with pytest.raises(OSError, match="lost"):
         list(batches.between(0, 100))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stage_of_very_many_steps_begins_at_once(workers: int) -> None:
+    batches = Batches([tiny_clip(0, flow=False)], 0, 1, 2, workers)
+    made = batches.starting(Share.of(2, 3, 0, 1).firsts(1, 10**12))
+    assert [next(made)[0] for _ in range(4)] == [6, 8, 10, 12]
+    assert batches.meter.clips < 20
 
 
 # --- the objective

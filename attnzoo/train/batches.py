@@ -7,6 +7,7 @@ gets the same from the same seed.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -102,9 +103,9 @@ class Share:
             )
         return cls(step, batch, parts, tuple(starts))
 
-    def firsts(self, start: int, stop: int) -> list[int]:
+    def firsts(self, start: int, stop: int) -> Iterator[int]:
         """The number of the first clip of each pass of steps `start` to `stop` (exclusive)."""
-        return [number * self.step + at for number in range(start, stop) for at in self.offsets]
+        return (number * self.step + at for number in range(start, stop) for at in self.offsets)
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,10 @@ class Batches:
         """Batches `start` to `stop` (exclusive), each with the number of its first clip."""
         yield from self.starting(range(start * self.batch, stop * self.batch, self.batch))
 
-    def starting(self, firsts: Sequence[int]) -> Iterator[tuple[int, Batch]]:
-        """Batches that begin at these numbers, each with its own."""
-        made = self._made([first + i for first in firsts for i in range(self.batch)])
+    def starting(self, firsts: Iterable[int]) -> Iterator[tuple[int, Batch]]:
+        """Batches that begin at these numbers, each with its own; no more of them than are due."""
+        firsts, ahead = itertools.tee(firsts)
+        made = self._made(first + i for first in ahead for i in range(self.batch))
         for first in firsts:
             yield first, collate([next(made) for _ in range(self.batch)])
 

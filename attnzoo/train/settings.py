@@ -24,6 +24,12 @@ TIMES = 1000
 """Of the noise schedule: more steps than that cannot be taken."""
 BATCH = 65536
 """Clips of one forward pass."""
+ACCUMULATED = 65536
+"""Forward passes of one optimiser step."""
+STEPS = 10**9
+"""Optimiser steps of a stage: one of a millisecond would take eleven days."""
+RATE = 1000
+"""Frames a second of a video: more than any screen shows."""
 WORKERS = 256
 """Threads that make clips; more of them than any machine keeps busy."""
 UNLIMITED = ("train.clip_norm", "train.checkpoint_seconds")
@@ -200,7 +206,13 @@ class Experiment:
             ("seed", self.seed, SEEDS),
             ("workers", self.workers, WORKERS),
             ("train.batch", train.batch, BATCH),
+            ("train.accumulate", train.accumulate, ACCUMULATED),
+            ("train.stage1.steps", train.stage1.steps, STEPS),
+            ("train.stage1.warmup", train.stage1.warmup, STEPS),
+            ("train.stage2.steps", train.stage2.steps, STEPS),
+            ("train.stage2.warmup", train.stage2.warmup, STEPS),
             ("sample.steps", sample.steps, TIMES),
+            ("sample.fps", sample.fps, RATE),
         ):
             if value > most:
                 raise UserError(f"{name}={value}: must be at most {most}")

@@ -186,6 +186,12 @@ SAMPLES = [
         )
         for plugin in ("R/mine.py", "mine.py", "/proc/self/cwd/mine.py")
     ),
+    Case(
+        "sample: three milliard frames a second",
+        sample("--fps 3000000000"),
+        ("--fps 3000000000", "at most 1000"),
+        trained(),
+    ),
     Case("sample: no frames", sample("--frames 0"), ("--frames 0", "at least 2"), trained()),
     Case("sample: minus one frame", sample("--frames -1"), ("--frames -1", "at least"), trained()),
     Case(
