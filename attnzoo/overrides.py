@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 
 from attnzoo import config, registry
 from attnzoo.errors import UserError
@@ -16,8 +16,52 @@ PLUGIN_FORM = "+plugins=[FILE.py,MODULE]"
 
 
 def parsed(overrides: Sequence[str]) -> list[Override]:
-    """Overrides by Hydra's grammar."""
-    return list(OverridesParser.create().parse_overrides(list(overrides)))
+    """Overrides by Hydra's grammar.
+
+    Raises:
+        UserError: one has more digits or brackets than its parser can follow.
+        OverrideParseException: one is none.
+    """
+    parser = OverridesParser.create()
+    return [_parsed(text, parser) for text in overrides]
+
+
+def _parsed(text: str, parser: OverridesParser) -> Override:
+    try:
+        (override,) = parser.parse_overrides([text])
+    except ValueError as error:
+        raise UserError(f"{_short(text)}: cannot be read ({error})") from error
+    except RecursionError as error:
+        raise UserError(
+            f"{_short(text)}: brackets lie too deep inside one another to be read"
+        ) from error
+    value = override.value()
+    if isinstance(value, RangeSweep):
+        _check_range(text, value)
+    return override
+
+
+def _check_range(text: str, value: RangeSweep) -> None:
+    """UserError for a range without end, or with one that nobody would wait for."""
+    start, stop, step = value.start or 0, value.stop or 0, value.step
+    try:
+        few = bool(step) and abs(stop - start) <= MOST_VALUES * abs(step)
+    except OverflowError:
+        few = False
+    if not few:
+        raise UserError(f"{text}: a range of more than {MOST_VALUES} values, or without end")
+
+
+MOST_VALUES = 10_000
+"""Of a range that is swept over."""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+_SHOWN = 100
+"""Characters of an override that an error shows where it is too long to be read."""
 
 
 def quoted(text: object) -> str:
