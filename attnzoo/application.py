@@ -8,7 +8,10 @@ an hour. What Hydra or OmegaConf complain of becomes a `UserError`.
 from __future__ import annotations
 
 import argparse
+import logging.config
+import math
 import os
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,11 +25,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from attnzoo import config
+from attnzoo._options import suggestion
 from attnzoo.composing import (
     VERSION_BASE,
+    bound_files,
     check_swept,
     complaints,
     compose,
@@ -34,9 +40,10 @@ from attnzoo.composing import (
     initialised,
     sweep_of,
 )
-from attnzoo.errors import UserError
+from attnzoo.errors import UserError, lacking
 from attnzoo.overrides import normalised, parsed, plugged, plugins_of
 from attnzoo.paths import typed
+from attnzoo.yaml_files import UNREADABLE
 
 Task = Callable[[DictConfig], None]
 
@@ -65,14 +72,15 @@ def launch(
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(list(arguments))
-    _refuse_flags(args)
     with complaints():
+        _refuse_flags(args)
+        bound_files()
         sweep = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
         overrides = plugged(prepare(list(args.overrides), sweep))
         config.register()
         args.overrides = normalised(overrides, sweep)
-        shows = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
-        if not any(shows):
+        shows = [flag for flag, given in _shows(args).items() if given]
+        if not shows:
             swept, jobs = [], [args.overrides]
             if sweep:
                 swept = _file_sweep(args.overrides, args.config_dir)
@@ -80,11 +88,12 @@ def launch(
             for job in jobs:
                 cfg = composed_in(job, args.config_dir)
                 check_swept(cfg, swept)
+                _check_logging(cfg)
                 check(cfg, _folder(cfg, sweep))
-        elif args.help or args.cfg:
-            composed_in(args.overrides, args.config_dir)
+        elif args.help or args.cfg or args.info:
+            _check_package(composed_in(args.overrides, args.config_dir), args)
         failures: list[UserError] = []
-        with _raising(), config.inherited(plugins_of(args.overrides)):
+        with _hydras_own(shows), _raising(), config.inherited(plugins_of(args.overrides)):
             _run_hydra(
                 args=args,
                 args_parser=parser,
@@ -111,7 +120,7 @@ def followed(
     parser.error = _refuse  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(list(arguments))
     refuse_sweep(args.overrides, args.multirun)
-    if any((args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)):
+    if any(_shows(args).values()):
         return None
     with complaints():
         overrides = plugged(prepare(list(args.overrides), False))
@@ -160,6 +169,70 @@ def _refuse_flags(args: argparse.Namespace) -> None:
                 f"{flag} {getattr(args, name)}: not offered here; settings are key=value and files "
                 "in groups below --config-dir"
             )
+    if args.help or args.hydra_help:
+        return
+    several = {"--run": args.run, "--multirun": args.multirun, **_shows(args)}
+    given = [flag for flag, value in several.items() if value]
+    if len(given) > 1:
+        raise UserError(f"{' '.join(given)}: give one of them")
+    for flag, value in (("--resolve", args.resolve), ("--package", args.package)):
+        if value and not args.cfg:
+            raise UserError(f"{flag}: goes with --cfg job|hydra|all, of which it changes the print")
+    if args.shell_completion:
+        named = [o for o in parsed(args.overrides) if o.key_or_group in _COMPLETING]
+        if len(named) != 1:
+            raise UserError(
+                "--shell-completion: takes one of install=SHELL, uninstall=SHELL, query=SHELL"
+            )
+
+
+_COMPLETING = ("install", "uninstall", "query")
+
+
+def _shows(args: argparse.Namespace) -> dict[str, object]:
+    """Of the flags with which something is shown and nothing run, what was given."""
+    return {
+        "--help": args.help, "--hydra-help": args.hydra_help, "--cfg": args.cfg,
+        "--info": args.info, "--shell-completion": args.shell_completion,
+    }  # fmt: skip
+
+
+def _check_package(cfg: DictConfig, args: argparse.Namespace) -> None:
+    """UserError unless `--package` names a part of what `--cfg` shows."""
+    if not args.package or args.package == "_global_":
+        return
+    group = str(args.package).partition(".")[0]
+    shown = {"job": group != "hydra", "hydra": group == "hydra", "all": True}[args.cfg]
+    if not shown or OmegaConf.select(cfg, args.package) is None:
+        known = [key for key in map(str, cfg) if args.cfg == "all" or key != "hydra"]
+        known = ["hydra"] if args.cfg == "hydra" else known
+        raise UserError(
+            f"--package {args.package}: nothing of that name is set in --cfg {args.cfg}"
+            f"{suggestion(group, known)}"
+        )
+
+
+def _check_logging(cfg: DictConfig) -> None:
+    """UserError for a level of logging that is none."""
+    for part in ("job_logging", "hydra_logging"):
+        node = cfg.hydra[part]
+        plain = OmegaConf.to_container(node) if isinstance(node, DictConfig) else None
+        for place, level in _levels(f"hydra.{part}", plain):
+            known = logging.getLevelName(level) if isinstance(level, str) else level
+            if not isinstance(known, int | None) and "${" not in str(level):
+                raise UserError(
+                    f"{place}={level}: no level of logging; right are DEBUG, INFO, WARNING, ERROR "
+                    "and CRITICAL"
+                )
+
+
+def _levels(place: str, node: object) -> Iterator[tuple[str, object]]:
+    """What settings of logging have as `level`, with their whole names."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if key == "level":
+            yield f"{place}.{key}", value
+        else:
+            yield from _levels(f"{place}.{key}", value)
 
 
 def _refuse(message: str) -> NoReturn:
@@ -193,10 +266,17 @@ def _jobs(overrides: Sequence[str], config_dir: str | None) -> list[list[str]]:
         # The loader is what expands `attn=glob(crossframe*)`.
         loader = GlobalHydra.instance().config_loader()
         expanded = OverridesParser.create(loader).parse_overrides(list(overrides))
+        counts = [sum(1 for _ in o.sweep_iterator()) for o in expanded if o.is_discrete_sweep()]
+        if math.prod(counts) > MOST_JOBS:
+            raise UserError(f"{' '.join(overrides)}: {math.prod(counts)} runs; at most {MOST_JOBS}")
         (jobs,) = BasicSweeper.split_arguments(expanded, max_batch_size=None)
     if not jobs:
         raise UserError(f"{' '.join(overrides)}: a sweep over nothing; no name matches")
     return [list(job) for job in jobs]
+
+
+MOST_JOBS = 10_000
+"""Of a sweep: each is composed before the first one starts."""
 
 
 def _guarded(task: Task, failures: list[UserError]) -> Task:
@@ -212,6 +292,26 @@ def _guarded(task: Task, failures: list[UserError]) -> Task:
 
     guarded.__module__ = task.__module__  # from which Hydra makes the job's name
     return guarded
+
+
+@contextmanager
+def _hydras_own(shows: Sequence[str]) -> Iterator[None]:
+    """What Hydra cannot do with flags, or with settings of logging, is bad input.
+
+    shows: the flags by which no task is run, so that all errors are Hydra's. A task's are its own.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except UNREADABLE as error:
+        frames = traceback.walk_tb(error.__traceback__)
+        of_logging = any(f.f_code.co_filename == logging.config.__file__ for f, _ in frames)
+        of_flags = bool(shows) and isinstance(error, ValueError | YAMLError)
+        if not (of_flags or of_logging) or lacking(error) is not None:
+            raise
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise UserError(f"{' '.join(shows) or 'hydra.job_logging'}: {error}{cause}") from error
 
 
 @contextmanager

@@ -6,12 +6,17 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import hydra
 import torch
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -20,6 +25,7 @@ from attnzoo import config, registry
 from attnzoo._options import suggestion
 from attnzoo.errors import UserError
 from attnzoo.overrides import PLUGIN_FORM, normalised, parsed, plugged, plugins_of
+from attnzoo.yaml_files import UNREADABLE, check_size
 
 VERSION_BASE = "1.3"
 """Of Hydra's behaviour: the working directory stays what it was."""
@@ -91,6 +97,8 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     """Composes; a key that no schema has is refused, though Hydra lets a `+` add it."""
     try:
         cfg = hydra.compose(config.NAME, list(overrides), return_hydra_config=True)
+    except UserError:
+        raise
     except YAMLError as error:
         said = " ".join(str(error).split())
         raise UserError(f"a file of settings is not YAML that can be read: {said}") from error
@@ -105,7 +113,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         groups = [text for text in overrides if text.startswith(("attn=", "model=", "data="))]
         known = hydra.compose(config.NAME, groups, return_hydra_config=True)
         raise UserError(_unknown(unknown[1], known)) from error
-    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+    except (AssertionError, *UNREADABLE) as error:
         raise UserError(f"{' '.join(overrides)}: cannot be composed: {error}") from error
     for key in _foreign(cfg, config.Run):
         raise UserError(_unknown(key, cfg))
@@ -167,6 +175,7 @@ def initialised(config_dir: str | None) -> Iterator[None]:
     Raises:
         UserError: there is no such folder.
     """
+    bound_files()
     if config_dir is None:
         with hydra.initialize(config_path=None, version_base=VERSION_BASE):
             yield
@@ -176,6 +185,23 @@ def initialised(config_dir: str | None) -> Iterator[None]:
             raise UserError(f"--config-dir {config_dir}: no such folder")
         with hydra.initialize_config_dir(path, version_base=VERSION_BASE):
             yield
+
+
+class _BoundedFiles(FileConfigSource):
+    """Hydra's reader of settings files: OmegaConf writes aliases out, whatever comes of it."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """As Hydra's own; UserError for a file that would be larger than any has to be."""
+        file = os.path.join(self.path, self._normalize_file_name(config_path))
+        with suppress(OSError, UnicodeDecodeError):  # which Hydra will find, too
+            check_size(Path(file).read_text("utf-8"), file)
+        return super().load_config(config_path)
+
+
+def bound_files() -> None:
+    """From now on Hydra reads files of a bounded size."""
+    Plugins.instance()  # enters Hydra's own reader
+    SourcesRegistry.instance().types[_BoundedFiles.scheme()] = _BoundedFiles
 
 
 @contextmanager

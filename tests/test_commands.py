@@ -114,6 +114,10 @@ WRONG = [
     ("seed=one", "seed=one", "Integer"),
     ("seed=-1", "seed=-1", "at least 0"),
     ("train.stage1.steps=-5", "train.stage1.steps=-5", "at least 0"),
+    ("train.accumulate=1000000000", "train.accumulate=1000000000", "at most 65536"),
+    ("train.stage1.steps=1000000000000", "train.stage1.steps=1000000000000", "at most"),
+    ("train.stage2.warmup=1000000000000", "train.stage2.warmup=1000000000000", "at most"),
+    ("sample.fps=3000000000", "sample.fps=3000000000", "at most 1000"),
     ("noise=some", "noise=some", "[shared, half, independent]"),
     ("slots=every", "slots=every", "[attention, all, inside]"),
     ("stack=tall", "stack=tall", "[declared, flat]"),
@@ -145,12 +149,34 @@ WRONG = [
     ("--cfg job sed=1", "'sed'", "did you mean 'seed'"),
     ("--config-dir gone", "gone", "no such folder"),
     ("--fast", "--fast", "--help"),
+    ("--resolve", "--resolve", "--cfg"),
+    ("--package train", "--package", "--cfg"),
+    ("--resolve --hydra-help", "--resolve", "--cfg"),
+    ("-m --cfg job", "--multirun --cfg", "one of them"),
+    ("-r -m seed=0,1", "--run --multirun", "one of them"),
+    ("--info plugins --cfg job", "--cfg --info", "one of them"),
+    ("--shell-completion", "--shell-completion", "install=SHELL"),
+    ("--shell-completion install=dash", "--shell-completion", "No completion plugin for 'dash'"),
+    ("--cfg job --package nosuch", "--package nosuch", "there are: attn"),
+    ("--cfg job --package hydra", "--package hydra", "--cfg job"),
+    ("--cfg hydra --package train", "--package train", "there are: hydra"),
+    ("--info all sed=1", "'sed'", "did you mean 'seed'"),
+    ("hydra.job_logging.root.level=LOUD", "hydra.job_logging.root.level=LOUD", "WARNING"),
+    ("hydra.hydra_logging.root.level=LOUD", "hydra.hydra_logging.root.level=LOUD", "WARNING"),
+    ("hydra.job_logging.loggers.accelerate.level=loud", "accelerate.level=loud", "WARNING"),
+    (f"seed={'9' * 5000}", "seed=999", "4300 digits"),
+    (f"seed=int({'9' * 5000})", "seed=int(999", "4300 digits"),
+    (f"size={'[' * 500}1{']' * 500}", "size=[[[", "too deep"),
+    ("-m seed=range(0,inf)", "seed=range(0,inf)", "without end"),
+    ("-m seed=range(0,1,0)", "seed=range(0,1,0)", "without end"),
+    ("-m seed=range(0,1000000000000)", "seed=range(0,1000000000000)", "10000 values"),
+    ("-m seed=range(0,9999) workers=range(0,256)", "2559744 runs", "at most 10000"),
     ("size", "size", "key=value"),
     ("=3", "=3", "key=value"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("line", "value", "right"), WRONG, ids=[row[0] for row in WRONG])
+@pytest.mark.parametrize(("line", "value", "right"), WRONG, ids=[row[0][:80] for row in WRONG])
 def test_bad_input_is_one_line_and_status_2(line, value, right, videos, composed, capfd):
     before = sorted(videos.rglob("*"))
     started = time.process_time()
@@ -291,6 +317,53 @@ def test_help_and_cfg_take_overrides(capfd):
     assert status("--cfg", "job", "attn=stsa", "size=[8,4,4]") == 0
     out = capfd.readouterr().out
     assert re.search(r"size:\n  - 8\n  - 4\n  - 4", out)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--cfg job --resolve", "--cfg job --package train.stage1", "--cfg all -p hydra.run",
+        "--cfg job -p _global_", "--info searchpath", "--hydra-help", "-r seed=1",
+        "hydra.job_logging.root.level=DEBUG", "hydra.job_logging.root.level=10",
+    ],
+)  # fmt: skip
+def test_flags_that_go_together(line, composed, capfd):
+    assert status(*line.split()) == 0
+
+
+def test_settings_of_logging_that_cannot_be_are_one_line(composed, capfd):
+    for setting in ("root.level=[1]", "handlers.console.class=Nobodys", "+handlers.more=3"):
+        plus, name = ("+", setting[1:]) if setting[0] == "+" else ("", setting)
+        assert status(f"{plus}hydra.job_logging.{name}") == commands.BAD_INPUT
+        assert capfd.readouterr().err.startswith("hydra.job_logging") and not composed
+
+
+def test_what_a_task_raises_is_its_own_fault(job):
+    def task(cfg):
+        raise ValueError("Unable to configure")
+
+    job(task)
+    with pytest.raises(ValueError, match="Unable"):
+        commands.execute(run.command, ["attn=none"])
+
+
+BOMB = "\n".join(
+    [
+        "# @package _global_",
+        "a0: &a0 [x]",
+        *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)),
+    ]
+)
+
+
+@pytest.mark.parametrize("flags", ["", "--cfg job", "--info config", "--hydra-help"])
+def test_settings_that_aliases_make_endless_are_refused(flags, composed, tmp_path, capfd):
+    (tmp_path / "s/experiment").mkdir(parents=True)
+    (tmp_path / "s/experiment/bomb.yaml").write_text(BOMB)
+    line = f"{flags} --config-dir s +experiment=bomb"
+    assert status(*line.split()) == commands.BAD_INPUT
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1 and "bomb.yaml" in err and "aliases written out" in err
 
 
 def test_list_prints_names_and_titles(capfd):

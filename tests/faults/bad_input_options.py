@@ -11,6 +11,11 @@ LONG = "a" * 300
 """Longer than a file's name may be."""
 
 
+_LEVELS = (f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
+BOMB = f"# @package _global_\na0: &a0 [x]\n{''.join(_LEVELS)}"
+"""Settings that are small and, with their aliases written out, larger than any memory."""
+
+
 def configured(key: str, value: object) -> object:
     """The run would start with this setting."""
 
@@ -68,6 +73,22 @@ RUN = [
     Case("negative seed", "run seed=-1", ("seed=-1", "at least 0")),
     Case("a seed of 400 digits", f"run seed={'9' * 400}", ("at most 9223372036854775807",)),
     Case("a batch of a milliard", "run train.batch=1000000000", ("train.batch=1000000000",)),
+    Case(
+        "a milliard of passes",
+        "run train.accumulate=1000000000",
+        ("accumulate=1000000000", "at most"),
+    ),
+    Case(
+        "a billion steps",
+        "run train.stage1.steps=1000000000000",
+        ("steps=1000000000000", "at most"),
+    ),
+    Case(
+        "a milliard steps",
+        "run train.stage1.steps=1000000000",
+        right=configured("train.stage1.steps", 1000000000),
+    ),
+    Case("three milliard frames a second", "run sample.fps=3000000000", ("sample.fps=3000000000",)),
     Case("fraction of a seed", "run seed=1.5", ("seed=1.5",)),
     Case("seed beyond 64 bits", "run seed=99999999999999999999", ("at most 9223372036854775807",)),
     Case("NaN learning rate", "run train.stage1.learning_rate=nan", ("learning_rate=nan",)),
@@ -189,6 +210,39 @@ RUN = [
         written("s/experiment/bad.yaml", "# @package _global_\nseed: {a: 1}\n"),
     ),
     Case("rerun of a pickle", "run --experimental-rerun a.pickle", ("--experimental-rerun",)),
+    Case("resolved, and nothing printed", "run --resolve", ("--resolve", "--cfg")),
+    Case("a part, and nothing printed", "run --package train", ("--package", "--cfg")),
+    Case("a sweep that is printed", "run -m --cfg job", ("--multirun --cfg", "one of them")),
+    Case("a run and a sweep", "run -r -m seed=0,1", ("--run --multirun", "one of them")),
+    Case("completion of what", "run --shell-completion", ("--shell-completion", "install=SHELL")),
+    Case("a part of nothing", "run --cfg job --package nosuch", ("--package nosuch", "there are")),
+    Case("a part that is there", "run --cfg job --package train.stage1", right=prints("steps: 80")),
+    Case(
+        "logging at a level of its own",
+        "run hydra.job_logging.root.level=LOUD",
+        ("hydra.job_logging.root.level=LOUD", "WARNING"),
+    ),
+    Case("a seed of 5000 digits", f"run seed={'9' * 5000}", ("seed=999", "4300 digits")),
+    Case("plan: a seed of 5000 digits", f"plan seed={'9' * 5000}", ("seed=999", "4300 digits")),
+    Case("bench: 5000 digits", f"bench frames={'9' * 5000}", ("frames=999", "4300 digits")),
+    Case("tables: 5000 digits", f"tables seeds={'9' * 5000}", ("seeds=999", "4300 digits")),
+    Case("500 brackets", f"run size={'[' * 500}1{']' * 500}", ("size=[[[", "too deep")),
+    Case("tables: 500 brackets", f"tables add={'[' * 500}1{']' * 500}", ("add=[[[", "too deep")),
+    Case("a sweep without end", "run -m seed=range(0,inf)", ("seed=range(0,inf)", "without end")),
+    Case("a sweep of a billion", "run -m seed=range(0,1000000000000)", ("10000 values",)),
+    Case("bench: frames without end", "bench frames=range(1,inf)", ("frames=range(1,inf)",)),
+    Case(
+        "settings that aliases make endless",
+        "run --config-dir s +experiment=bad",
+        ("bad.yaml", "aliases written out"),
+        written("s/experiment/bad.yaml", BOMB),
+    ),
+    Case(
+        "settings in themselves",
+        "run --config-dir s +experiment=bad",
+        ("bad.yaml", "aliases written out"),
+        written("s/experiment/bad.yaml", "# @package _global_\na: &a [*a]\n"),
+    ),
     Case("unknown flag", "run --fast", ("--fast", "--help")),
     Case("another configuration", "run --config-name other", ("--config-name",)),
     Case("another folder of configurations", "run --config-path .", ("--config-path",)),
