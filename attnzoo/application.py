@@ -161,7 +161,8 @@ def refuse_sweep(overrides: Sequence[str], multirun: bool) -> None:
 
 
 def _refuse_flags(args: argparse.Namespace) -> None:
-    """UserError for flags of Hydra's that would take another program, or run a pickle's code."""
+    """UserError for flags of Hydra's that would take another program, run a pickle's code, or do
+    not go together."""
     for name in ("config_name", "config_path", "experimental_rerun"):
         if getattr(args, name) is not None:
             flag = f"--{name.replace('_', '-')}"
@@ -199,13 +200,12 @@ def _shows(args: argparse.Namespace) -> dict[str, object]:
 
 def _check_package(cfg: DictConfig, args: argparse.Namespace) -> None:
     """UserError unless `--package` names a part of what `--cfg` shows."""
-    if not args.package or args.package == "_global_":
+    if not args.cfg or not args.package or args.package == "_global_":
         return
     group = str(args.package).partition(".")[0]
-    shown = {"job": group != "hydra", "hydra": group == "hydra", "all": True}[args.cfg]
-    if not shown or OmegaConf.select(cfg, args.package) is None:
-        known = [key for key in map(str, cfg) if args.cfg == "all" or key != "hydra"]
-        known = ["hydra"] if args.cfg == "hydra" else known
+    job = [key for key in map(str, cfg) if key != "hydra"]
+    known = {"job": job, "hydra": ["hydra"], "all": [*job, "hydra"]}[args.cfg]
+    if group not in known or OmegaConf.select(cfg, args.package) is None:
         raise UserError(
             f"--package {args.package}: nothing of that name is set in --cfg {args.cfg}"
             f"{suggestion(group, known)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import logging
 import re
 import signal
 import subprocess
@@ -319,11 +320,21 @@ def test_help_and_cfg_take_overrides(capfd):
     assert re.search(r"size:\n  - 8\n  - 4\n  - 4", out)
 
 
+@pytest.fixture
+def logged():
+    """What Hydra's flags have logged in every detail is not in the tests that come later."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
+
+
+@pytest.mark.usefixtures("logged")
 @pytest.mark.parametrize(
     "line",
     [
         "--cfg job --resolve", "--cfg job --package train.stage1", "--cfg all -p hydra.run",
-        "--cfg job -p _global_", "--info searchpath", "--hydra-help", "-r seed=1",
+        "--cfg job -p _global_", "--help -p train", "--help --resolve",
+        "--info searchpath", "--hydra-help", "-r seed=1",
         "hydra.job_logging.root.level=DEBUG", "hydra.job_logging.root.level=10",
     ],
 )  # fmt: skip
@@ -356,6 +367,7 @@ BOMB = "\n".join(
 )
 
 
+@pytest.mark.usefixtures("logged")
 @pytest.mark.parametrize("flags", ["", "--cfg job", "--info config", "--hydra-help"])
 def test_settings_that_aliases_make_endless_are_refused(flags, composed, tmp_path, capfd):
     (tmp_path / "s/experiment").mkdir(parents=True)
