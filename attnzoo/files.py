@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ try:
 except ImportError:  # Windows has none
     fcntl = None  # type: ignore[assignment]
 
+from attnzoo.errors import UserError
+
 _LOG = logging.getLogger(__name__)
 
 PARTIAL = ".partial-"
@@ -33,11 +36,21 @@ _FULL = 1 << 16
 """Bytes: less is free on a disk that is full."""
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What locking a file fails with where the file system has no locks."""
+SPECIAL = "a pipe, a socket or a device, and no file"
 _NO_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EROFS)
 
 
 class Held(Exception):
     """Another process has the lock."""
+
+
+def special(path: Path) -> bool:
+    """Whether a pipe, a socket or a device is there, links followed: no file and no folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 @contextmanager
@@ -49,8 +62,11 @@ def replacing(path: Path, *, over: bool = True) -> Iterator[Path]:
     take the place of one that holds something by then.
 
     Raises:
+        UserError: a pipe or a device is there, which a file would put an end to.
         OSError: it cannot take its place.
     """
+    if special(path):
+        raise UserError(f"{path}: {SPECIAL}; name a file, or take it away")
     _sweep_dead(path)
     beside = _beside(path)
     try:

@@ -5,10 +5,12 @@ Part of the registry: imports the standard library only.
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from pathlib import Path
 
 from attnzoo.errors import UserError
+from attnzoo.files import SPECIAL, special
 
 
 def typed(text: str | Path, what: str) -> Path:
@@ -34,6 +36,35 @@ def typed(text: str | Path, what: str) -> Path:
     except (OSError, ValueError) as error:  # too long, a link to itself, not ours, a zero inside
         raise UserError(f"{what}: {getattr(error, 'strerror', None) or error}") from error
     return path
+
+
+class NoFile(OSError, UserError):
+    """A pipe, a socket or a device where a file is to be read."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
+def regular(path: Path) -> Path:
+    """`path`, of which a file is to be read: what is none may keep its reader waiting for ever.
+
+    Raises:
+        NoFile: a pipe, a socket or a device is there, links followed.
+    """
+    if special(path):
+        raise NoFile(errno.EINVAL, SPECIAL, str(path))
+    return path
+
+
+def check_place(file: Path) -> None:
+    """UserError where a file that somebody names would put an end to what is no file.
+
+    A file takes the place of what is there, and of a link the link's own, as of `/dev/stdout`.
+    """
+    if special(file):
+        raise UserError(f"{file}: {SPECIAL}; name a file")
+    if file.is_symlink():
+        raise UserError(f"{file}: a link; name the file that it leads to")
 
 
 def inside(folder: Path, name: str, what: str, called: str = "") -> Path:

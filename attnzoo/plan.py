@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from attnzoo import commands, config
 from attnzoo.composing import composed
 from attnzoo.errors import UserError
+from attnzoo.paths import check_place
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,6 +77,8 @@ def command(arguments: Sequence[str]) -> None:
         raise UserError(f"--utilisation {given.utilisation}: must be above 0 and at most 1")
     if not given.measure and (given.cold or given.update or given.whole or given.out):
         raise UserError("--cold, --update, --whole, --out: of use with --measure alone")
+    if given.out is not None:
+        check_place(given.out)
     cfg = composed(given.setting)
     from attnzoo.planning.gpus import gpu
 

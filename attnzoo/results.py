@@ -34,7 +34,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attnzoo.errors import UserError
-from attnzoo.paths import inside
+from attnzoo.paths import inside, regular
 from attnzoo.train.migration import migrated
 from attnzoo.train.record import LARGEST, NAME, SCHEMA
 
@@ -77,7 +77,7 @@ def _read(path: str, folder: Path) -> tuple[Row, list[Row], list[str], list[str]
     if os.path.islink(path):
         inside(folder, os.path.relpath(path, folder), path)
     try:
-        with open(path, "rb") as file:
+        with open(regular(Path(path)), "rb") as file:
             content = migrated(_DECODER.decode(file.read().decode()))
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             found = content.get("schema") if isinstance(content, dict) else None

@@ -18,7 +18,7 @@ from attnzoo._options import suggestion
 from attnzoo.errors import UserError
 from attnzoo.metrics import registry
 from attnzoo.metrics.registry import Metric, Profile
-from attnzoo.paths import typed
+from attnzoo.paths import check_place, typed
 
 if TYPE_CHECKING:
     import torch
@@ -166,6 +166,7 @@ def _check_output(file: Path | None) -> None:
         return
     if file.is_dir() or not file.parent.is_dir():
         raise UserError(f"{file}: cannot be written; its folder {file.parent} has to exist")
+    check_place(file)
     if not os.access(file.parent, os.W_OK):
         raise UserError(f"{file}: its folder {file.parent} cannot be written to")
 

@@ -19,7 +19,7 @@ import yaml
 from attnzoo import config
 from attnzoo.errors import UserError
 from attnzoo.overrides import PLUGINS, quoted
-from attnzoo.paths import typed
+from attnzoo.paths import regular, typed
 from attnzoo.yaml_files import UNREADABLE, why_not
 
 CONFIG = "config.yaml"
@@ -44,7 +44,7 @@ def read(folder: Path, said: str) -> str:
     if not folder.is_dir():
         raise UserError(f"{said}: no {CONFIG} there, no such folder; {_RIGHT}")
     try:
-        text = (folder / CONFIG).read_text()
+        text = regular(folder / CONFIG).read_text()
         foreign = any(map(_is_foreign, yaml.scan(text, _LOADER)))
     except (OSError, *UNREADABLE) as error:
         told = getattr(error, "strerror", None) or why_not(error)

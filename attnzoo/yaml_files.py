@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from attnzoo.errors import UserError
+from attnzoo.paths import regular
 
 UNREADABLE = (
     yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, ArithmeticError,
@@ -32,7 +33,7 @@ def read_yaml(path: Path) -> Any:
         UserError: it cannot be read, is no YAML, says a key twice, or is larger than `LARGEST`.
     """
     try:
-        text = path.read_text("utf-8")
+        text = regular(path).read_text("utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -25,8 +25,8 @@ from tiny_run import Interrupting, tiny_experiment, tiny_run, tiny_source
 import attnzoo
 from attnzoo import registry, results, run, sample, stored
 from attnzoo.errors import UserError
-from attnzoo.files import SUMS
-from attnzoo.paths import inside, typed
+from attnzoo.files import SUMS, replacing
+from attnzoo.paths import NoFile, inside, regular, typed
 from attnzoo.registry import RegistrationError
 from attnzoo.report.folder import read_folder
 from attnzoo.train.checkpoint import Checkpoints
@@ -259,6 +259,21 @@ def test_a_name_from_a_file_stays_in_its_folder(name: str, tmp_path: Path) -> No
 def test_a_path_that_can_be_none_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"^data\.path: "):
         typed(text, "data.path")
+
+
+def test_no_file_takes_the_place_of_a_pipe_or_a_device(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for name in ("pipe", "null"):
+        with (
+            pytest.raises(UserError, match="a pipe, a socket or a device"),
+            replacing(tmp_path / name),
+        ):
+            pytest.fail("begun")
+        with pytest.raises(NoFile, match="a pipe, a socket or a device"):
+            regular(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["null", "pipe"]
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "null").is_symlink()
 
 
 def test_a_clip_of_a_report_is_not_taken_from_elsewhere(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class Journal:
         self.first: dict[str, float] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         # Whatever a disk has left there: a line that is no text is no line of ours.
-        text = path.read_bytes().decode(errors="replace") if path.exists() else ""
+        text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
         head, *lines = text.splitlines() or [""]
         whole = [json.dumps({"address": address})]
         for line in lines if head == whole[0] else []:

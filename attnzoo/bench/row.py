@@ -16,6 +16,7 @@ from attnzoo.bench.cell import Cell
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
 
+from attnzoo.paths import regular
 
 class Status(Enum):
     """How the measurement of a cell ended; only `ok` has a speed that was measured.
@@ -133,7 +134,7 @@ def read_rows(path: Path, key: str) -> list[Row]:
         UserError: no such file, or no rows.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = regular(path).read_text().splitlines()
         return [Row.of(json.loads(line)) for line in lines if line]
     except OSError as error:
         raise UserError(f"{key}={path}: cannot be read ({error.strerror})") from error

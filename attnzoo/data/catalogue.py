@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from attnzoo.files import replacing
+from attnzoo.paths import regular
 
 Stamp = tuple[str, int, int]
 """A file's whole path, its bytes, and when it was changed in nanoseconds."""
@@ -45,7 +46,7 @@ class Catalogue:
     def page(self, name: str, stamps: Sequence[Stamp]) -> Page | None:
         """The page under `name`, None if there is none or the files have changed since."""
         try:
-            content = json.loads(self._file(name).read_text())
+            content = json.loads(regular(self._file(name)).read_text())
             if content["stamps"] != _digest_of(stamps):
                 return None
             damaged = {int(i): str(text) for i, text in content["damaged"].items()}

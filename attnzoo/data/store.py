@@ -27,6 +27,7 @@ from torch import Tensor
 from attnzoo.data.catalogue import Catalogue
 from attnzoo.errors import UserError
 from attnzoo.files import NO_LOCKS, PARTIAL, remove, replacing
+from attnzoo.paths import regular
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Store:
         """
         file = self._file(key)
         try:
-            content = file.read_bytes()
+            content = regular(file).read_bytes()
         except FileNotFoundError as error:
             raise Unsound(f"{file} is missing", damaged=False) from error
         except OSError as error:
@@ -90,8 +91,8 @@ class Store:
     def sheet(self, key: str) -> dict[str, Any] | None:
         """The sheet under `key`, None if there is none."""
         try:
-            content: dict[str, Any] = json.loads(self._sheet(key).read_text())
-        except (OSError, ValueError):
+            content: dict[str, Any] = json.loads(regular(self._sheet(key)).read_text())
+        except (OSError, ValueError, RecursionError):
             return None
         return content
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from attnzoo.data.tiktok_take import Take
 from attnzoo.errors import UserError
-from attnzoo.paths import typed
+from attnzoo.paths import regular, typed
 
 DISCO = "disco"
 DISCO_TEST = range(335, 341)
@@ -57,7 +57,7 @@ def dance_of(name: str) -> str:
 
 def _lines(which: str, setting: str) -> list[tuple[int, str]]:
     try:
-        lines = typed(which, f"{setting}={which}").read_text("utf-8").splitlines()
+        lines = regular(typed(which, f"{setting}={which}")).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise UserError(

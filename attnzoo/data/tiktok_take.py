@@ -17,6 +17,7 @@ from attnzoo.data.frames import Picture
 from attnzoo.data.limbs import Limbs
 from attnzoo.data.skeleton import HALF_WIDTH, Points, draw
 from attnzoo.errors import UserError
+from attnzoo.paths import regular
 
 THRESHOLD = 127.5
 """Above this grey a mask is foreground."""
@@ -111,7 +112,7 @@ def skeleton(points: Points | None, height: int, width: int, size: int) -> Pictu
 def read(file: Path, otherwise: str) -> bytes:
     """A file's bytes; UserError `otherwise` where it is missing."""
     try:
-        return file.read_bytes()
+        return regular(file).read_bytes()
     except FileNotFoundError as error:
         raise UserError(otherwise) from error
     except OSError as error:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from attnzoo import results
 from attnzoo.errors import UserError
-from attnzoo.paths import inside
+from attnzoo.paths import inside, regular
 from attnzoo.report import TAKEN
 from attnzoo.train.record import check_json, read_record
 
@@ -500,7 +500,7 @@ def _object(path: Path, hint: str = "") -> Mapping[str, Any]:
 
 def _json(path: Path, hint: str = "") -> Any:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(regular(path).read_text())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}{hint}") from error
     except (ValueError, RecursionError) as error:

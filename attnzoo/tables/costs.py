@@ -12,6 +12,7 @@ from typing import Any
 from attnzoo import registry
 from attnzoo.bench.environment import code
 from attnzoo.bench.hardware import hardware
+from attnzoo.paths import regular
 from attnzoo.tables.folder import WORK, write_json
 from attnzoo.tables.jobs import compose
 from attnzoo.tables.progress import Progress
@@ -100,7 +101,7 @@ def _path(folder: Path, cell: str) -> Path:
 def _read(folder: Path, cell: str) -> dict[str, Any]:
     """The file of a cell's cost; empty where it is none of ours."""
     try:
-        content = json.loads(_path(folder, cell).read_text())
+        content = json.loads(regular(_path(folder, cell)).read_text())
         profile, environment = content["profile"], content["environment"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}

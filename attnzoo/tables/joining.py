@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attnzoo.errors import UserError
+from attnzoo.paths import regular
 from attnzoo.tables.folder import records_in
 from attnzoo.tables.protocol import ID, Cell, Protocol, Row
 
@@ -44,7 +45,7 @@ def read_before(folder: Path) -> Before | None:
     """
     path = folder / PROTOCOL
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(regular(path).read_text())
         added = {name: _added(name, c) for name, c in content["cells"].items() if c.get("added")}
         return Before(
             hash=str(content["hash"]),
@@ -173,7 +174,7 @@ def check_same_protocol(other: Path, own: str) -> None:
     """UserError unless the results in `other` were made under the protocol with the hash `own`."""
     path = other / PROTOCOL
     try:
-        theirs = json.loads(path.read_text())["hash"]
+        theirs = json.loads(regular(path).read_text())["hash"]
     except OSError as error:
         raise UserError(
             f"reuse={other}: no {PROTOCOL} can be read there ({error.strerror}); "

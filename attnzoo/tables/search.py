@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
+from attnzoo.paths import regular
 from attnzoo.report.measures import IMAGE, MEASURES, VIDEO, Measure
 from attnzoo.tables.folder import error_path, write_json
 from attnzoo.tables.jobs import Job, compose, key_of
@@ -140,7 +141,7 @@ def chosen_there(folder: Path) -> dict[str, dict[str, Any]]:
     """
     path = folder / CHOSEN
     try:
-        return {name: dict(one) for name, one in json.loads(path.read_text()).items()}
+        return {name: dict(one) for name, one in json.loads(regular(path).read_text()).items()}
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except _NO_SEARCH as error:
@@ -152,7 +153,7 @@ def _logged(folder: Path) -> dict[str, list[dict[str, Any]]]:
     path = folder / LOG
     lines: dict[str, list[dict[str, Any]]] = {}
     try:
-        for line in map(json.loads, path.read_text().splitlines()):
+        for line in map(json.loads, regular(path).read_text().splitlines()):
             lines.setdefault(str(line["cell"]), []).append(line)
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -210,6 +211,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _error(path: Path) -> str:
     try:
-        return str(json.loads(path.read_text())["error"])
+        return str(json.loads(regular(path).read_text())["error"])
     except (OSError, ValueError, KeyError):
         return "not run"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attnzoo.errors import UserError
 from attnzoo.files import held
+from attnzoo.paths import check_place
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ def make_page(results: Path, out: Path | None = None) -> Path:
         raise UserError(f"{out}: a folder; the page needs a file's name, such as {out / NAME}")
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out}: there is no folder {out.parent}")
+    check_place(out)
     found = findings(results)
     # Each deletes what others have left half-written.
     with held(results / LOCK, waits=True):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from attnzoo.errors import DAMAGED, UserError, lacking
 from attnzoo.files import replacing, sweep
+from attnzoo.paths import regular
 from attnzoo.report.folder import make_inside
 from attnzoo.report.plots import (
     attention,
@@ -127,7 +128,7 @@ def _drawn_before(index: Path) -> list[str]:
     A folder may come from anybody, so what it names is deleted only where it can be a plot.
     """
     try:
-        plots = json.loads(index.read_text(encoding="utf-8"))["plots"]
+        plots = json.loads(regular(index).read_text(encoding="utf-8"))["plots"]
         found = [re.fullmatch(_PLOT, str(name)) for plot in plots for name in plot["files"]]
     except (FileNotFoundError, ValueError, LookupError, TypeError, RecursionError):
         return []

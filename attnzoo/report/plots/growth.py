@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from attnzoo.bench.growth import fit
 from attnzoo.errors import UserError
+from attnzoo.paths import regular
 from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.style import PAGE, Mark, legend, marks, nothing, page
@@ -75,7 +76,7 @@ def rows_of(path: Path) -> list[Row]:
         UserError: it cannot be read, or a line is not a row of the bench.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        lines = regular(path).read_bytes().splitlines()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     rows = []
