@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import struct
 from pathlib import Path
 
 import av
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from attnzoo import commands, score
+from attnzoo.errors import UserError
 from attnzoo.metrics.entries.psnr import true_psnr, wrapped_psnr
 from attnzoo.metrics.features import features, load_features
 from attnzoo.metrics.frechet import frechet_distance, gaussian
@@ -375,6 +377,42 @@ def test_bad_input_is_one_line(
     as_folder(tmp_path / "bad" / "v0", dance())
     said = complaint(capsys, "--real", str(real), "--fake", str(tmp_path / "bad"))
     assert "v1.gif" in said and len(said.splitlines()) == 1
+
+
+def test_a_gif_cut_anywhere_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    whole = as_gif(tmp_path / "a.gif", dance(3, 16, 16)).read_bytes()
+    second = whole.index(b"\x21\xf9", whole.index(b"\x21\xf9") + 1)
+    refused = 0
+    for end in range(second, second + 40):
+        (tmp_path / "a.gif").write_bytes(whole[:end])
+        try:
+            shape = shape_of(tmp_path / "a.gif", "--real")
+            reading.read(tmp_path / "a.gif", "--real", shape)
+        except UserError as error:
+            refused += 1
+            assert "a.gif: " in str(error) and "\n" not in str(error)
+    assert refused > 10
+
+
+@pytest.mark.parametrize(
+    ("place", "sides", "words"),
+    [
+        (5, 65535, "too large a picture"),
+        (5, 12000, "too large a picture"),
+        (1, 8, "frame 1 is 24x24, the first one 16x16"),
+    ],
+)
+def test_a_gif_whose_second_frame_is_larger_is_refused(
+    place: int, sides: int, words: str, tmp_path: Path
+) -> None:
+    """A frame says where its corner is (1) and how large it is (5)."""
+    frames = dance(2, 16, 16)
+    whole = bytearray(as_gif(tmp_path / "a.gif", frames).read_bytes())
+    second = whole.index(b"\x2c", whole.index(b"\x21\xf9", whole.index(b"\x21\xf9") + 1))
+    whole[second + place : second + place + 4] = struct.pack("<HH", sides, sides)
+    (tmp_path / "a.gif").write_bytes(whole)
+    with pytest.raises(UserError, match=words):
+        reading.read(tmp_path / "a.gif", "--real", Shape(2, 16, 16))
 
 
 def test_list_names_every_metric_and_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:

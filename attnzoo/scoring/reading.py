@@ -7,7 +7,9 @@ they were scores of 128 frames.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
@@ -15,11 +17,11 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from PIL import ImageSequence
+from PIL import Image, ImageSequence
 from torch import Tensor
 
-from attnzoo.data.frames import Picture, frames_of, opened, pictures_in
-from attnzoo.errors import UserError
+from attnzoo.data.frames import Picture, frames_of, opened, pictures_in, size_text
+from attnzoo.errors import DAMAGED, UserError
 
 GIF = ".gif"
 
@@ -51,7 +53,7 @@ def _count(path: Path, option: str) -> int:
     if path.is_dir():
         return len(pictures_in(path))
     if path.suffix.lower() == GIF:
-        with opened(path, f"{option} {path}") as image:
+        with opened(path, f"{option} {path}") as image, _whole(f"{option} {path}"):
             return int(getattr(image, "n_frames", 1))
     try:
         with av.open(str(path.absolute())) as container:
@@ -71,13 +73,27 @@ def pictures_of(path: Path, option: str) -> Iterator[Picture]:
 
 def _gif(path: Path, option: str) -> Iterator[Picture]:
     name = f"{option} {path}"
+    with opened(path, name) as image:
+        frames = ImageSequence.Iterator(image)
+        while True:
+            with _whole(name):
+                frame = next(frames, None)
+                if frame is None:
+                    return
+                picture = np.asarray(frame.convert("RGB"), np.uint8)
+            yield picture
+
+
+@contextmanager
+def _whole(name: str) -> Iterator[None]:
+    """What Pillow raises of a GIF's later frames becomes a `UserError`; it looks at each anew."""
     try:
-        with opened(path, name) as image:
-            for frame in ImageSequence.Iterator(image):
-                yield np.asarray(frame.convert("RGB"), np.uint8)
-    except (OSError, SyntaxError, EOFError) as error:
-        if isinstance(error, UserError):
-            raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(f"{name}: a frame is too large a picture ({error})") from error
+    except DAMAGED as error:
         raise UserError(f"{name}: damaged GIF ({error})") from error
 
 
@@ -85,13 +101,19 @@ def read(path: Path, option: str, expected: Shape) -> Tensor:
     """All frames `[f, 3, H, W]` uint8.
 
     Raises:
-        UserError: a frame cannot be decoded, or there are not as many as the file says.
+        UserError: a frame cannot be decoded or is of another size, or there are not as many as the
+            file says.
     """
     frames = pictures_of(path, option)
     first = next(frames)
     video = np.empty((expected.frames, *first.shape), np.uint8)
     number = 0
     for number, frame in enumerate(chain([first], frames), 1):
+        if frame.shape != first.shape:
+            raise UserError(
+                f"{option} {path}: frame {number - 1} is {size_text(frame)}, the first one "
+                f"{size_text(first)}; all must be of one size"
+            )
         if number <= expected.frames:
             video[number - 1] = frame
     if number != expected.frames:
