@@ -11,6 +11,7 @@ others end in silence.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -108,6 +109,7 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
     """Runs `command` on `arguments` (default: the process's own) and exits with its status."""
     _going_on.clear()
     _signalled.clear()
+    _say_any_name()
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored
         signal.signal(signal.SIGINT, _interrupt)
@@ -151,6 +153,13 @@ def _end_lacking(lack: str) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         _to_nobody(stream)
     sys.exit(LACKS)
+
+
+def _say_any_name() -> None:
+    """A name of a file may be no text in the streams' encoding: it is shown by its bytes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # and not what somebody put in its place
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _to_nobody(stream: TextIO) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from command import command
+from command import command, environment
 
 from attnzoo import __main__ as dispatcher
 from attnzoo import check, commands, new, registry, run
@@ -433,6 +433,19 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
     code = "import os\nr, w = os.pipe()\nos.close(r)\nos.dup2(w, 1)"
     done = command("list", cwd=tmp_path, code=code)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_name_that_is_no_text_is_printed_by_its_bytes(tmp_path):
+    code = (
+        "import os, sys\nfrom attnzoo import commands\n"
+        "def said(arguments):\n"
+        "    print(os.fsdecode(b'o\\xff'))\n"
+        "    print(os.fsdecode(b'e\\xff'), file=sys.stderr)\n"
+        "commands.execute(said, [])"
+    )
+    strict = environment(PYTHONIOENCODING="utf-8:strict")
+    done = subprocess.run([sys.executable, "-c", code], env=strict, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "o\\udcff\n", "e\\udcff\n")
 
 
 @pytest.mark.parametrize(

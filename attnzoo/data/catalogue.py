@@ -80,7 +80,9 @@ class Catalogue:
         return hashlib.sha256("\n".join(page.digests).encode()).hexdigest()
 
     def _file(self, name: str) -> Path:
-        return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+        # Names of files may be no text.
+        key = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+        return self.folder / f"{key}.json"
 
 
 def _digest_of(stamps: Sequence[Stamp]) -> str:

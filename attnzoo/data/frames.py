@@ -138,7 +138,8 @@ def fingerprint(path: Path) -> str:
     """SHA-256 of a file, or of the pictures of a folder with their names."""
     digest = hashlib.sha256()
     for file in pictures_in(path) if path.is_dir() else [path]:
-        digest.update(file.name.encode() if path.is_dir() else b"")
+        # A name may be no text.
+        digest.update(file.name.encode(errors="surrogateescape") if path.is_dir() else b"")
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)

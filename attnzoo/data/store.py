@@ -122,7 +122,7 @@ class Store:
     @contextmanager
     def claimed(self, name: str, *, wait: bool) -> Iterator[bool]:
         """Whether this process alone works on `name` meanwhile; ends with the process at latest."""
-        key = hashlib.sha256(name.encode()).hexdigest()
+        key = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
         with self._locked(key, fcntl.LOCK_EX, wait=wait, lockless=True) as got:
             yield got
 

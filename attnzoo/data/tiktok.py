@@ -236,4 +236,4 @@ def _chosen(takes: Sequence[Take], name: str | None, path: str) -> Sequence[Take
 
 def _frames_sha256(takes: Sequence[Take]) -> str:
     names = "\n".join(f"{take.name}\t{frame}" for take in takes for frame in take.frames)
-    return hashlib.sha256(names.encode()).hexdigest()
+    return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()

@@ -91,7 +91,8 @@ class Dance(Recording):
     @property
     def page_name(self) -> str:
         """Under which the catalogue holds this dance."""
-        names = hashlib.sha256("\n".join(self.take.frames).encode()).hexdigest()
+        together = "\n".join(self.take.frames).encode(errors="surrogateescape")
+        names = hashlib.sha256(together).hexdigest()
         return f"{self.take.place}\n{self.name}\n{names}"
 
     def whole(self, start: int, frames: int) -> bool:
