@@ -29,6 +29,9 @@ Picture = NDArray[np.uint8]
 _LISTS = ("concat", "dash", "ffmetadata", "hls", "imf", "sdp", "webm_dash_manifest")
 """Formats that only name other files or addresses."""
 
+_SHAPE = 16
+"""So much wider than high, or higher than wide, a pixel may be: of more a header is damaged."""
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What counts as a frame in a folder."""
 
@@ -196,6 +199,11 @@ def _video(path: Path, setting: str) -> Iterator[Picture]:
             # Decoders hide damage by default: they drop frames or paint over holes.
             stream.codec_context.options = {"err_detect": "explode", "flags": "+output_corrupt"}
             shape = stream.sample_aspect_ratio
+            if shape and not 1 / _SHAPE <= shape <= _SHAPE:
+                raise UserError(
+                    f"{setting}={path}: declares pixels {shape} times as wide as high; at least "
+                    f"1/{_SHAPE} and at most {_SHAPE} can be applied"
+                )
             for packet in container.demux(stream):
                 if packet.is_corrupt:
                     raise UserError(f"{setting}={path}: damaged or cut off at frame {number}")

@@ -89,6 +89,17 @@ def turned(images: np.ndarray) -> np.ndarray:
     return np.rot90(images, -1, (1, 2))
 
 
+def unspoken(*folders: str) -> Callable[[Path], object]:
+    """Names that are no text in any encoding, for all files of these folders."""
+
+    def made(root: Path) -> None:
+        for name in folders:
+            for file in [p for p in (root / name).iterdir() if p.is_file()]:
+                file.rename(file.with_name(os.fsdecode(b"\xff") + file.name))
+
+    return made
+
+
 def exif(folder: Path) -> None:
     """Frames that say that the camera was held sideways."""
     from PIL import Image
@@ -101,6 +112,14 @@ def exif(folder: Path) -> None:
 
 
 Y4M = b"YUV4MPEG2 W%d H%d F10:1 Ip A1:1 C420jpeg\nFRAME\n" + bytes(400)
+
+
+def shaped(shape: bytes) -> bytes:
+    """Four frames of 32 by 32 pixels of another shape."""
+    head = (Y4M % (32, 32)).partition(b"FRAME")[0].replace(b"A1:1", b"A" + shape)
+    return head + (b"FRAME\n" + bytes(32 * 32 * 3 // 2)) * 4
+
+
 SIXTEEN = np.random.default_rng(0).integers(0, 65536, (4, 32, 32, 3), np.uint16)
 LOSSLESS = {"codec": "ffv1", "pixels": "bgr0"}
 """Of `video`: in Matroska."""
@@ -233,6 +252,27 @@ VIDEOS = [
         VIDEO.format("v.y4m"),
         ("v.y4m",),
         written("v.y4m", Y4M % (0, 32)),
+    ),
+    *(
+        Case(
+            f"video: pixels of {shape}",
+            VIDEO.format("v.y4m"),
+            ("v.y4m", "times as wide as high", "1/16"),
+            written("v.y4m", shaped(shape.encode())),
+        )
+        for shape in ("2147483647:1", "1000000:1", "17:1", "1:17")
+    ),
+    Case(
+        "video: pixels twice as wide as high",
+        VIDEO.format("v.y4m"),
+        right=lambda ran: shown(ran).shape == (4, 32, 32, 3),
+        files=written("v.y4m", shaped(b"2:1")),
+    ),
+    Case(
+        "video: frames whose names are no text",
+        TWO,
+        right=shows(moving(4)),
+        files=several(frames("v", moving(4)), unspoken("v")),
     ),
     Case(
         "video: odd sizes",
@@ -560,6 +600,18 @@ DANCES = [
     Case("dances: nothing", TIKTOK, ("no dances there",), lambda folder: (folder / "T").mkdir()),
     Case("dances: a file", TIKTOK, ("no dances there",), written("T", "")),
     Case("dances: right", TIKTOK, right=finite, files=dances()),
+    Case(
+        "dances: a folder for the yaml",
+        TIKTOK,
+        ("train.yaml", "cannot be read"),
+        lambda folder: (folder / "T/train.yaml").mkdir(parents=True),
+    ),
+    Case(
+        "dances: frames whose names are no text",
+        TIKTOK,
+        right=finite,
+        files=dances(change=unspoken(".", "groundsam", "openpose_json")),
+    ),
     Case(
         "dances: no mask",
         TIKTOK,
