@@ -8,8 +8,11 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from attnzoo.bench.row import Facts
+from attnzoo.bench.row import Facts, check_types
 from attnzoo.files import replacing
+
+_NO_ENTRY = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What a line raises that is none of ours."""
 
 
 def _seconds(value: object) -> float:
@@ -37,7 +40,7 @@ class Journal:
         for line in lines if head == whole[0] else []:
             try:
                 self._take(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            except _NO_ENTRY:
                 break
             whole.append(line)
         with replacing(path) as beside:  # a kill here must not take what was known
@@ -52,7 +55,9 @@ class Journal:
                 self.seconds.setdefault(key, []).append(seconds)
         else:
             key, first = str(entry["key"]), _seconds(entry["first"])
-            self.facts[key] = Facts(**entry["facts"])  # type: ignore[arg-type]
+            facts = Facts(**entry["facts"])  # type: ignore[arg-type]
+            check_types(facts)
+            self.facts[key] = facts
             self.first[key] = first
 
     def add_facts(self, key: str, facts: Facts, first: float) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pandas as pd
 
 from attnzoo.bench.cell import Cell
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
-
 from attnzoo.paths import regular
+
 
 class Status(Enum):
     """How the measurement of a cell ended; only `ok` has a speed that was measured.
@@ -95,7 +96,11 @@ class Row:
 
     @staticmethod
     def of(values: Mapping[str, Any]) -> Row:
-        """The row of what `plain` gave."""
+        """The row of what `plain` gave.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is none; what takes long relies on its types.
+        """
 
         def part(kind: Any) -> dict[str, Any]:
             return {f.name: values[f.name] for f in dataclasses.fields(kind) if f.name in values}
@@ -107,7 +112,49 @@ class Row:
             "seconds": tuple(values["seconds"]),
             "interval": None if interval is None else tuple(interval),
         }
-        return Row(**{**own, "cell": Cell.of(part(Cell)), "facts": Facts(**part(Facts))})
+        cell, facts = Cell.of(part(Cell)), Facts(**part(Facts))
+        row = Row(**{**own, "cell": cell, "facts": facts})
+        for one in (cell, facts, row):
+            check_types(one)
+        if row.status is Status.ok and row.latency is not None and not row.seconds:
+            raise ValueError("a latency without the rounds that it is the median of")
+        return row
+
+
+def check_types(made: Any) -> None:
+    """ValueError that names the first field whose value is of another type than it says."""
+    for name, hint in get_type_hints(type(made)).items():
+        value = getattr(made, name)
+        if not _fits(value, hint):
+            of = getattr(hint, "__name__", hint)
+            raise ValueError(f"{name} is {repr(value)[:60]}, not of type {of}")
+    numbers = made.environment if isinstance(made, Row) else {}
+    for name, value in numbers.items():
+        if name.startswith(("peak_", "others")) and not _fits(value, float | None):
+            raise ValueError(f"{name} is {repr(value)[:60]}, and is to be a number")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type, of those that rows have."""
+    kind, inside = get_origin(hint) or hint, get_args(hint)
+    if kind is types.UnionType:
+        return any(_fits(value, one) for one in inside)
+    if kind in (int, float):
+        number = isinstance(value, int | kind) and not isinstance(value, bool)
+        return number and abs(value) < _LARGEST
+    if kind is tuple:
+        return isinstance(value, tuple) and len(value) == len(inside) and _all_fit(value, inside[0])
+    if kind is Sequence:
+        return isinstance(value, tuple) and _all_fit(value, inside[0])
+    return isinstance(value, kind)
+
+
+def _all_fit(values: tuple[Any, ...], hint: Any) -> bool:
+    return all(_fits(value, hint) for value in values)
+
+
+_LARGEST = 1 << 63
+"""No number of a row is as large, and of much larger integers there is no float."""
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

@@ -97,9 +97,13 @@ def number(given: Given, key: str, default: float | None) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise UserError(f"{key}={value}: must be a positive number")
-    if not math.isfinite(value):
-        raise UserError(f"{key}={value}: must be finite")
-    return float(value)
+    try:
+        found = float(value)
+    except OverflowError:  # an integer that no float holds
+        found = math.inf
+    if not math.isfinite(found):
+        raise UserError(f"{key}={str(value)[:60]}: must be finite, at most 1e308")
+    return found
 
 
 def path(given: Given, key: str, suffix: str | None = None) -> Path | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 from bad_input_case import Case, Ran
@@ -46,6 +48,21 @@ def pair(folder: Path) -> None:
     for which in ("real", "fake"):
         for name in ("v0", "v1"):
             frames(f"{which}/{name}", moving(4, seed=len(which)))(folder)
+
+
+def bench_row(**changes: object) -> Callable[[Path], object]:
+    """A file `a.jsonl` with one row of a bench, changed."""
+
+    def made(folder: Path) -> None:
+        from attnzoo.bench.cell import Cell, What
+        from attnzoo.bench.row import Facts, Row, Status
+
+        cell = Cell(What.module, "temporal", 16, 32, 32, channels=64)
+        facts = Facts("reference", peak_memory=100)
+        row = Row(cell, "key", Status.ok, facts=facts, latency=0.5, seconds=(0.5, 0.6))
+        written("a.jsonl", json.dumps({**row.plain, **changes}) + "\n")(folder)
+
+    return made
 
 
 RUN = [
@@ -524,6 +541,35 @@ BENCH = [
         written("a.jsonl", '{"cell": "x"}\n'),
     ),
     Case("bench: memory without end", "bench attn=temporal memory=inf", ("memory=inf",)),
+    *(
+        Case(
+            f"bench: {key} of 400 digits", f"bench attn=temporal {key}={'9' * 400}", (key, "finite")
+        )
+        for key in ("memory", "limit", "width", "longest")
+    ),
+    *(
+        Case(
+            f"bench: against rows with {name}",
+            "bench attn=temporal what=module against=a.jsonl",
+            ("against=a.jsonl", said),
+            bench_row(**changes),
+        )
+        for name, said, changes in (
+            ("a latency in words", "latency is 'fast'", {"latency": "fast"}),
+            ("a latency of 400 digits", "latency is 999", {"latency": int("9" * 400)}),
+            ("no rounds", "without the rounds", {"seconds": []}),
+            ("rounds in words", "seconds is ('a',)", {"seconds": ["a"]}),
+            ("memory in words", "peak_memory is 'much'", {"peak_memory": "much"}),
+            ("frames in words", "frames is 'four'", {"frames": "four"}),
+            ("a peak in words", "peak_bytes is 'x'", {"environment": {"peak_bytes": "x"}}),
+        )
+    ),
+    Case(
+        "bench: against right rows",
+        "bench attn=temporal what=module against=a.jsonl",
+        right=starts,
+        files=bench_row(),
+    ),
     Case("bench: memory NaN", "bench attn=temporal memory=nan", ("memory=nan",)),
     Case("bench: limit of nothing", "bench attn=temporal limit=0", ("limit=0", "positive")),
     Case("bench: rounds in halves", "bench rounds=1.5", ("rounds=1.5",)),

@@ -1116,9 +1116,11 @@ JOURNALS = [
         "a fact without key": ('{"facts": {}}',),
         "a fact of nothing": ('{"key": "a", "facts": null, "first": 1}',),
         "a fact of other keys": ('{"key": "a", "facts": {"what": 1}, "first": 1}',),
+        "a fact in words": ('{"key": "a", "facts": {"agreement": "", "flops": "x"}, "first": 1}',),
         "a time in words": ('{"key": "a", "facts": {"agreement": ""}, "first": "x"}',),
         "a round of words": ('{"round": "abc"}',),
         "a round of lists": ('{"round": {"a": [1]}}',),
+        "a round of 400 digits": (f'{{"round": {{"a": {HUGE}}}}}',),
         "a round of NaN": ('{"round": {"a": NaN}}',),
         "deep inside": (DEEP,),
     }.items()
