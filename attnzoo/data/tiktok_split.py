@@ -13,6 +13,9 @@ DISCO = "disco"
 DISCO_TEST = range(335, 341)
 """Numbers of the dances that DisCo tests on; it trains on all others."""
 
+_DIGITS = 18
+"""No dance's number has more, and of thousands Python makes no integer."""
+
 _PUBLISHED = re.compile(r"(?:TiktokDance_)?(\d{5})")
 
 
@@ -73,17 +76,18 @@ def _lines(which: str, setting: str) -> list[tuple[int, str]]:
 
 def _find(takes: Sequence[Take], name: str, place: str) -> int:
     found = [i for i, take in enumerate(takes) if take.name == name]
-    if not found and name.isdecimal():
-        found = [i for i, take in enumerate(takes) if _number(take.name) == int(name)]
+    number = _number(name) if name.isdecimal() else None
+    if not found and number is not None:
+        found = [i for i, take in enumerate(takes) if _number(take.name) == number]
     if len(found) == 1:
         return found[0]
     if found:
         several = some([takes[i] for i in found])
         raise UserError(f"{place}: {name} names {several}; give the whole name of one")
-    raise UserError(f"{place}: there is no dance {name}; there are {some(takes)}")
+    raise UserError(f"{place}: there is no dance {name:.60}; there are {some(takes)}")
 
 
 def _number(name: str) -> int | None:
-    """The first number in a name: 335 of TiktokDance_00335."""
+    """The first number in a name: 335 of TiktokDance_00335; None too for more than `_DIGITS`."""
     digits = re.findall(r"\d+", name)
-    return int(digits[0]) if digits else None
+    return int(digits[0]) if digits and len(digits[0]) <= _DIGITS else None
