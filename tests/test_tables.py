@@ -693,7 +693,8 @@ def test_a_folder_of_another_protocol_is_refused(ran, tmp_path):
 
 def test_a_damaged_protocol_is_refused_by_name(ran, tmp_path):
     (tmp_path / "out").mkdir()
-    for text in ("{", '{"hash": 3}', '{"cells": []}'):
+    endless = '{"hash": "a", "cells": {}, "seeds": [1e999]}'
+    for text in ("{", '{"hash": 3}', '{"cells": []}', endless):
         (tmp_path / "out/protocol.json").write_text(text)
         with pytest.raises(UserError, match=r"out/protocol\.json is no protocol"):
             run_tables(settings(written(tmp_path), tmp_path / "out"))

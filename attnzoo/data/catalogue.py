@@ -50,8 +50,8 @@ class Catalogue:
             if content["stamps"] != _digest_of(stamps):
                 return None
             damaged = {int(i): str(text) for i, text in content["damaged"].items()}
-            return Page(tuple(content["digests"]), damaged, bool(content["decoded"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return Page(tuple(map(str, content["digests"])), damaged, bool(content["decoded"]))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None  # not there, or not whole: made anew
 
     def put(self, name: str, stamps: Sequence[Stamp], page: Page) -> None:

@@ -12,7 +12,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from attnzoo.data.frames import fingerprint
-from attnzoo.errors import UserError
+from attnzoo.errors import DAMAGED, UserError
+from attnzoo.files import check_seal
 from attnzoo.models.choice import Embedded
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.pretrained import compare, readable
@@ -64,8 +65,8 @@ def weights_of(folder: Path) -> Weights:
     if (folder / NAME).is_file():
         if not file.is_file():
             raise UserError(f"--run {folder}: the run is finished and its {WEIGHTS} is gone")
-        code = read_record(folder)["environment"].get("code") or {}
-        return Weights(file, code=code.get("sha256"))
+        code = read_record(folder)["environment"].get("code")
+        return Weights(file, code=code.get("sha256") if isinstance(code, dict) else None)
     reasons = []
     for checkpoint in Checkpoints(folder, every=0).newest_first():
         try:
@@ -79,9 +80,10 @@ def weights_of(folder: Path) -> Weights:
 
 def _of_checkpoint(folder: Path) -> Weights:
     try:
+        check_seal(folder)
         kept = json.loads((folder / PROGRESS).read_text())
         found = Weights(folder / AVERAGES, int(kept["stage"]), int(kept["steps"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except DAMAGED as error:
         raise UserError(f"{folder}: not a checkpoint that can be read ({error})") from error
     with readable(found.file), safe_open(found.file, "pt"):
         return found

@@ -16,7 +16,8 @@ from attnzoo.tables.protocol import ID, Cell, Protocol, Row
 PROTOCOL = "protocol.json"
 AND = " && "
 _NO_PROTOCOL = (
-    ValueError, KeyError, TypeError, AttributeError, RecursionError, IsADirectoryError,
+    ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+    IsADirectoryError,
 )  # fmt: skip
 
 

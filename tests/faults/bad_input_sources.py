@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from bad_input_case import Case, Ran
-from bad_input_data import MASK, TIKTOK, TWO, VIDEO, Y4M, finite, link, shows
+from bad_input_data import MASK, TIKTOK, TWO, VIDEO, Y4M, finite, link, shows, unspoken
 from bad_input_files import (
     Make,
     cut,
@@ -20,6 +20,7 @@ from bad_input_files import (
     moving,
     overwritten,
     picture,
+    put,
     record,
     replaced,
     several,
@@ -85,6 +86,34 @@ def _run() -> Path:
     return _RUNS[0]
 
 
+def unfinished(change: Make) -> Make:
+    """The same run with one checkpoint alone, sealed and then changed."""
+
+    def made(run: Path) -> None:
+        from attnzoo.files import seal
+
+        folder = run / "checkpoints/stage1-000001"
+        folder.mkdir(parents=True)
+        (run / "weights.safetensors").rename(folder / "averages.safetensors")
+        (run / "record.json").unlink()
+        (folder / "progress.json").write_text(json.dumps({"stage": 1, "steps": 1}))
+        seal(folder)
+        change(folder)
+
+    return trained(made)
+
+
+def unsealed(progress: str) -> Make:
+    return several(gone("sums.json"), written("progress.json", progress))
+
+
+def flipped(checkpoint: Path) -> None:
+    file = checkpoint / "averages.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-9] ^= 1
+    file.write_bytes(data)
+
+
 def gone(name: str) -> Make:
     return lambda folder: (folder / name).unlink()
 
@@ -139,6 +168,23 @@ SAMPLES = [
         sample(),
         ("record.json",),
         trained(written("record.json", json.dumps(record())[:500])),
+    ),
+    Case(
+        "sample: code in a word",
+        sample(),
+        right=makes(4),
+        files=trained(
+            written("record.json", json.dumps(record(put("environment", "code", value="x"))))
+        ),
+    ),
+    *(
+        Case(f"sample: {name}", sample(), ("--run R", "stage1-000001", said), unfinished(change))
+        for name, said, change in (
+            ("a stage without end", "checkpoint", unsealed('{"stage": 1e999}')),
+            ("progress deep inside", "checkpoint", unsealed("[" * 100_000)),
+            ("a flipped bit", "averages.safetensors is not as it was written", flipped),
+            ("sums in a list", "checkpoint", written("sums.json", "[]")),
+        )
     ),
     Case(
         "sample: a config in words",
@@ -422,6 +468,26 @@ PREPARATIONS = [
         several(prepared(lambda store: None), written("v/2.png", picture(moving(3)[2]))),
     ),
     Case("prepared: half a list", STORED + "P", ("data.prepared=P", "prepare"), sheets('{"asked"')),
+    Case(
+        "prepared: a list deep inside",
+        STORED + "P",
+        ("data.prepared=P", "prepare"),
+        sheets("[" * 100_000),
+    ),
+    Case(
+        "prepared: pages deep inside",
+        STORED + "P",
+        right=opened,
+        files=prepared(
+            lambda store: [p.write_text("[" * 100_000) for p in (store / "catalogue").iterdir()]
+        ),
+    ),
+    Case(
+        "prepared: frames whose names are no text",
+        STORED + "P",
+        ("data.prepared=P", "prepare"),
+        several(prepared(lambda store: None), unspoken("v")),
+    ),
     Case("prepared: a list of nothing", STORED + "P", ("data.prepared=P", "prepare"), sheets("{}")),
     Case(
         "prepared: a list in words",
@@ -473,6 +539,12 @@ LISTS = [
         TIKTOK + " data.train=train.txt",
         ("data.train=train.txt: line 2", "no dance 099", "002"),
         listing("train", "\n099\n"),
+    ),
+    Case(
+        "dances: a number of thousands of digits",
+        TIKTOK + " data.train=train.txt",
+        ("data.train=train.txt: line 1", "no dance 999"),
+        listing("train", "9" * 5000),
     ),
     Case("dances: lists in a list", TIKTOK + " data.train=[a,b]", ("data.train",), dances()),
     Case(
