@@ -404,6 +404,17 @@ def test_an_old_scheduler_file_gives_unclipped_latents_and_its_own_noise(own):
     assert scheduler["num_train_timesteps"] == 50
 
 
+@pytest.mark.parametrize(
+    "content", [{"beta_schedule": "cosine"}, {"num_train_timesteps": "1000"}, [1], 3]
+)
+def test_a_scheduler_that_cannot_be_is_said_before_weights_are_read(own, content, monkeypatch):
+    file = own / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(content))
+    monkeypatch.setattr("attnzoo.models.stable_diffusion.load_part", lambda *_: pytest.fail())
+    with pytest.raises(UserError, match=r"scheduler/\): cannot be read"):
+        StableDiffusion(path=str(own)).build()
+
+
 def test_latents_have_the_scale_and_come_back(folder):
     codec = StableDiffusion(path=str(folder)).build().codec
     images = torch.rand(2, 3, 3, 16, 16, generator=torch.Generator().manual_seed(0))

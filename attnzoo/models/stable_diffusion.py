@@ -64,16 +64,16 @@ def build_stable_diffusion(settings: StableDiffusion) -> DanceModel:
     settings.check()
     if settings.weights is Weights.random:
         return random_stable_diffusion(settings)
+    place = settings.place("scheduler")
+    with readable(place):
+        scheduler = _known(DDIMScheduler.load_config(place.source, **place.arguments()))
     unet = load_part(UNet2DConditionModel, settings.place("unet"))
     vae = load_part(AutoencoderKL, settings.place("vae"))
     clip = load_part(_vision_class(), settings.place("image_encoder"), FULL_CLIP)
-    place = settings.place("scheduler")
-    with readable(place):
-        scheduler = DDIMScheduler.load_config(place.source, **place.arguments())
     # What a ControlNet has beside the U-Net's encoder is drawn, always the same.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        model = _assembled(unet, vae, clip, _known(scheduler), settings.background)
+        model = _assembled(unet, vae, clip, scheduler, settings.background)
     _load_controlnets(model, settings)
     if settings.disco is not None:
         disco.load(model, settings.disco)
