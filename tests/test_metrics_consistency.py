@@ -175,6 +175,14 @@ def test_a_reference_that_shows_nobody_has_no_likeness(clips: list[Clip]) -> Non
     assert found[0] > 0.5 and math.isnan(found[1])
 
 
+def test_a_person_that_nobody_cut_out_of_the_reference_has_no_likeness(clips: list[Clip]) -> None:
+    network, clip = load_features(), clips[0]
+    uncut = replace(clip, mask=torch.ones_like(clip.mask))
+    everywhere = replace(uncut, body=torch.ones_like(clip.body))
+    found = likenesses(network, torch.stack([clip.video] * 2), [uncut, everywhere])
+    assert math.isnan(found[0]) and not math.isnan(found[1])
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

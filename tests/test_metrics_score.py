@@ -179,6 +179,8 @@ def test_what_cannot_be_had_is_null_with_its_reason(tmp_path: Path) -> None:
     reasons = {
         "ssim": "at least 11 pixels",
         "l1_body": "no clip's body is known",
+        "ghosting": "or it leaves no pixel",
+        "identity_embedded": "attnzoo.train.features",
         "embedded_perceptual": "attnzoo.train.features",
         "fd_embedded_video": "attnzoo.train.features",
         "warp_error_1": "knows no flow",

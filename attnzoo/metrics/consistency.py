@@ -43,17 +43,24 @@ def ghosts(real: Tensor, fake: Tensor, clips: Sequence[KnownClip]) -> list[float
 def likenesses(network: FeatureNetwork, videos: Tensor, clips: Sequence[KnownClip]) -> list[float]:
     """Likeness of each clip's person to its reference picture.
 
-    NaN where no body is known, or the reference picture shows nobody.
+    NaN where no body is known, or the reference picture does not show its person alone: it shows
+    nobody, or nobody has cut the person out, so that the mask is everywhere 1 and the body is not.
     """
     found = []
     for video, clip in zip(videos.cpu(), clips, strict=True):
-        if not ((clip.body > 0.5).any() and (clip.mask > 0.5).any()):
+        if not _alone(clip.body > 0.5, clip.mask > 0.5):
             found.append(math.nan)
             continue
         body, mask = clip.body.cpu(), clip.mask.cpu()
         rows = identity(network, video, body, clip.foreground.cpu(), mask)
         found.append(float(rows.nanmean()))
     return found
+
+
+def _alone(body: Tensor, mask: Tensor) -> bool:
+    """Whether the mask cuts out a person whose body is known."""
+    uncut = bool(mask.all()) and not body.all()
+    return bool(body.any() and mask.any()) and not uncut
 
 
 def signs(real: Tensor, fake: Tensor, clips: Sequence[KnownClip]) -> dict[str, list[float]]:

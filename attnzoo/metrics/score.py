@@ -254,8 +254,9 @@ def _compared(rows: Sequence[tuple[float, float]], clips: Sequence[ScoredClip]) 
 def _consistency(
     real: Tensor, fake: Tensor, clips: Sequence[ScoredClip], weights: Path
 ) -> dict[str, Score]:
-    missing = "no clip's body is known"
+    missing = "no clip's body is known, or it leaves no pixel"
     found = {"ghosting": _of_clips(ghosts(real, fake, clips), missing)}
+    missing = "no clip's body is known, or no reference picture shows its person alone"
     try:
         network = load_features(weights)
     except UserError as error:
