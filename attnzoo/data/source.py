@@ -30,6 +30,9 @@ class Source:
 
     @property
     def split_hash(self) -> str:
-        """SHA-256 of the split's description: equal hashes mean the same clips."""
+        """SHA-256 of the split's description: equal hashes mean the same clips.
+
+        Of TikTok dances it covers names of frames and settings, and not what the pictures hold.
+        """
         text = json.dumps(self.split, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
