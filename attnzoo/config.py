@@ -263,12 +263,18 @@ def source_of(cfg: DictConfig, *, prepared: bool = True) -> Source:
     return attach(experiment_of(cfg), source, path, list(given))
 
 
+END = "# nothing is missing\n"
+
+
 def stored(cfg: DictConfig) -> str:
-    """The configuration as it is kept in a run's folder: YAML, resolved, without Hydra's part."""
+    """The configuration as it is kept in a run's folder: YAML, resolved, without Hydra's part.
+
+    Cut off it would be one of other values: `END` is its last line.
+    """
     kept = OmegaConf.masked_copy(cfg, [key for key in settings() if key not in UNSTORED])
     if kept.noise is None:
         kept.noise = kept.method.noise
-    return OmegaConf.to_yaml(kept, resolve=True)
+    return OmegaConf.to_yaml(kept, resolve=True) + END
 
 
 def restored(cfg: DictConfig, text: str, changed: Mapping[str, Any]) -> DictConfig:

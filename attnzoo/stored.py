@@ -39,7 +39,7 @@ def read(folder: Path, said: str) -> str:
         said: how the folder was given, such as `resume=FOLDER`: errors begin with it.
 
     Raises:
-        UserError: there is none that can be read, or it holds what no run writes.
+        UserError: there is none that can be read, it is cut off, or it holds what no run writes.
     """
     if not folder.is_dir():
         raise UserError(f"{said}: no {CONFIG} there, no such folder; {_RIGHT}")
@@ -52,6 +52,11 @@ def read(folder: Path, said: str) -> str:
     if foreign:
         raise UserError(
             f"{said}: its {CONFIG} holds aliases, ??? or ${{...}}, which no run writes; {_RIGHT}"
+        )
+    if not text.endswith(config.END):
+        raise UserError(
+            f"{said}: its {CONFIG} is cut off, or of an earlier version: its last line is not "
+            f"{config.END.strip()!r}; if all is there, add it"
         )
     return text
 

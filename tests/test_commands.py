@@ -19,7 +19,7 @@ import pytest
 from command import command, environment
 
 from attnzoo import __main__ as dispatcher
-from attnzoo import check, commands, new, registry, run
+from attnzoo import check, commands, config, new, registry, run
 from attnzoo import list as listing
 from attnzoo.errors import UserError
 
@@ -239,7 +239,7 @@ def test_a_folder_with_a_record_is_refused(composed, tmp_path, capfd):
 
 def test_a_wrong_configuration_in_a_folder_is_one_line(composed, tmp_path, capfd):
     for text in ("attn: [", "seed: 1", "attn: {name: none}\ndata: {name: embedded}\nfoo: 1"):
-        (tmp_path / "config.yaml").write_text(text)
+        (tmp_path / "config.yaml").write_text(f"{text}\n{config.END}")
         assert status("resume=.") == commands.BAD_INPUT
         assert capfd.readouterr().err.count("\n") == 1
 

@@ -10,10 +10,11 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from attnzoo import config, registry
+from attnzoo import config, registry, stored
 from attnzoo.data.embedded import Camera, open_embedded
 from attnzoo.data.tiktok import open_tiktok
 from attnzoo.data.video import open_video
+from attnzoo.errors import UserError
 from attnzoo.models.noise import Noise
 from attnzoo.train.settings import Experiment, Precision, Training
 
@@ -84,6 +85,18 @@ def test_a_stored_configuration_gives_the_same_experiment_again(name):
     assert (experiment.noise, experiment.precision) == (Noise.half, Precision.bf16)
     assert experiment.sampling_noise is Noise.independent
     assert "hydra" not in text and "resume" not in text
+
+
+def test_a_stored_configuration_that_is_cut_off_is_none(tmp_path):
+    """Whole lines of it are YAML, too, of other values: the defaults of what is gone."""
+    text = config.stored(composed("seed=3"))
+    lines = text.splitlines(keepends=True)
+    for count in range(1, len(lines)):
+        (tmp_path / "config.yaml").write_text("".join(lines[:count]))
+        with pytest.raises(UserError, match=r"resume=here: .*config.yaml"):
+            stored.read(tmp_path, "resume=here")
+    (tmp_path / "config.yaml").write_text(text)
+    assert stored.read(tmp_path, "resume=here") == text
 
 
 def test_what_may_change_wins_over_what_was_stored():

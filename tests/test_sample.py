@@ -290,7 +290,7 @@ def test_folders_that_are_no_runs(tmp_path, capfd):
     texts = (None, "attn: [", "seed: 1", "attn: {name: none}\ndata: {name: embedded}\nfoo: 1")
     for text in texts:
         if text is not None:
-            (tmp_path / "config.yaml").write_text(text)
+            (tmp_path / "config.yaml").write_text(f"{text}\n{config.END}")
         assert status("--run", tmp_path, *SAID) == commands.BAD_INPUT
         err = capfd.readouterr().err
         assert "config" in err and err.count("\n") == 1

@@ -23,7 +23,7 @@ from made_page import page, small_results
 from tiny_run import Interrupting, tiny_experiment, tiny_run, tiny_source
 
 import attnzoo
-from attnzoo import registry, results, run, sample, stored
+from attnzoo import config, registry, results, run, sample, stored
 from attnzoo.errors import UserError
 from attnzoo.files import SUMS, replacing
 from attnzoo.paths import NoFile, inside, regular, typed
@@ -313,7 +313,7 @@ def downloaded(folder: Path, text: str) -> None:
         (folder / place).write_text(CODE)
     (folder / "run/link.py").symlink_to(folder / "beside/mine.py")
     (folder / "run/config.yaml").write_text(
-        f"attn: {{name: mine}}\ndata: {{name: embedded}}\n{text}"
+        f"attn: {{name: mine}}\ndata: {{name: embedded}}\n{text}\n{config.END}"
     )
 
 
@@ -401,7 +401,7 @@ def test_a_downloaded_configuration_is_plain_values(
     monkeypatch.chdir(tmp_path)
     first = "" if "data:" in text else "data: {name: embedded}\n"
     (tmp_path / "run").mkdir()
-    (tmp_path / "run/config.yaml").write_text(f"attn: {{name: none}}\n{first}{text}\n")
+    (tmp_path / "run/config.yaml").write_text(f"attn: {{name: none}}\n{first}{text}\n{config.END}")
     command, arguments = COMMANDS[name]
     with pytest.raises(UserError, match=re.escape(said)) as error:
         command(arguments)

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 
+from attnzoo.config import END
+
 Frames = NDArray[np.uint8]
 Make = Callable[[Path], object]
 
@@ -36,6 +38,11 @@ def several(*makes: Make) -> Make:
             make(folder)
 
     return made
+
+
+def stored_as(text: str) -> Make:
+    """A run's folder `r` with this for its configuration, to the last line."""
+    return written("r/config.yaml", text + END)
 
 
 def written(name: str, content: str | bytes) -> Make:

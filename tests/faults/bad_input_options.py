@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bad_input_case import Case, Ran
-from bad_input_files import frames, moving, plugin, several, written
+from bad_input_files import frames, moving, plugin, several, stored_as, written
 
 LONG = "a" * 300
 """Longer than a file's name may be."""
@@ -800,8 +800,7 @@ PLUGINS = [
         ("mine.py", "+plugins="),
         several(
             plugin("r/mine.py"),
-            lambda folder: written(
-                "r/config.yaml",
+            lambda folder: stored_as(
                 "attn: {name: mine}\ndata: {name: embedded}\n"
                 f"plugins: [{folder / 'r' / 'mine.py'}]\n",
             )(folder),
@@ -813,9 +812,7 @@ PLUGINS = [
         ("mine.py", "+plugins="),
         several(
             plugin("mine.py"),
-            written(
-                "r/config.yaml", "attn: {name: mine}\ndata: {name: embedded}\nplugins: [mine.py]\n"
-            ),
+            stored_as("attn: {name: mine}\ndata: {name: embedded}\nplugins: [mine.py]\n"),
         ),
     ),
 ]

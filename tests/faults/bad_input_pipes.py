@@ -7,7 +7,18 @@ from pathlib import Path
 
 from bad_input_case import Case
 from bad_input_data import MASK, POSE, TIKTOK, link
-from bad_input_files import Make, dances, frames, moving, records, results, several, tsv, written
+from bad_input_files import (
+    Make,
+    dances,
+    frames,
+    moving,
+    records,
+    results,
+    several,
+    stored_as,
+    tsv,
+    written,
+)
 from bad_input_options import pair
 from bad_input_results import ONE, PROTOCOL, TABLES
 from bad_input_sources import STORED, opened, prepared, sample, trained
@@ -57,7 +68,7 @@ PIPES = [
         "pipe: a finished run's record",
         "run resume=r",
         ("r/record.json", PIPE),
-        several(written("r/config.yaml", CONFIG), pipe("r/record.json")),
+        several(stored_as(CONFIG), pipe("r/record.json")),
     ),
     Case("pipe: a configuration", "run resume=r", ("config.yaml", PIPE), pipe("r/config.yaml")),
     Case("pipe: of a sample", sample(), ("config.yaml", PIPE), trained(pipe("config.yaml"))),

@@ -17,6 +17,7 @@ from bad_input_files import (
     records,
     results,
     several,
+    stored_as,
     written,
 )
 
@@ -290,7 +291,7 @@ RECORDS = [
         ("record.json", "not a record", "resume=r"),
         files=several(
             written("r/record.json", "{}"),
-            written("r/config.yaml", "attn: {name: none}\ndata: {name: embedded}\n"),
+            stored_as("attn: {name: none}\ndata: {name: embedded}\n"),
         ),
     ),
 ]
@@ -1017,60 +1018,53 @@ YAMLS = [
         "config: no YAML",
         "run resume=r",
         ("r", "variant and data"),
-        written("r/config.yaml", "attn: [\n"),
+        stored_as("attn: [\n"),
     ),
     Case("config: bytes", "run resume=r", ("config.yaml",), written("r/config.yaml", b"\xff\xfe")),
-    Case("config: deep inside", "run resume=r", ("r",), written("r/config.yaml", DEEP[:20000])),
+    Case("config: deep inside", "run resume=r", ("r",), stored_as(DEEP[:20000])),
     Case(
         "config: a list",
         "run resume=r",
         ("r", "variant and data"),
-        written("r/config.yaml", "- attn\n"),
+        stored_as("- attn\n"),
     ),
-    Case(
-        "config: nothing", "run resume=r", ("r", "variant and data"), written("r/config.yaml", "")
-    ),
+    Case("config: nothing", "run resume=r", ("r", "variant and data"), stored_as("")),
     Case(
         "config: an unknown setting",
         "run resume=r",
         ("foo",),
-        written("r/config.yaml", "attn: {name: none}\ndata: {name: embedded}\nfoo: 1\n"),
+        stored_as("attn: {name: none}\ndata: {name: embedded}\nfoo: 1\n"),
     ),
     Case(
         "config: an unknown variant",
         "run resume=r",
         ("'nune'",),
-        written("r/config.yaml", "attn: {name: nune}\ndata: {name: embedded}\n"),
+        stored_as("attn: {name: nune}\ndata: {name: embedded}\n"),
     ),
     Case(
         "config: a variant that is an override",
         "run resume=r",
         ("r",),
-        written(
-            "r/config.yaml", "attn: {name: 'none hydra.run.dir=/tmp/x'}\ndata: {name: embedded}\n"
-        ),
+        stored_as("attn: {name: 'none hydra.run.dir=/tmp/x'}\ndata: {name: embedded}\n"),
     ),
     Case(
         "config: a seed in words",
         "run resume=r",
         ("seed",),
-        written("r/config.yaml", "attn: {name: none}\ndata: {name: embedded}\nseed: one\n"),
+        stored_as("attn: {name: none}\ndata: {name: embedded}\nseed: one\n"),
     ),
     Case(
         "config: code",
         "run resume=r",
         ("r", "variant and data"),
-        written("r/config.yaml", "!!python/object/apply:os.system ['touch evil-ran']\n"),
+        stored_as("!!python/object/apply:os.system ['touch evil-ran']\n"),
     ),
-    Case(
-        "config: a bomb", "run resume=r", ("config.yaml",), written("r/config.yaml", bomb("attn"))
-    ),
+    Case("config: a bomb", "run resume=r", ("config.yaml",), stored_as(bomb("attn"))),
     Case(
         "config: the environment",
         "run resume=r",
         ("config.yaml", "${"),
-        written(
-            "r/config.yaml",
+        stored_as(
             "attn: {name: none}\ndata: {name: embedded}\ndevice: '${oc.env:HOME}'\n",
         ),
     ),
@@ -1078,7 +1072,7 @@ YAMLS = [
         "config: plug-ins in words",
         "run resume=r",
         ("plugins",),
-        written("r/config.yaml", "attn: {name: none}\ndata: {name: embedded}\nplugins: 3\n"),
+        stored_as("attn: {name: none}\ndata: {name: embedded}\nplugins: 3\n"),
     ),
     Case(
         "config: a folder",

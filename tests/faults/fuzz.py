@@ -34,6 +34,7 @@ from bad_input_files import (
     plugin,
     records,
     results,
+    stored_as,
     tensors,
     tsv,
     video,
@@ -163,7 +164,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str, tuple[str, ...]]] = {
         ("R/protocol.json", "R/records/none/seed0.json", "R/costs/none.json", "R/curves/none.json"),
     ),
     "protocol": (written("p.yaml", TINY), "tables protocol=p.yaml", ("p.yaml",)),
-    "config": (written("r/config.yaml", CONFIG), "run resume=r", ("r/config.yaml",)),
+    "config": (stored_as(CONFIG), "run resume=r", ("r/config.yaml",)),
     "journal": (written("j.part", ROWS), "journal j.part", ("j.part",)),
     "weights": (
         lambda folder: _torch(folder / "w.pt"),
