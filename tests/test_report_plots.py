@@ -242,6 +242,8 @@ def test_a_plot_that_cannot_be_written_is_called_by_its_name(
 
     monkeypatch.setattr(plots, "write", breaks)
     monkeypatch.setattr(plots, "_ALL", (sizes.draw,))
+    # What is logged is kept with the test's outcome, which is told in whole letters.
+    monkeypatch.setattr(plots._LOG, "disabled", True)
     plots.write_plots(folder)
     said = "it could not be drawn (ValueError: half a letter: \ud800)"
     assert plots.left_out(folder) == [LeftOut("sizes", said)]

@@ -69,7 +69,6 @@ def settings_of(given: Given, plugins: Sequence[str] = ()) -> Settings:
     device = _device(str(single(given, "device", "cpu")))
     out, against = (path(given, key, suffix=".jsonl") for key in ("out", "against"))
     axes = axes_of({k: v for k, v in given.items() if k not in SETTINGS}, device.type, quick)
-    found = cells(axes)
     memory = number(given, "memory", None)
     default = Plan(rounds=12, limit=60.0, longest=20.0) if quick else Plan()
     plan = Plan(
@@ -81,10 +80,11 @@ def settings_of(given: Given, plugins: Sequence[str] = ()) -> Settings:
         steps=positive(given, "steps", default.steps) or default.steps,
         twice=truth(given, "aa"),
     )
-    name = digest_of([cell.digest for cell in found])
     base = single(given, "base", None)
     if base is not None and (unused := [key for key in WRITTEN if key in given]):
         raise UserError(f"base=, {unused[0]}=: give one of them; with base= no rows are written")
+    found = cells(axes)  # which takes seconds, to know a whole U-Net's levels
+    name = digest_of([cell.digest for cell in found])
     return Settings(
         cells=found,
         plan=plan,

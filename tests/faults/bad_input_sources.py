@@ -30,6 +30,8 @@ from bad_input_files import (
     written,
 )
 
+from attnzoo.config import END
+
 SAID = {
     "--run": "R",
     "--foreground": "embedded:test:0",
@@ -190,7 +192,13 @@ SAMPLES = [
         "sample: a config in words",
         sample(),
         ("R/config.yaml",),
-        trained(written("config.yaml", "hello")),
+        trained(written("config.yaml", f"hello\n{END}")),
+    ),
+    Case(
+        "sample: a config that is cut off",
+        sample(),
+        ("--run R", "config.yaml is cut off"),
+        trained(text("config.yaml", lambda said: said[: len(said) // 2])),
     ),
     Case(
         "sample: a config of bytes",
