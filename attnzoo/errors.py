@@ -40,11 +40,12 @@ _ANYWHERE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOME
 def lacking_anywhere(error: UserError) -> str | None:
     """What the machine lacks, if bad input is said of what failed for that and not of its place.
 
-    Another folder, or permission, would not help: these are no faults of what was given.
+    Another folder, or permission, would not help: these are no faults of what was given. Memory may
+    be asked for in vain by what a damaged file says of itself, and counts for nothing here.
     """
     seen: BaseException | None = error.__cause__
     while seen is not None:
-        if isinstance(seen, MemoryError) or getattr(seen, "errno", None) in _ANYWHERE:
+        if getattr(seen, "errno", None) in _ANYWHERE:
             return lacking(seen)
         seen = seen.__cause__ or seen.__context__
     return None

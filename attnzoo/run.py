@@ -121,7 +121,7 @@ def _run_in(folder: Path, cfg: DictConfig) -> None:
     processes.told(str(folder))
     source = config.source_of(cfg)
     _tell_of_few(experiment.sampling, len(source.test))
-    with _saying_how_to_go_on(folder, processes):
+    with _saying_how_to_go_on(folder, processes, cfg.plugins):
         record = training.run(
             experiment,
             source,
@@ -143,12 +143,20 @@ def _tell_of_few(sampling: Sampling, there: int) -> None:
 
 
 @contextmanager
-def _saying_how_to_go_on(folder: Path, processes: Processes) -> Iterator[None]:
-    """If the run is stopped: what is saved, and the command that goes on."""
+def _saying_how_to_go_on(
+    folder: Path, processes: Processes, plugins: Sequence[str]
+) -> Iterator[None]:
+    """If the run is stopped: what is saved, and the command that goes on.
+
+    A module may be looked for where it came with somebody's folder: it is named again.
+    """
     program = "python -m attnzoo.run"
     if processes.count > 1:
         program = f"torchrun --nproc-per-node {processes.count} -m attnzoo.run"
-    with commands.going_on(f"to go on: {program} {_resume(folder)}"):
+    again = _resume(folder)
+    if not all(plugin.endswith(".py") for plugin in plugins):
+        again += " " + shlex.quote(f"+{PLUGINS}=[{','.join(map(_plain, plugins))}]")
+    with commands.going_on(f"to go on: {program} {again}"):
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
@@ -161,10 +169,12 @@ def _saying_how_to_go_on(folder: Path, processes: Processes) -> Iterator[None]:
 
 def _resume(folder: Path) -> str:
     """The override that goes on with a folder, as a shell takes it."""
-    override = str(_shown(folder))
-    if not _PLAIN.fullmatch(override):
-        override = quoted(override)
-    return shlex.quote(f"resume={override}")
+    return shlex.quote(f"resume={_plain(str(_shown(folder)))}")
+
+
+def _plain(text: str) -> str:
+    """Quoted for Hydra's grammar where it has to be."""
+    return text if _PLAIN.fullmatch(text) else quoted(text)
 
 
 _PLAIN = re.compile(r"[\w./:-]+")
@@ -202,11 +212,11 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
     if sweep:
         raise UserError(f"resume={folder}: goes on with one run, and not with -m")
     said = f"resume={folder}"
-    text = stored.read(folder, said)
     if (folder / RECORD).exists():
         _check_record(folder)
         _tidy(folder)
         raise _Finished(f"{_shown(folder)}: this run is finished; nothing to do")
+    text = stored.read(folder, said)
     anew = any(o.key_or_group == PLUGINS for o in given)
     first = stored.overrides_of(text, folder, said, anew=anew)
     return [*first, *overrides, f"hydra.run.dir={quoted(folder)}"]
@@ -214,11 +224,12 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
 
 def _tidy(folder: Path) -> None:
     """What a run left that was killed behind its record; one that is at its end does it itself."""
-    if not any((folder / name).exists() for name in (LOCK, "checkpoints")):
-        return
+    checkpoints = folder / "checkpoints"
+    if checkpoints.is_symlink() or not (checkpoints.exists() or (folder / LOCK).exists()):
+        return  # what lies behind a link is somebody's own
     from attnzoo.train.checkpoint import Checkpoints
 
-    with suppress(Held), held(folder / LOCK):
+    with suppress(Held, OSError), held(folder / LOCK):
         Checkpoints(folder, every=0).clear()
         sweep(folder)
 
@@ -260,11 +271,14 @@ def _check_folder(folder: Path) -> None:
         ) from error
 
 
+_CHECKPOINT = re.compile(r"stage\d+-\d+")
+
+
 def _refuse_used(folder: Path, place: str) -> None:
     """A run that begins anew takes nobody's place; `place` names the folder in an error."""
     if (folder / RECORD).exists():
         raise UserError(f"{place}: holds the record of a finished run; take another folder")
-    if any(folder.glob("checkpoints/stage*")):
+    if any(_CHECKPOINT.fullmatch(path.name) for path in folder.glob("checkpoints/stage*")):
         raise UserError(
             f"{place}: holds an unfinished run; {_resume(folder)} goes on with it, or take another "
             "folder"

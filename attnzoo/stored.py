@@ -53,7 +53,7 @@ def read(folder: Path, said: str) -> str:
         raise UserError(
             f"{said}: its {CONFIG} holds aliases, ??? or ${{...}}, which no run writes; {_RIGHT}"
         )
-    if not text.endswith(config.END):
+    if text.splitlines()[-1:] != [config.END.strip()]:
         raise UserError(
             f"{said}: its {CONFIG} is cut off, or of an earlier version: its last line is not "
             f"{config.END.strip()!r}; if all is there, add it"
@@ -85,20 +85,21 @@ def overrides_of(text: str, folder: Path, said: str, *, anew: bool) -> list[str]
     except UserError as error:
         raise UserError(f"{folder / CONFIG}: {error}") from error
     for plugin in stored:
+        named = ",".join(Path(one).name if one == plugin else one for one in stored)
         check = _check_file if plugin.endswith(".py") else _check_module
-        check(plugin, folder, said)
+        check(plugin, folder, said, f"{said} +{PLUGINS}=[{named}]")
     return [*groups, *([f"{PLUGINS}=[{','.join(map(quoted, stored))}]"] if stored else [])]
 
 
-def _check_file(plugin: str, folder: Path, said: str) -> None:
+def _check_file(plugin: str, folder: Path, said: str, named: str) -> None:
     """UserError unless a stored plug-in is the file that a user of this machine named once.
 
     A folder may come from elsewhere, and code that comes with it runs only when it is named anew.
     """
-    named = f"{said} +{PLUGINS}=[{Path(plugin).name}]"
     path = typed(plugin, f"{said}: its plug-in {plugin}")
-    # A run stores whole paths; below /proc and /dev lie others' words for the working directory.
-    whole = os.path.abspath(plugin) == plugin and path.parts[1] not in ("proc", "dev")
+    # A run stores whole paths; below these lie other words for the working directory.
+    words = path.parts[1:2] == ("proc",) or path.parts[1:3] == ("dev", "fd")
+    whole = os.path.abspath(plugin) == plugin and not words
     if not whole or _lies_in(path, folder):
         raise UserError(
             f"{said}: its plug-in {plugin} came with the folder, and code is run only "
@@ -108,7 +109,7 @@ def _check_file(plugin: str, folder: Path, said: str) -> None:
         raise UserError(f"{said}: its plug-in {plugin} is gone; say where it is now, as in {named}")
 
 
-def _check_module(plugin: str, folder: Path, said: str) -> None:
+def _check_module(plugin: str, folder: Path, said: str, named: str) -> None:
     """UserError for a stored module that may have come with the folder.
 
     In the working directory lies what was put there, unless it is where packages are installed.
@@ -117,12 +118,15 @@ def _check_module(plugin: str, folder: Path, said: str) -> None:
         raise UserError(f"{said}: its plug-in {plugin!r} is neither a file.py nor a module's name")
     here, installed = Path.cwd(), _installed()
     for place in _places(plugin):
-        lies_here = _lies_in(place, here) and not any(_lies_in(place, one) for one in installed)
+        lies_here = (
+            here != Path(here.anchor)  # where everything lies
+            and _lies_in(place, here)
+            and not any(_lies_in(place, one) for one in installed)
+        )
         if _lies_in(place, folder) or lies_here:
             raise UserError(
                 f"{said}: its plug-in {plugin} lies in {place}, which may have come with the "
-                f"folder, and code is run only when it is named: {said} +{PLUGINS}=[{plugin}], if "
-                "you trust it"
+                f"folder, and code is run only when it is named: {named}, if you trust it"
             )
 
 

@@ -465,7 +465,7 @@ def test_statuses(raised, code):
     [
         (OSError(errno.EMFILE, "Too many open files", "a"), 74, "Too many open files: a"),
         (OSError(errno.ENOSPC, "No space left on device"), 74, "No space left on device"),
-        (MemoryError(), 74, "not enough memory"),
+        (MemoryError(), 2, "out=x: cannot be written"),
         (OSError(errno.EACCES, "Permission denied"), 2, "out=x: cannot be written"),
         (OSError(errno.EROFS, "Read-only file system"), 2, "out=x: cannot be written"),
         (ValueError("No space left on device"), 2, "out=x: cannot be written"),

@@ -26,6 +26,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
+from attnzoo.bench.cell import What
 from attnzoo.errors import UserError
 from attnzoo.metrics.statistics import Interval
 from attnzoo.report import plots
@@ -232,6 +233,10 @@ def test_a_plot_that_cannot_be_drawn_takes_no_other_with_it(
     first, second = plots.left_out(folder)
     assert first == LeftOut("step-curves", said) and second.name == "figure4"
     assert caplog.messages == [f"plot step-curves is left out: {said}"]
+
+
+def test_growth_is_drawn_of_all_that_the_bench_measures() -> None:
+    assert {what.value for what in What} == growth._WHAT.keys()
 
 
 def test_a_plot_that_cannot_be_written_is_called_by_its_name(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -188,6 +189,22 @@ def test_an_interrupted_run_ends_with_130_and_no_new_one_takes_its_folder(tmp_pa
     assert again.stderr.count("\n") == 1
     assert sorted((tmp_path / "here").rglob("*")) == there
     assert (tmp_path / "here/config.yaml").read_text() == config
+
+
+def test_a_module_is_named_again_where_a_run_says_how_to_go_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    alone = SimpleNamespace(count=1)
+    told = {}
+    for plugins in ((), ("/a/mine.py",), ("/a/mine.py", "my.pkg")):
+        with (
+            pytest.raises(KeyboardInterrupt),
+            run._saying_how_to_go_on(tmp_path / "out", alone, plugins),
+        ):
+            raise KeyboardInterrupt
+        told[plugins] = commands._going_on.pop().removeprefix("to go on: python -m attnzoo.run ")
+    assert [*told.values()] == [
+        "resume=out", "resume=out", "resume=out '+plugins=[/a/mine.py,my.pkg]'",
+    ]  # fmt: skip
 
 
 def test_a_folder_without_a_checkpoint_starts_over(stopped, tmp_path):

@@ -211,6 +211,10 @@ def test_an_unfinished_run_by_its_newest_averages(flowing, read, kept, tmp_path,
     base = experiment.model.build().state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in first.items())
     assert all(torch.equal(state[name], tensor) for name, tensor in base.items())
+    stage = {"stage": 1, "steps": 1, "base": "0" * 64}
+    (checkpoints / "stage1-000001/progress.json").write_text(json.dumps(stage))
+    with pytest.raises(UserError, match=r"upon other weights of the base .* begins with 0{12}"):
+        trained.load(experiment, trained.weights_of(folder))
     (checkpoints / "stage1-000001/progress.json").unlink()
     with pytest.raises(UserError, match="nothing trained lies there"):
         trained.weights_of(folder)

@@ -32,13 +32,15 @@ class Weights:
     """A file of averaged weights, and how far its run was.
 
     stage: the one that was at work, whose parameters these are, `steps` of it done; None and None
-    for what a finished run left. code: SHA-256 of the variant's file as the record has it.
+    for what a finished run left. code: SHA-256 of the variant's file as the record has it; base: of
+    the file of the base, as a checkpoint has it.
     """
 
     file: Path
     stage: int | None = None
     steps: int | None = None
     code: str | None = None
+    base: str | None = None
 
     @property
     def said(self) -> str:
@@ -82,7 +84,13 @@ def _of_checkpoint(folder: Path) -> Weights:
     try:
         check_seal(folder)
         kept = json.loads((folder / PROGRESS).read_text())
-        found = Weights(folder / AVERAGES, int(kept["stage"]), int(kept["steps"]))
+        base = kept.get("base")
+        found = Weights(
+            folder / AVERAGES,
+            int(kept["stage"]),
+            int(kept["steps"]),
+            base=base if isinstance(base, str) else None,
+        )
     except DAMAGED as error:
         raise UserError(f"{folder}: not a checkpoint that can be read ({error})") from error
     with readable(found.file), safe_open(found.file, "pt"):
@@ -100,11 +108,11 @@ def load(experiment: Experiment, found: Weights) -> tuple[DanceModel, str]:
     for key, ours in (("variant", experiment.variant), ("method", experiment.method.name)):
         if about.get(key, ours) != ours:
             raise UserError(f"{found.file}: weights of {key}={about[key]}, the run's is {ours}")
-    base = experiment.model
-    if isinstance(base, Embedded) and about.get("base", base.digest()) != base.digest():
+    base = about.get("base", found.base)
+    if isinstance(experiment.model, Embedded) and base not in (None, experiment.model.digest()):
         raise UserError(
             f"{found.file}: trained upon other weights of the base than lie there now: put back "
-            f"the file whose SHA-256 begins with {about['base'][:12]}"
+            f"the file whose SHA-256 begins with {base[:12]}"
         )
     model = inflated(experiment, experiment.model.build)
     stage = STAGES[-1] if found.stage is None else found.stage

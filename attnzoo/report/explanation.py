@@ -88,8 +88,12 @@ class Explanation:
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """Those of all predictions, in order."""
-        return tuple(c for one in self.predictions for c in (one.judged, *one.beside))
+        """Those of all predictions, in order and under their numbers."""
+        return tuple(
+            replace(c, first=f"{i}. {c.first}")
+            for i, one in enumerate(self.predictions, 1)
+            for c in (one.judged, *one.beside)
+        )
 
     def sentence(self) -> str:
         """The verdict in a line."""

@@ -45,11 +45,11 @@ def stands(folder: Path, job: Job) -> bool:
         if isinstance(error.__cause__, OSError):
             raise
         return False
-    beside = all(place.exists() for place in _beside(folder, job, record))
-    return beside and bool(record["environment"].get("key") == job.key)
+    whole = all(place.exists() for place in beside(folder, job, record))
+    return whole and bool(record["environment"].get("key") == job.key)
 
 
-def _beside(folder: Path, job: Job, record: Mapping[str, Any]) -> Iterator[Path]:
+def beside(folder: Path, job: Job, record: Mapping[str, Any]) -> Iterator[Path]:
     """The files that stand beside a job's record: its curves, and a clip of each scenario."""
     if job.curves_place is not None:
         yield folder / job.curves_place
@@ -132,7 +132,7 @@ def reuse(folder: Path, other: Path, job: Job, *, added: bool) -> Mapping[str, A
     made = made_key(record)
     if made != job.key and (added or not _alike(record, job)):
         return None
-    if not all(place.exists() for place in _beside(other, job, record)):
+    if not all(place.exists() for place in beside(other, job, record)):
         return None
     lent = [place for place in (job.clips, job.curves_place) if place is not None]
     record["environment"] |= {"reused": True, "key": job.key, "reused_key": made}

@@ -15,7 +15,7 @@ from attnzoo._options import suggestion
 from attnzoo.bench.settings import Given, path, positive, single, truth
 from attnzoo.errors import UserError
 from attnzoo.tables.protocol import ID, Cell, Protocol, Row
-from attnzoo.tables.reading import read_protocol
+from attnzoo.tables.reading import LONGEST, read_protocol
 from attnzoo.tables.search import chosen_there
 
 OUTPUTS, QUICK = Path("outputs/tables"), Path("outputs/tables-quick")
@@ -161,6 +161,8 @@ def _added(variants: Sequence[str], out: Path, protocol: Protocol) -> dict[str, 
         cell = "-".join(["add", name, *options]).replace("[", "").replace("]", "")
         if not ID.fullmatch(cell):
             raise UserError(f"add={text}: must be a variant's name and options as key=value")
+        if len(cell) > LONGEST:
+            raise UserError(f"add={text}: at most {LONGEST} letters, not {len(cell)}")
         label = " ".join([name, *options])
         overrides = (f"attn={name}", *options)
         own = chosen.get(cell, protocol.first_tried(overrides))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Sequence
@@ -60,12 +61,12 @@ def _drop_damaged(work: Path) -> None:
     for path in (work / RECORD, *work.glob(ON_THE_WAY.format("*"))):
         try:
             _read(path)
-        except FileNotFoundError:
-            continue
-        except ValueError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
+        except (OSError, ValueError, RecursionError) as error:
+            lies = error if isinstance(error, OSError) else error.__cause__
+            if isinstance(lies, FileNotFoundError):
                 continue
-            if isinstance(error.__cause__, OSError):
+            # What a disk cannot read is damaged, as of checkpoints; the rest may pass.
+            if isinstance(lies, OSError) and lies.errno != errno.EIO:
                 raise
             _LOG.warning("%s is damaged (%s): its run begins anew", path, error)
             remove(work)

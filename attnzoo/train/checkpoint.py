@@ -36,7 +36,8 @@ class History:
     """One stage so far: each step's loss, seconds of training, and parameters trained.
 
     skipped: steps, counted from 1, that changed nothing since loss or gradient was no number;
-    spikes: those whose loss was far above all shortly before.
+    overflowed: that loss scaling left out, since it scaled by too much; spikes: those whose loss
+    was far above all shortly before.
     waited: those of the seconds in which training waited for clips; making: seconds in which the
     loader made `made` clips, also while training was at work.
     """
@@ -45,6 +46,7 @@ class History:
     seconds: float = 0.0
     trained_parameters: int = 0
     skipped: list[int] = field(default_factory=list)
+    overflowed: list[int] = field(default_factory=list)
     spikes: list[int] = field(default_factory=list)
     waited: float = 0.0
     making: float = 0.0
@@ -55,10 +57,12 @@ class History:
 class Progress:
     """How far a run is.
 
-    identity: what decides the run's weights, hashed; stage: the one at work, `steps` of it done.
+    identity: what decides the run's weights, hashed; base: SHA-256 of the base's file, if it is
+    one; stage: the one at work, `steps` of it done.
     """
 
     identity: str
+    base: str | None = None
     stage: int = 1
     steps: int = 0
     resumed: int = 0
@@ -174,7 +178,7 @@ class Checkpoints:
             remove(path)
         if self.folder.is_dir():
             sweep(self.folder)
-            if not any(self.folder.iterdir()):
+            if not self.folder.is_symlink() and not any(self.folder.iterdir()):
                 self.folder.rmdir()
 
 

@@ -110,7 +110,7 @@ def _stage(experiment: Experiment, progress: Progress, number: int, frames: int)
         seconds=history.seconds,
         frames_per_second=trained / history.seconds if history.seconds else None,
         loss=curve(history.losses, CURVE_POINTS),
-        skipped=history.skipped,
+        skipped=sorted({*history.skipped, *history.overflowed}),
         spikes=history.spikes,
         loader=loader(history, trained, frames),
     )

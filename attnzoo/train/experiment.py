@@ -123,8 +123,8 @@ def run(
     found = plain(scores(real, generated, clips))
     trained = trained_parameters(state.model, STAGES[-1])
     about = {"variant": experiment.variant, "method": experiment.method.name}
-    if isinstance(experiment.model, Embedded):
-        about["base"] = experiment.model.digest()
+    if state.progress.base is not None:
+        about["base"] = state.progress.base
     write_tensors(folder / WEIGHTS, trained, about)
     if pictures:
         _pictures(folder, state.progress, clips, generated, experiment.sampling.fps)
@@ -166,7 +166,8 @@ def _begun(
     snapshot = checkpoints.newest(identity) if resume else None
     if snapshot is None and processes.first:
         checkpoints.clear()
-    progress = snapshot.progress if snapshot is not None else Progress(identity)
+    base = experiment.model.digest() if isinstance(experiment.model, Embedded) else None
+    progress = snapshot.progress if snapshot is not None else Progress(identity, base)
     start = (progress.stage, progress.steps)
     if processes.told(start) != start:
         raise UserError(f"{folder}: another process sees another checkpoint there than {start}")

@@ -238,21 +238,33 @@ def check_record(content: Any) -> None:
         _check(score.get("influence", []), list[float], f"{place}.influence")
 
 
-def check_json(value: Any, place: str, depth: int = 0) -> None:
+def check_json(value: Any, place: str) -> None:
     """ValueError unless it is a JSON value of finite numbers, nested at most `DEEPEST` deep."""
-    if depth > DEEPEST:
-        raise ValueError(f"{place:.60} is nested more than {DEEPEST} deep")
+    _check_json(value, (place,))
+
+
+def _check_json(value: Any, path: tuple[str | int, ...]) -> None:
+    """`path` is put into words where something is wrong alone: there are millions of values."""
+    if len(path) > DEEPEST + 1:
+        raise ValueError(f"{_words(path):.60} is nested more than {DEEPEST} deep")
     if isinstance(value, dict):
         for name, item in value.items():
-            _need(isinstance(name, str), name, "a text as key", place)
-            check_json(item, f"{place}.{name}", depth + 1)
+            if not isinstance(name, str):
+                _need(False, name, "a text as key", _words(path))
+            _check_json(item, (*path, name))
     elif isinstance(value, list):
         for i, item in enumerate(value):
-            check_json(item, f"{place}[{i}]", depth + 1)
+            _check_json(item, (*path, i))
     elif isinstance(value, int | float):
-        _need(_finite(value), value, "a finite number", place)
-    else:
-        _need(value is None or isinstance(value, str), value, "a JSON value", place)
+        if not _finite(value):
+            _need(False, value, "a finite number", _words(path))
+    elif value is not None and not isinstance(value, str):
+        _need(False, value, "a JSON value", _words(path))
+
+
+def _words(path: tuple[str | int, ...]) -> str:
+    first, *rest = path
+    return f"{first}" + "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in rest)
 
 
 def _check_losses(curve: dict[str, Any], place: str) -> None:

@@ -117,7 +117,7 @@ class StageTrainer:
         if run.processes.count > 1:
             self._loss = run.accelerator.prepare(Denoising(self.objective))
         self._stopping = Stopping(launched=run.processes.count > 1)
-        self._due = self._changing = self._spoiled = False
+        self._due = self._changing = self._spoiled = self._overflowed = False
 
     def _prepared(self) -> tuple[Any, Any]:
         # In stage 1 alone, where it makes up for the rates of modules, which differ by variant.
@@ -270,7 +270,7 @@ class StageTrainer:
         """One optimiser step from `accumulate` parts; the mean of their losses."""
         accelerator, losses = self.run.accelerator, []
         passes: list[Pass] = []
-        self._spoiled = False
+        self._spoiled = self._overflowed = False
         for part in range(self.share.accumulate):
             asked = time.perf_counter()
             first, batch = next(parts)
@@ -306,6 +306,8 @@ class StageTrainer:
         progress.steps += 1
         if self._spoiled:
             history.skipped.append(progress.steps)
+        if self._overflowed:
+            history.overflowed.append(progress.steps)
         if is_spike(loss, history.losses, history.spikes):
             history.spikes.append(progress.steps)
             _LOG.warning(
@@ -338,8 +340,7 @@ class StageTrainer:
             self.schedule.scheduler.step()
         else:
             self.optimizer.step()
-            if accelerator.scaler is not None and self.optimizer.step_was_skipped:
-                self._spoiled = True  # counted; it is loss scaling's own business otherwise
+            self._overflowed = accelerator.scaler is not None and self.optimizer.step_was_skipped
             self.schedule.step()
         self.ema.step(self.trainable)
         self.optimizer.zero_grad()

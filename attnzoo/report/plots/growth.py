@@ -28,8 +28,11 @@ _TEXTS = ("name", "dtype", "unet", "level")
 _NEEDED = (*_NUMBERS, *_TEXTS, "what", "options", "backward", "peak_memory", *_FIXED)
 _WHAT = {
     "module": "one module",
+    "level": "one module at a level of the U-Net",
     "unet": "the whole U-Net, forward",
     "training": "the whole U-Net, forward and backward",
+    "flow": "flow between a clip's neighbours",
+    "maps": "index maps of all levels",
 }
 
 Row = Mapping[str, Any]
@@ -40,7 +43,7 @@ Row = Mapping[str, Any]
 class Series:
     """One variant along one axis.
 
-    what: module, unet or training; setting: what does not change, in words; machine: where it was
+    what: one of `_WHAT`; setting: what does not change, in words; machine: where it was
     measured; latency in ms, memory in MiB, None where it was not measured.
     """
 
@@ -203,7 +206,7 @@ def _sketch(what: str, axis: str, found: Sequence[Series]) -> Sketch:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     legend(figure, [(name, looks[name]) for name in names], columns=3)
-    subject = _WHAT.get(what, what)
+    subject = _WHAT[what]
     return Sketch(
         name=f"growth-{what}-{axis}",
         title=f"Cost by {AXES[axis]}: {subject}",
