@@ -653,7 +653,7 @@ def test_a_broken_line_of_the_bench_is_named(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ('{"status": "ok", "predicted": false, "peer": false}', "it lacks frames, height"),
-        (json.dumps(BENCH | {"what": "../../up"}), "what is '../../up', not module, unet, train"),
+        (json.dumps(BENCH | {"what": "../../up"}), "what is '../../up', not module, level, unet"),
         (json.dumps(BENCH | {"frames": 0}), "frames is 0, not a number above 0"),
         (json.dumps(BENCH | {"latency": None}), "latency is None"),
         (json.dumps(BENCH | {"latency": 10**400}), "row.latency must be a finite number"),
