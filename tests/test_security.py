@@ -308,7 +308,9 @@ COMMANDS = {
 
 def downloaded(folder: Path, text: str) -> None:
     """A run's folder with code in it, and beside it, and a configuration that says `text`."""
-    for place in ("run/mine.py", "run/inside/mine.py", "mine.py", "beside/mine.py"):
+    modules = ("run/mine.py", "run/inside/mine.py", "mine.py", "beside/mine.py")
+    # Another `run` that can be imported would hide a folder that is no package.
+    for place in (*modules, "run/__init__.py"):
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(CODE)
     (folder / "run/link.py").symlink_to(folder / "beside/mine.py")
@@ -331,6 +333,7 @@ def test_a_plugin_that_a_downloaded_folder_names_is_not_imported(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))  # as `python -m` has it
+    monkeypatch.delitem(sys.modules, plugin.partition(".")[0], raising=False)
     plugin = plugin.replace("HERE", str(tmp_path))
     downloaded(tmp_path, f"plugins: ['{plugin}']\n")
     command, arguments = COMMANDS[name]
