@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from attnzoo.errors import UserError
 from attnzoo.models.embedded import build_embedded
 from attnzoo.train import base
 
@@ -84,60 +86,70 @@ def test_exported_weights_fit_the_model(tmp_path: Path, monkeypatch) -> None:
     assert not list(tmp_path.glob("*.tmp"))
 
 
-def test_the_command_writes_where_it_is_told_and_a_state_beats_a_start(
-    tmp_path: Path, monkeypatch
-) -> None:
-    def stepped(self) -> float:
-        self.progress.step += 1
-        self.parameters[0].data.add_(1e-3)
-        return 1.0 / self.progress.step
+def counting(self: base.BaseTraining) -> float:
+    """In the place of a step."""
+    self.progress.step += 1
+    self.parameters[0].data.add_(1e-3)
+    return 1.0 / self.progress.step
 
-    monkeypatch.setattr(base.BaseTraining, "step", stepped)
+
+def test_the_command_writes_where_it_is_told_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(base.BaseTraining, "step", counting)
     shipped = WEIGHTS.read_bytes()
-    begun: list[str] = []
-    for name in ("begin", "load"):
-        own = getattr(base.BaseTraining, name)
-        monkeypatch.setattr(
-            base.BaseTraining, name,
-            lambda self, path, name=name, own=own: (begun.append(name), own(self, path))[1],
-        )  # fmt: skip
-    ends = {}
-    for name, more in (("one", ()), ("again", ("--start", str(WEIGHTS)))):
-        arguments = [
-            "base", "--steps", "20", "--work", str(tmp_path / "work"),
-            "--out", str(tmp_path / f"{name}.safetensors"),
-            "--figure", str(tmp_path / "loss.png"), *more,
-        ]  # fmt: skip
-        monkeypatch.setattr("sys.argv", arguments)
-        base.main()
-        ends[name] = (tmp_path / f"{name}.safetensors").read_bytes()
-    # The second finds a finished training, whatever it was to begin from.
-    assert begun == ["load", "begin", "load"] and ends["one"] == ends["again"] != shipped
-    assert WEIGHTS.read_bytes() == shipped and (tmp_path / "loss.png").stat().st_size > 1000
+    base.command(["--steps", "20"])
+    files = ["base", "base.json", "base.safetensors", "base_loss.png"]
+    assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == files
+    assert (tmp_path / "outputs/base_loss.png").stat().st_size > 1000
+    monkeypatch.setattr(base.BaseTraining, "step", lambda self: pytest.fail("trained again"))
+    base.command(["--steps", "20", "--out", "again.safetensors", "--figure", "loss.png"])
+    first = (tmp_path / "outputs/base.safetensors").read_bytes()
+    assert (tmp_path / "again.safetensors").read_bytes() == first != shipped
+    assert WEIGHTS.read_bytes() == shipped and (tmp_path / "loss.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "other", [["--steps", "3"], ["--rate", "1"], ["--seed", "1"], ["--start", str(WEIGHTS)]]
+)
+def test_a_state_of_other_settings_is_refused(
+    other: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(base.BaseTraining, "step", counting)
+    base.command(["--steps", "2"])
+    with pytest.raises(UserError, match=r"state\.pt was made with other settings \(") as error:
+        base.command(["--steps", "2", *other])
+    assert other[0].strip("-") in str(error.value)
+    (tmp_path / "outputs/base/state.pt").write_bytes(b"no state")
+    with pytest.raises(UserError, match=r"state\.pt: no state .* take another --work"):
+        base.command(["--steps", "2"])
 
 
 @pytest.mark.parametrize(("steps", "losses"), [(2, [0.75]), (20, [0.1799]), (45, [0.1799, 0.0340])])
 def test_each_training_has_a_loss_and_a_curve(
-    steps: int, losses, tmp_path: Path, monkeypatch
+    steps: int, losses: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stepped(self) -> float:
-        self.progress.step += 1
-        return 1.0 / self.progress.step
-
-    monkeypatch.setattr(base.BaseTraining, "step", stepped)
+    monkeypatch.setattr(base.BaseTraining, "step", counting)
     drawn: list[list[float]] = []
     monkeypatch.setattr(base, "plot", lambda losses, last, path: drawn.append(losses))
     out = tmp_path / "base.safetensors"
-    monkeypatch.setattr(
-        "sys.argv", ["base", "--steps", str(steps), "--work", str(tmp_path), "--out", str(out)]
-    )
-    base.main()
+    base.command(["--steps", str(steps), "--work", str(tmp_path), "--out", str(out)])
     assert drawn == [pytest.approx(losses, abs=1e-4)]
     assert json.loads(out.with_suffix(".json").read_text())["final_loss"] == round(losses[-1], 4)
 
 
-def test_no_steps_are_refused(monkeypatch, capsys) -> None:
-    monkeypatch.setattr("sys.argv", ["base", "--steps", "0"])
-    with pytest.raises(SystemExit):
-        base.main()
-    assert "0: must be at least 1" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--steps", "0"], "--steps 0: must be at least 1"),
+        (["--rate", "nan"], "--rate nan: must be above 0"),
+        (["--seed", "9999999999999"], "--seed 9999999999999: must be at most"),
+        (["--device", "tpu"], "--device"),
+        (["--start", "none.safetensors"], "none.safetensors"),
+    ],
+)
+def test_what_cannot_be_trained_with_is_refused(arguments: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        base.command(arguments)

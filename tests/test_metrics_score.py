@@ -39,8 +39,8 @@ from attnzoo.metrics.warp_error import PairFlow, correspondence, warp_error
 from attnzoo.train.feature_task import CLASSES, COMPONENTS, blurred, corrupt, make_pool
 from attnzoo.train.features import (
     FeatureTraining,
+    command,
     draw_losses,
-    main,
     train_features,
     write_weights,
 )
@@ -409,10 +409,20 @@ def test_the_shipped_network_orders_damage(dancers: list) -> None:  # type: igno
         assert 0 < distance(damage(mild)) < distance(damage(strong))
 
 
-def test_the_command_of_the_feature_network_writes_where_it_is_told(tmp_path: Path) -> None:
+def test_the_command_of_the_feature_network_writes_where_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shipped, out = WEIGHTS.read_bytes(), tmp_path / "mine.safetensors"
     given = ["--steps", "2", "--clips", "12", "--batch", "2", "--device", "cpu", "--out", str(out)]
-    assert main(given) == 0
+    command(given)
     assert read_notes(out)["steps"] == 2 and WEIGHTS.read_bytes() == shipped
     assert (tmp_path / "mine_loss.png").is_file()
     assert isinstance(load_features(out), FeatureNetwork)
+    (tmp_path / "mine.checkpoint").write_bytes(b"no state")
+    with pytest.raises(UserError, match=r"mine\.checkpoint: no state of a training"):
+        command(given)
+    monkeypatch.chdir(tmp_path)
+    command(given[:-2])
+    written = {"features.checkpoint", "features.safetensors", "features_loss.png"}
+    assert {path.name for path in Path("outputs").iterdir()} == written
+    assert WEIGHTS.read_bytes() == shipped

@@ -1,6 +1,6 @@
 """Trains the embedded model's image-level base, both ControlNets and the image encoder.
 
-    python -m attnzoo.train.base --steps 6000 --out attnzoo/weights/base.safetensors
+    python -m attnzoo.train.base --steps 6000 --out outputs/base.safetensors
 
 Stops at any moment lose little: the same command goes on from `--work`.
 """
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,17 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 from tqdm import tqdm
 
+from attnzoo import commands
 from attnzoo.data.cast import Known, stills
 from attnzoo.data.clip import Batch
+from attnzoo.errors import UserError
+from attnzoo.files import replacing
+from attnzoo.metrics.networks.weights import sha256
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.embedded import build_embedded, load_embedded
 from attnzoo.models.image_encoder import covered_cells
 from attnzoo.tensors import write_tensors
+from attnzoo.train.device import DEVICES, choose_device
 
 SIZE = 64
 PEOPLE, EACH = 8, 2
@@ -38,6 +45,12 @@ POINT = 20
 
 STEADY = 0.7
 """The share of steps at full learning rate; over the rest it falls to zero in a straight line."""
+
+
+STATE = "state.pt"
+
+MOST_SEED = 10**12
+"""Each step's generator has a seed of its own, which is a multiple of this one."""
 
 
 @dataclass
@@ -67,6 +80,7 @@ class BaseTraining:
         self.noise = DDPMScheduler.from_config(self.model.scheduler_config)
         self.hints = Correspondence(self.model)
         self.progress = Progress()
+        self.start: str | None = None
 
     def learning_rate(self, step: int) -> float:
         """Warm-up, a level stretch, then down to zero at the last step."""
@@ -97,9 +111,20 @@ class BaseTraining:
         return float(loss.detach())
 
     def begin(self, weights: Path) -> None:
-        """Starts from exported weights, which a training of its own made."""
+        """Starts from exported weights, which a training of its own made.
+
+        Raises:
+            UserError: the file is missing or does not hold exactly this model's tensors.
+        """
         self.model.load_state_dict(load_embedded(weights).state_dict())
         self.ema = _averages(self.parameters)
+        self.start = sha256(weights)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the weights."""
+        names = ("steps", "rate", "seed", "bf16", "start")
+        return {name: getattr(self, name) for name in names}
 
     def save(self, folder: Path) -> None:
         """Writes all that `load` needs, beside and renamed."""
@@ -109,15 +134,35 @@ class BaseTraining:
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state_dict(),
             "progress": vars(self.progress),
+            "settings": self.settings,
         }
-        torch.save(state, folder / "state.tmp")
-        (folder / "state.tmp").replace(folder / "state.pt")
+        # Through an open file: torch refuses some names.
+        with replacing(folder / STATE) as beside, beside.open("wb") as file:
+            torch.save(state, file)
 
     def load(self, folder: Path) -> None:
-        """Goes on where `save` left off, if it did."""
-        if not (folder / "state.pt").is_file():
+        """Goes on where `save` left off, if it did.
+
+        Raises:
+            UserError: what is there cannot be read, or was made with other settings.
+        """
+        path = folder / STATE
+        if not path.exists():
             return
-        state = torch.load(folder / "state.pt", map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            made = state["settings"]
+        except Exception as error:  # of many kinds, by what is damaged
+            raise UserError(
+                f"{path}: no state of a training ({type(error).__name__}); remove it to start "
+                "over, or take another --work"
+            ) from error
+        if made != self.settings:
+            other = ", ".join(f"{k}={v}" for k, v in made.items() if v != self.settings.get(k))
+            raise UserError(
+                f"{path} was made with other settings ({other}): give the same, remove it to start "
+                "over, or take another --work"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.ema.load_state_dict(state["ema"])
@@ -241,39 +286,31 @@ def plot(losses: list[float], last: int, path: Path) -> None:
     axes.plot(steps, losses, linewidth=0.8, marker="o" if len(losses) == 1 else None)
     axes.set(xlabel="step", ylabel="weighted v-prediction loss", yscale="log", xscale="log")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path.with_suffix(".tmp.png"), dpi=120)
-    path.with_suffix(".tmp.png").replace(path)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=120, format="png")
     plt.close(figure)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
-    return number
-
-
-def main() -> None:
-    """Parses the command line and trains."""
-    parser = argparse.ArgumentParser(prog="python -m attnzoo.train.base", description=__doc__)
-    parser.add_argument("--steps", type=_positive, default=6000)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--bf16", action="store_true", help="faster where AMX or a GPU is")
-    parser.add_argument("--start", type=Path, help="exported weights to begin from")
-    parser.add_argument("--work", type=Path, default=Path("outputs/base"), help="checkpoints")
-    parser.add_argument("--out", type=Path, default=Path("attnzoo/weights/base.safetensors"))
-    parser.add_argument("--figure", type=Path, default=Path("results/weights/base_loss.png"))
-    options = parser.parse_args()
-    device = torch.device(options.device)
+def command(arguments: Sequence[str]) -> None:
+    """Trains, and writes weights, curve and a note of how they were made."""
+    options = _parser().parse_args(arguments)
+    if options.steps < 1:
+        raise UserError(f"--steps {options.steps}: must be at least 1")
+    if options.seed > MOST_SEED:
+        raise UserError(f"--seed {options.seed}: must be at most {MOST_SEED}")
+    if not 0 < options.rate < math.inf:
+        raise UserError(f"--rate {options.rate}: must be above 0")
+    device = choose_device(options.device)
     training = BaseTraining(options.steps, options.rate, options.seed, device, options.bf16)
     if options.start is not None:
         training.begin(options.start)
     training.load(options.work)
     progress, recent, saved = training.progress, [], time.monotonic()
     started = time.monotonic() - progress.seconds
-    with tqdm(total=options.steps, initial=progress.step, unit="step") as bar:
+    with (
+        commands.going_on(commands.SAME_COMMAND),
+        tqdm(total=options.steps, initial=progress.step, unit="step") as bar,
+    ):
         while progress.step < options.steps:
             recent.append(training.step())
             bar.update()
@@ -288,16 +325,47 @@ def main() -> None:
     training.export(options.out)
     # A training of fewer steps than a point has what it ended with.
     losses = progress.losses or ([float(np.mean(recent))] if recent else [])
-    plot(losses, progress.step, options.figure)
+    plot(
+        losses,
+        progress.step,
+        options.figure or options.out.with_name(f"{options.out.stem}_loss.png"),
+    )
     note = {
-        "steps": progress.step,
+        **training.settings,
         "minutes": round(progress.seconds / 60, 1),
-        "seed": options.seed,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "final_loss": round(losses[-1], 4) if losses else None,
     }
-    options.out.with_suffix(".json").write_text(json.dumps(note, indent=1) + "\n")
+    with replacing(options.out.with_suffix(".json")) as beside:
+        beside.write_text(json.dumps(note, indent=1) + "\n")
+    print(f"{options.out}: {progress.step} steps, {progress.seconds / 60:.1f} minutes")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = commands.Parser("python -m attnzoo.train.base", description=__doc__)
+    parser.add_argument("--steps", type=int, default=6000, help="(%(default)s)")
+    parser.add_argument("--rate", type=float, default=1e-3, help="(%(default)s)")
+    parser.add_argument("--seed", type=commands.seed, default=0, help="(%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument("--bf16", action="store_true", help="faster where AMX or a GPU is")
+    for name, default, what in (
+        ("start", None, "exported weights to begin from"),
+        (
+            "work",
+            Path("outputs/base"),
+            "folder of what a stopped training goes on from (%(default)s)",
+        ),
+        ("out", Path("outputs/base.safetensors"), "the weights' file (%(default)s)"),
+        ("figure", None, "picture of the loss (beside the weights)"),
+    ):
+        parser.add_argument(f"--{name}", type=commands.path, default=default, help=what)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command, with its exit status."""
+    commands.execute(command, arguments)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,15 +20,18 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
+from attnzoo import commands
 from attnzoo.data.clip import Clip
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
-from attnzoo.metrics.features import WEIGHTS
 from attnzoo.tensors import write_tensors
-from attnzoo.train.device import choose_device
+from attnzoo.train.device import DEVICES, choose_device
 from attnzoo.train.feature_task import FeatureTask, Pool, corrupt, make_pool
 
 CHECKPOINT_SECONDS = 15.0
+
+MOST_SEED = 10**12
+"""Each step's generator has a seed of its own, which is a multiple of this one."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class FeatureTraining:
             least = 10 if name == "clips" else 1
             if getattr(self, name) < least:
                 raise UserError(f"--{name} {getattr(self, name)}: at least {least} is needed")
+        if self.seed > MOST_SEED:
+            raise UserError(f"--seed {self.seed}: must be at most {MOST_SEED}")
 
 
 @dataclass
@@ -159,10 +163,16 @@ def _save(path: Path, settings: FeatureTraining, parts: dict[str, Any], progress
 def _load(path: Path, settings: FeatureTraining, parts: dict[str, Any]) -> Progress:
     if not path.exists():
         return Progress()
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["settings"] != asdict(settings):
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        made = state["settings"]
+    except Exception as error:  # of many kinds, by what is damaged
         raise UserError(
-            f"{path} was made with other settings ({state['settings']}): "
+            f"{path}: no state of a training ({type(error).__name__}); remove it to start over"
+        ) from error
+    if made != asdict(settings):
+        raise UserError(
+            f"{path} was made with other settings ({made}): "
             "give the same, or remove it to start over"
         )
     for name, part in parts.items():
@@ -209,39 +219,45 @@ def draw_losses(path: Path, progress: Progress) -> None:
         figure.savefig(temporary, dpi=120, format="png")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    default = FeatureTraining()
-    parser = argparse.ArgumentParser(prog="python -m attnzoo.train.features", description=__doc__)
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="the weights' file (%(default)s)")
-    parser.add_argument("--curve", type=Path, help="picture of the loss (beside the weights)")
-    parser.add_argument("--checkpoint", type=Path, help="where to go on from (beside the weights)")
-    parser.add_argument("--steps", type=int, default=default.steps, help="(%(default)s)")
-    parser.add_argument("--clips", type=int, default=default.clips, help="(%(default)s)")
-    parser.add_argument("--batch", type=int, default=default.batch, help="(%(default)s)")
-    parser.add_argument("--seed", type=int, default=default.seed, help="(%(default)s)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    given = parser.parse_args(arguments)
+def command(arguments: Sequence[str]) -> None:
+    """Trains, and writes the weights and a picture of the loss."""
+    given = _parser().parse_args(arguments)
     out: Path = given.out
-    checkpoint = given.checkpoint or out.with_suffix(".checkpoint")
-    try:
-        settings = FeatureTraining(given.steps, given.clips, given.batch, seed=given.seed)
-        device = choose_device(given.device)
-        from attnzoo.data.embedded import open_embedded
+    settings = FeatureTraining(given.steps, given.clips, given.batch, seed=given.seed)
+    device = choose_device(given.device)
+    from attnzoo.data.embedded import open_embedded
 
-        clips = open_embedded().train
+    clips = open_embedded().train
+    checkpoint = given.checkpoint or out.with_suffix(".checkpoint")
+    with commands.going_on(commands.SAME_COMMAND):
         task, progress = train_features(clips, settings, device=device, checkpoint=checkpoint)
-        write_weights(out, task, settings, progress)
-        curve = given.curve or out.with_name(f"{out.stem}_loss.png")
-        draw_losses(curve, progress)
-    except (UserError, OSError) as error:
-        print(str(error), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    write_weights(out, task, settings, progress)
+    curve = given.curve or out.with_name(f"{out.stem}_loss.png")
+    draw_losses(curve, progress)
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {progress.seconds:.0f} s; {curve}")
-    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    default = FeatureTraining()
+    parser = commands.Parser("python -m attnzoo.train.features", description=__doc__)
+    for name, path, what in (
+        ("out", Path("outputs/features.safetensors"), "the weights' file (%(default)s)"),
+        ("curve", None, "picture of the loss (beside the weights)"),
+        ("checkpoint", None, "where to go on from (beside the weights)"),
+    ):
+        parser.add_argument(f"--{name}", type=commands.path, default=path, help=what)
+    for name in ("steps", "clips", "batch"):
+        value = getattr(default, name)
+        parser.add_argument(f"--{name}", type=int, default=value, help="(%(default)s)")
+    parser.add_argument("--seed", type=commands.seed, default=default.seed, help="(%(default)s)")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command, with its exit status."""
+    commands.execute(command, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
