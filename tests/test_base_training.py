@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,31 @@ def test_the_command_writes_where_it_is_told_and_goes_on(
     first = (tmp_path / "outputs/base.safetensors").read_bytes()
     assert (tmp_path / "again.safetensors").read_bytes() == first != shipped
     assert WEIGHTS.read_bytes() == shipped and (tmp_path / "loss.png").is_file()
+
+
+def test_a_stopped_training_keeps_its_last_step_and_its_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base.BaseTraining, "step", counting)
+    whole = base.BaseTraining(45, 1e-3, 0, torch.device("cpu"))
+    base.train(whole, tmp_path / "whole")
+
+    def stopped(self: base.BaseTraining) -> float:
+        if self.progress.step == 24:
+            signal.raise_signal(signal.SIGTERM)
+        return counting(self)
+
+    monkeypatch.setattr(base.BaseTraining, "step", stopped)
+    with pytest.raises(SystemExit) as ended:
+        base.train(base.BaseTraining(45, 1e-3, 0, torch.device("cpu")), tmp_path / "work")
+    assert ended.value.code == 128 + signal.SIGTERM
+    monkeypatch.setattr(base.BaseTraining, "step", counting)
+    resumed = base.BaseTraining(45, 1e-3, 0, torch.device("cpu"))
+    resumed.load(tmp_path / "work")
+    assert resumed.progress.step == 25 and len(resumed.progress.recent) == 5
+    base.train(resumed, tmp_path / "work")
+    assert resumed.progress.losses == whole.progress.losses and len(whole.progress.losses) == 2
+    assert torch.equal(resumed.parameters[0], whole.parameters[0])
 
 
 @pytest.mark.parametrize(

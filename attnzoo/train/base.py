@@ -34,6 +34,7 @@ from attnzoo.models.embedded import build_embedded, load_embedded
 from attnzoo.models.image_encoder import covered_cells
 from attnzoo.tensors import write_tensors
 from attnzoo.train.device import DEVICES, choose_device
+from attnzoo.train.stopping import Stopping
 
 SIZE = 64
 PEOPLE, EACH = 8, 2
@@ -47,6 +48,8 @@ STEADY = 0.7
 """The share of steps at full learning rate; over the rest it falls to zero in a straight line."""
 
 
+CHECKPOINT_SECONDS = 120.0
+
 STATE = "state.pt"
 
 MOST_SEED = 10**12
@@ -55,11 +58,15 @@ MOST_SEED = 10**12
 
 @dataclass
 class Progress:
-    """What a resumed training goes on from, beside the tensors."""
+    """What a resumed training goes on from, beside the tensors.
+
+    losses: a mean for each `POINT` steps; recent: each step's since then.
+    """
 
     step: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
+    recent: list[float] = field(default_factory=list)
 
 
 class BaseTraining:
@@ -291,6 +298,35 @@ def plot(losses: list[float], last: int, path: Path) -> None:
     plt.close(figure)
 
 
+def train(training: BaseTraining, work: Path) -> None:
+    """Makes the steps that are left, and keeps in `work` what a stopped training goes on from.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: it was asked to stop, and all is kept.
+    """
+    progress, saved = training.progress, time.monotonic()
+    started, stopping = saved - progress.seconds, Stopping()
+    with (
+        stopping.listening(),
+        tqdm(total=training.steps, initial=progress.step, unit="step") as bar,
+    ):
+        while progress.step < training.steps:
+            progress.recent.append(training.step())
+            bar.update()
+            now = time.monotonic()
+            progress.seconds = now - started
+            if progress.step % POINT == 0:
+                progress.losses.append(float(np.mean(progress.recent)))
+                progress.recent.clear()
+                bar.set_postfix(loss=f"{progress.losses[-1]:.4f}")
+            last = progress.step == training.steps
+            if last or stopping.wanted or now - saved > CHECKPOINT_SECONDS:
+                training.save(work)
+                saved = now
+            if stopping.wanted:
+                raise stopping.error()
+
+
 def command(arguments: Sequence[str]) -> None:
     """Trains, and writes weights, curve and a note of how they were made."""
     options = _parser().parse_args(arguments)
@@ -305,26 +341,12 @@ def command(arguments: Sequence[str]) -> None:
     if options.start is not None:
         training.begin(options.start)
     training.load(options.work)
-    progress, recent, saved = training.progress, [], time.monotonic()
-    started = time.monotonic() - progress.seconds
-    with (
-        commands.going_on(commands.SAME_COMMAND),
-        tqdm(total=options.steps, initial=progress.step, unit="step") as bar,
-    ):
-        while progress.step < options.steps:
-            recent.append(training.step())
-            bar.update()
-            progress.seconds = time.monotonic() - started
-            if progress.step % POINT == 0:
-                progress.losses.append(float(np.mean(recent)))
-                bar.set_postfix(loss=f"{progress.losses[-1]:.4f}")
-                recent = []
-            if time.monotonic() - saved > 120 or progress.step == options.steps:
-                training.save(options.work)
-                saved = time.monotonic()
+    with commands.going_on(commands.SAME_COMMAND):
+        train(training, options.work)
+    progress = training.progress
     training.export(options.out)
     # A training of fewer steps than a point has what it ended with.
-    losses = progress.losses or ([float(np.mean(recent))] if recent else [])
+    losses = progress.losses or [float(np.mean(progress.recent))]
     plot(
         losses,
         progress.step,
@@ -335,7 +357,7 @@ def command(arguments: Sequence[str]) -> None:
         "minutes": round(progress.seconds / 60, 1),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "final_loss": round(losses[-1], 4) if losses else None,
+        "final_loss": round(losses[-1], 4),
     }
     with replacing(options.out.with_suffix(".json")) as beside:
         beside.write_text(json.dumps(note, indent=1) + "\n")

@@ -27,6 +27,7 @@ from attnzoo.files import replacing
 from attnzoo.tensors import write_tensors
 from attnzoo.train.device import DEVICES, choose_device
 from attnzoo.train.feature_task import FeatureTask, Pool, corrupt, make_pool
+from attnzoo.train.stopping import Stopping
 
 CHECKPOINT_SECONDS = 15.0
 
@@ -112,8 +113,12 @@ def _run(
     optimizer, schedule = parts["optimizer"], parts["schedule"]
     held = max(1, settings.clips // 10)
     kept = last = time.monotonic()
+    stopping = Stopping()
     steps = range(len(progress.losses), settings.steps)
-    with tqdm(steps, total=settings.steps, initial=steps.start, desc="features") as bar:
+    with (
+        stopping.listening(),
+        tqdm(steps, total=settings.steps, initial=steps.start, desc="features") as bar,
+    ):
         for step in bar:
             # A generator per step: what is drawn does not depend on where it was interrupted.
             generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
@@ -130,9 +135,11 @@ def _run(
             now = time.monotonic()
             progress.seconds, last = progress.seconds + now - last, now
             bar.set_postfix(loss=f"{progress.losses[-1]:.3f}")
-            if now - kept > CHECKPOINT_SECONDS:
+            if stopping.wanted or now - kept > CHECKPOINT_SECONDS:
                 _save(checkpoint, settings, parts, progress)
                 kept = now
+            if stopping.wanted:
+                raise stopping.error()
 
 
 def _loss(
