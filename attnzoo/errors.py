@@ -35,6 +35,12 @@ _NOT_WRITTEN = re.compile(r"PytorchStreamWriter|inline_container|file write fail
 
 
 _ANYWHERE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+
+
+def passing(error: BaseException) -> bool:
+    """Whether a file could not be read for want of something, which says nothing of the file."""
+    return getattr(error, "errno", None) in _PASSING
 
 
 def lacking_anywhere(error: UserError) -> str | None:

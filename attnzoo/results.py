@@ -66,10 +66,23 @@ def load(folder: str | Path) -> pd.DataFrame:
 
 
 def _paths(folder: Path) -> Iterable[str]:
-    """In an order that does not depend on the file system; hidden folders are a run's own."""
-    for place, folders, files in os.walk(folder):
+    """In an order that does not depend on the file system; hidden folders are a run's own.
+
+    A link to a folder is not followed: inside `folder` its records are read in their own place.
+
+    Raises:
+        UserError: a link leads out of `folder`, or a folder cannot be read.
+    """
+    for place, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for path in (os.path.join(place, name) for name in folders):
+            if os.path.islink(path):
+                inside(folder, os.path.relpath(path, folder), path)
         yield from (os.path.join(place, name) for name in sorted(files) if FILES.fullmatch(name))
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def _read(path: str, folder: Path) -> tuple[Row, list[Row], list[str], list[str]]:

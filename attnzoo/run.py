@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from attnzoo import application, commands, config, job, stored
-from attnzoo.errors import UserError
+from attnzoo.errors import UserError, lacking
 from attnzoo.files import Held, held, replacing, sweep
 from attnzoo.overrides import PLUGINS, parsed, quoted
 from attnzoo.paths import typed
@@ -253,6 +253,8 @@ def _check_record(folder: Path) -> None:
             with safe_open(weights, framework="pt"):
                 pass
     except (OSError, SafetensorError) as error:
+        if lacking(error):
+            raise
         raise UserError(
             f"{weights}: cannot be read ({error}); delete it and record.json, and resume={folder} "
             f"makes them anew from {CONFIG}"

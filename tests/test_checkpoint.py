@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ import torch
 from tiny_run import Interrupting, tiny_experiment, tiny_model, tiny_run, tiny_source
 
 from attnzoo import registry
-from attnzoo.errors import UserError
+from attnzoo.errors import UserError, lacking
 from attnzoo.files import PARTIAL, replacing
+from attnzoo.models.choice import StableDiffusion, Weights
+from attnzoo.models.dance import DanceModel
 from attnzoo.train.checkpoint import Checkpoints
 from attnzoo.train.settings import Experiment, Sampling, Schedule
 
@@ -162,6 +166,48 @@ def test_what_the_machine_lacks_says_nothing_of_a_checkpoint(
         with pytest.raises(OSError, match="Too many open files"):
             tiny_run(tmp_path, experiment, resume=True)
     assert checkpoints(tmp_path) == there
+    record, _ = tiny_run(tmp_path, experiment, resume=True)
+    assert record["training"]["resumed"] == 1
+
+
+def test_too_few_file_descriptors_say_nothing_of_a_checkpoint(tmp_path: Path) -> None:
+    """With one left a file can be read, and safetensors, which needs more, says what it lacks."""
+    experiment = tiny_experiment()
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run(tmp_path, experiment, tiny_source(Interrupting(6, KeyboardInterrupt())))
+    there = checkpoints(tmp_path)
+    identity = experiment.identity(tiny_source().split_hash)
+    found = Checkpoints(tmp_path, every=0)
+    assert found.newest(identity) is not None
+    limits, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[0], 1024), limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(taken.pop())
+        with pytest.raises(Exception, match="Too many open files") as error:
+            found.newest(identity)
+    finally:
+        for handle in taken:
+            os.close(handle)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert lacking(error.value) is not None and checkpoints(tmp_path) == there
+
+
+def test_other_weights_of_published_parts_are_refused(tmp_path: Path) -> None:
+    experiment = replace(tiny_experiment(), model=StableDiffusion(weights=Weights.random))
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run(tmp_path, experiment, tiny_source(Interrupting(6, KeyboardInterrupt())))
+
+    def another() -> DanceModel:
+        model = tiny_model()
+        with torch.no_grad():
+            next(model.image_encoder.parameters()).mul_(1.01)
+        return model
+
+    with pytest.raises(UserError, match="stage2-000002 was made upon other weights of the base"):
+        tiny_run(tmp_path, experiment, resume=True, build=another)
     record, _ = tiny_run(tmp_path, experiment, resume=True)
     assert record["training"]["resumed"] == 1
 

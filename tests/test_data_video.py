@@ -23,7 +23,7 @@ from attnzoo.data.clip import collate
 from attnzoo.data.frames import frames_of, square
 from attnzoo.data.source import Source
 from attnzoo.data.spool import Spool
-from attnzoo.data.windows import Short, all_starts, places, separate_starts, span, without
+from attnzoo.data.windows import Frame, Short, all_starts, places, separate_starts, span, without
 from attnzoo.errors import UserError
 from attnzoo.metrics.warp_error import correspondence, warp_error
 
@@ -286,6 +286,18 @@ def test_what_memory_has_no_room_for_lies_in_a_file(
     for a, b in zip(found, whole.train, strict=True):
         assert torch.equal(a.video, b.video)
         assert torch.equal(a.background, b.background)
+
+
+def test_a_disk_that_takes_a_part_is_given_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [
+        Frame(picture, None, None, picture[..., 0])
+        for picture in np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    ]
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: write(file, data[:7], at))
+    spool = Spool(frames, limit=0)
+    monkeypatch.undo()
+    assert all(np.array_equal(spool[i].picture, frames[i].picture) for i in range(3))
 
 
 def test_clips_are_the_same_from_several_threads(tmp_path: Path) -> None:

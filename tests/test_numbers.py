@@ -168,6 +168,24 @@ def test_a_step_that_loss_scaling_leaves_out_is_counted(
     assert stage["skipped"] == [1] and stage["loss"]["step"] == [1, 2, 3]
 
 
+def test_loss_scaling_that_never_finds_its_scale_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gradient that is no number is none at any scale."""
+
+    def scaling(*arguments: Any) -> Any:
+        accelerator = make_accelerator(*arguments)
+        accelerator.scaler = torch.amp.GradScaler("cpu")
+        return accelerator
+
+    monkeypatch.setattr("attnzoo.train.experiment.make_accelerator", scaling)
+    monkeypatch.setattr("attnzoo.train.trainer.OVERFLOWS_AT_MOST", 3)
+    experiment = short(stage1=Stage(9, 1e-2, 0))
+    said = r"step 5 of 9: the gradient's norm, after 3 steps that loss scaling left out, is nan"
+    with pytest.raises(Diverged, match=said):
+        tiny_run(tmp_path, experiment, build=breaking(2, grad=True))
+
+
 def test_the_rate_goes_on_over_a_skipped_step_whatever_loss_scaling_did_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,7 +288,17 @@ def test_curves_leave_out_what_is_no_number() -> None:
 STAGES = ("stage1", "stage2")
 
 
-def test_two_runs_give_the_same_bytes_whatever_the_loader(tmp_path: Path) -> None:
+def test_two_runs_give_the_same_bytes_whatever_the_loader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    step = StageTrainer._step
+
+    def noted(trainer: StageTrainer, parts: Any) -> float:
+        asked.append(torch.are_deterministic_algorithms_enabled())
+        return step(trainer, parts)
+
+    monkeypatch.setattr(StageTrainer, "_step", noted)
     plan = {"stage1": Stage(2, 1e-2, 0), "stage2": Stage(1, 1e-3, 0), "deterministic": True}
     sampling = Sampling(steps=1, clips=1)
     experiment = training(tiny_experiment("temporal", sampling=sampling), **plan)
@@ -282,7 +310,8 @@ def test_two_runs_give_the_same_bytes_whatever_the_loader(tmp_path: Path) -> Non
         records.append((record["scores"], [record["training"][s]["loss"] for s in STAGES]))
     assert len(set(files)) == 1
     assert all(one == records[0] for one in records)
-    assert not torch.are_deterministic_algorithms_enabled()
+    # On a CPU the bytes are the same without it, too.
+    assert asked == [True] * 9 and not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.parametrize("more", list(Purpose))

@@ -254,6 +254,16 @@ def test_a_flipped_bit_is_named_by_a_run_and_mended_by_prepare(
     assert caplog.text.count("its checksum does not fit: it is made again") == len(sound)
     assert {item: item.read_bytes() for item in items(store)} == sound
     assert losses(experiment, attach(experiment, source, store))[1] == plain
+    for place in ("sheets", "catalogue"):
+        page = next((store / place).glob("*.json"))
+        changed = bytearray(page.read_bytes())
+        changed[len(changed) // 3] ^= 1
+        page.write_bytes(bytes(changed))
+        with pytest.raises(UserError, match="prepared"):
+            attach(experiment, source, store)
+        assert f"{page} is damaged, its checksum does not fit" in caplog.text
+        assert prepare(experiment, source, store).made == 0
+        assert losses(experiment, attach(experiment, source, store))[1] == plain
     victim = items(store)[3]
     victim.unlink()
     ready = attach(experiment, source, store).train

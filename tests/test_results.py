@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,6 +117,31 @@ def test_what_is_refused_with_its_file(tmp_path: Path, content: Any, message: st
     put(tmp_path / "bad", content)
     with pytest.raises(UserError, match=f"bad.*{message}"):
         results.load(tmp_path)
+
+
+def test_links_to_folders_and_folders_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = broken(lambda c: None)
+    put(tmp_path / "results/run", record)
+    put(tmp_path / "elsewhere", record)
+    (tmp_path / "results/latest").symlink_to("run")
+    (tmp_path / "results/self").symlink_to(".")
+    assert set(results.load(tmp_path / "results")["path"]) == {"run/record.json"}
+    (tmp_path / "results/other").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"results/other: .*leaves the folder"):
+        results.load(tmp_path / "results")
+    (tmp_path / "results/other").unlink()
+    real = os.scandir
+
+    def refused(path: Any) -> Any:
+        if str(path).endswith("run"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(UserError, match="results/run: cannot be read: Permission denied"):
+        results.load(tmp_path / "results")
 
 
 def test_a_file_cut_short_and_a_folder_without_records(tmp_path: Path) -> None:

@@ -315,6 +315,10 @@ def test_weights_that_do_not_fit(flowing, read, tmp_path):
         with pytest.raises(UserError, match=re.escape(said)):
             trained.load(experiment, trained.weights_of(folder))
 
+    changed = bytearray(file.read_bytes())
+    changed[-1] ^= 1
+    file.write_bytes(changed)
+    refused("its SHA-256 is not the one that record.json has of it: it is damaged")
     save_file({k: t for k, t in weights.items() if k != name}, file)
     refused(f"missing: 1 ({name})")
     save_file({**weights, name: torch.zeros(3)}, file)
@@ -406,3 +410,9 @@ def test_a_model_in_the_published_layout(kept, tmp_path, capfd):
     assert status(*arguments, f"model.path={moved}", "--out", tmp_path / "a") == 0
     assert torch.equal(kept[0], own)
     assert record(tmp_path / "a")["run"]["model"]["path"] == str(moved)
+    file = moved / "vae/diffusion_pytorch_model.safetensors"
+    save_file({name: tensor * 1.01 for name, tensor in load_file(file).items()}, file)
+    assert status(*arguments, f"model.path={moved}", "--out", tmp_path / "b") == commands.BAD_INPUT
+    assert "upon other weights of the base than lie there now: put back what was there" in (
+        capfd.readouterr().err
+    )

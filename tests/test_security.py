@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 import torch
@@ -29,6 +30,8 @@ from attnzoo.files import SUMS, replacing
 from attnzoo.paths import NoFile, inside, regular, typed
 from attnzoo.registry import RegistrationError
 from attnzoo.report.folder import read_folder
+from attnzoo.tables.__main__ import command as tables_command
+from attnzoo.tables.settings import settings_of
 from attnzoo.train.checkpoint import Checkpoints
 
 PACKAGE = Path(attnzoo.__file__).parent
@@ -340,6 +343,36 @@ def test_a_plugin_that_a_downloaded_folder_names_is_not_imported(
     again = Path(plugin).name if plugin.endswith(".py") else plugin
     with pytest.raises(UserError, match=rf"\+plugins=\[{re.escape(again)}\], if you trust it"):
         command(arguments)
+
+
+@pytest.mark.parametrize("place", ["added", "protocol", "chosen"])
+def test_code_that_a_folder_of_results_or_a_protocol_names_is_not_run(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text(CODE)
+    plugin = "+plugins=[evil.py]"
+    cells: dict[str, Any] = {"none": {"label": "none", "overrides": ["attn=none"]}}
+    if place == "protocol":
+        cells["none"]["overrides"].append(plugin)
+    tables = {"table1": {"title": "One", "rows": [{"cell": "none"}]}}
+    protocol = {"seeds": [0], "settings": {"sample.clips": 1}, "cells": cells, "tables": tables}
+    (tmp_path / "p.yaml").write_text(json.dumps(protocol))
+    if place == "chosen":
+        (tmp_path / "chosen.yaml").write_text(json.dumps({"none": {"+plugins": "[evil.py]"}}))
+    given = ["protocol=p.yaml", "check=true", "out=out"]
+    if place == "added":
+        results = tmp_path / "out"
+        (results / "records/evil").mkdir(parents=True)
+        (results / "records/evil/seed0.json").write_text("{}")
+        about = settings_of({"protocol": ["p.yaml"], "out": ["out"]}, (), "")
+        content = about.protocol.described(["table1"], "command")
+        evil = {"label": "evil", "overrides": ["attn=none", plugin], "chosen": {}, "added": True}
+        content["cells"]["evil"] = evil
+        content["tables"]["table1"]["rows"].append({"label": "evil", "cell": "evil", "group": None})
+        (results / "protocol.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="of a protocol is not read: code is run only where"):
+        tables_command(given)
 
 
 @pytest.mark.parametrize("plugin", ["run/mine", ".mine", "a..b", "mine.pyc/", ""])

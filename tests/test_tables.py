@@ -344,7 +344,7 @@ def test_the_search_tries_all_on_the_validation_part_and_takes_the_lowest(made, 
         record["scores"]["warp_error_1"]["clips"] = [error]
         record["scores"]["warp_error_4"]["clips"] = [error]
         place.write_json(tmp_path / job.place, record)
-    place.write_error(tmp_path, jobs[7], "Diverged", "the loss is nan")
+    place.write_error(tmp_path, jobs[7], "Diverged", "the loss is nan", passing=False)
     chosen = write_choice(tmp_path, read, ["none", "stsa"])
     assert chosen == {"none": {"train.clip_norm": "2"}, "stsa": {"train.clip_norm": "1"}}
     assert json.loads((tmp_path / "search/chosen.json").read_text()) == chosen
@@ -471,7 +471,7 @@ def test_reuse_says_what_other_code_has_made_and_leaves_other_variants(ran, tmp_
     new, newer = tmp_path / "new", tmp_path / "newer"
     failed = settings(protocol, new, **given, reuse=str(theirs))
     job = next(j for j in jobs_of(failed.protocol, failed.cells) if j.name == "none, seed 1")
-    place.write_error(new, job, "Diverged", "the loss is nan")
+    place.write_error(new, job, "Diverged", "the loss is nan", passing=False)
     assert run_tables(failed)
     assert ran == ["add-temporal, seed 0"]
     assert not place.error_path(new / job.place).exists()
@@ -510,7 +510,7 @@ def test_reuse_leaves_what_is_not_of_the_protocol(ran, tmp_path, change):
 def test_a_kill_leaves_no_failure_beside_its_record(ran, tmp_path, monkeypatch):
     protocol, out = written(tmp_path), tmp_path / "out"
     job = jobs_of(read_protocol(protocol), ["none"])[0]
-    place.write_error(out, job, "Diverged", "the loss is nan")
+    place.write_error(out, job, "Diverged", "the loss is nan", passing=False)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -519,6 +519,29 @@ def test_a_kill_leaves_no_failure_beside_its_record(ran, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         place.publish(out, job, made_up(job))
     assert not place.error_path(out / job.place).exists()
+
+
+@pytest.mark.parametrize("change", ["code", "overrides"])
+@pytest.mark.parametrize("passing", [True, False])
+def test_a_failure_does_not_lose_the_record_of_before(tmp_path, change, passing):
+    job = jobs_of(read_protocol(written(tmp_path)), ["none"])[1]
+    older = made_up(job)
+    if change == "code":
+        older["environment"]["key"] = "of other code"
+    else:
+        older["environment"]["overrides"] = ["of other settings"]
+    place.write_json(tmp_path / job.place, older)
+    before, aside = (tmp_path / job.place).read_bytes(), tmp_path / ".cells/before/none/seed1.json"
+    place.write_error(tmp_path, job, "WorkerDied", "it died", passing=passing)
+    stays = passing and change == "code"
+    assert place.error_path(tmp_path / job.place).exists() is not stays
+    assert (tmp_path / job.place).exists() is stays
+    assert (tmp_path / job.place if stays else aside).read_bytes() == before
+    if not stays:
+        error = json.loads(place.error_path(tmp_path / job.place).read_text())["error"]
+        assert error == f"it died (the record of before lies in {aside.relative_to(tmp_path)})"
+    place.publish(tmp_path, job, made_up(job))
+    assert place.stands(tmp_path, job) and not (tmp_path / ".cells").exists()
 
 
 def test_a_record_that_cannot_be_read_just_now_is_not_made_again(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 A page of the catalogue belongs to one recording (or one set of weights). It holds when the files
 have the sizes and times of change that it names; then nobody has to read them to know what they
-hold. It is written whole or not at all.
+hold. It is written whole or not at all, with a checksum.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from attnzoo.files import replacing
-from attnzoo.paths import regular
+from attnzoo.data import summed
 
 Stamp = tuple[str, int, int]
 """A file's whole path, its bytes, and when it was changed in nanoseconds."""
@@ -44,20 +43,19 @@ class Catalogue:
         self.folder = folder
 
     def page(self, name: str, stamps: Sequence[Stamp]) -> Page | None:
-        """The page under `name`, None if there is none or the files have changed since."""
-        try:
-            content = json.loads(regular(self._file(name)).read_text())
-            if content["stamps"] != _digest_of(stamps):
-                return None
-            damaged = {int(i): str(text) for i, text in content["damaged"].items()}
-            return Page(tuple(map(str, content["digests"])), damaged, bool(content["decoded"]))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            return None  # not there, or not whole: made anew
+        """The page under `name`, None if there is none or the files have changed since.
+
+        Raises:
+            OSError: the machine lacks something, which says nothing of the page.
+        """
+        content = summed.read(self._file(name))
+        if content is None or content.get("stamps") != _digest_of(stamps):
+            return None
+        damaged = {int(i): str(text) for i, text in content["damaged"].items()}
+        return Page(tuple(map(str, content["digests"])), damaged, bool(content["decoded"]))
 
     def put(self, name: str, stamps: Sequence[Stamp], page: Page) -> None:
         """Writes a page; `stamps` are those from before the files were read."""
-        file = self._file(name)
-        file.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "name": name,
             "stamps": _digest_of(stamps),
@@ -65,8 +63,7 @@ class Catalogue:
             "damaged": page.damaged,
             "decoded": page.decoded,
         }
-        with replacing(file) as beside:
-            beside.write_text(json.dumps(content))
+        summed.write(self._file(name), content)
 
     def files(self, files: Sequence[Path], *, write: bool) -> str:
         """SHA-256 of the contents of files, in their order; read only where they have changed."""

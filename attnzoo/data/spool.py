@@ -52,5 +52,8 @@ class Spool:
             os.unlink(path)
             self._file = handle
             weakref.finalize(self, os.close, handle)
-        os.pwrite(self._file, content, self._bounds[-1])
-        self._bounds.append(self._bounds[-1] + len(content))
+        end = self._bounds[-1] + len(content)
+        left = memoryview(content)
+        while left:  # a disk that gets full takes a part, and complains of the next
+            left = left[os.pwrite(self._file, left, end - len(left)) :]
+        self._bounds.append(end)

@@ -6,7 +6,7 @@ sheets/             which items a run's settings need, written when all of them 
 locks/              who is at work on which recording
 
 An item is written beside its place and renamed, so it is whole or absent; its checksum is compared
-whenever it is read. Several processes may read and write at once.
+whenever it is read; so are those of pages and sheets. Several processes may read and write at once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor
 
+from attnzoo.data import summed
 from attnzoo.data.catalogue import Catalogue
-from attnzoo.errors import UserError
+from attnzoo.errors import UserError, passing
 from attnzoo.files import NO_LOCKS, PARTIAL, remove, replacing
 from attnzoo.paths import regular
 
@@ -65,6 +66,7 @@ class Store:
 
         Raises:
             Unsound: it is missing, or damaged.
+            OSError: the machine lacks something, which says nothing of the item.
         """
         file = self._file(key)
         try:
@@ -72,6 +74,8 @@ class Store:
         except FileNotFoundError as error:
             raise Unsound(f"{file} is missing", damaged=False) from error
         except OSError as error:
+            if passing(error):
+                raise
             reason = f"{file} cannot be read ({error.strerror})"
             raise Unsound(reason, damaged=True) from error
         payload = memoryview(content)[_SUM:]
@@ -89,19 +93,16 @@ class Store:
             stream.write(payload)
 
     def sheet(self, key: str) -> dict[str, Any] | None:
-        """The sheet under `key`, None if there is none."""
-        try:
-            content: dict[str, Any] = json.loads(regular(self._sheet(key)).read_text())
-        except (OSError, ValueError, RecursionError):
-            return None
-        return content
+        """The sheet under `key`, None if there is none, or it is damaged.
+
+        Raises:
+            OSError: the machine lacks something, which says nothing of the sheet.
+        """
+        return summed.read(self._sheet(key))
 
     def put_sheet(self, key: str, content: Mapping[str, Any]) -> None:
         """Writes a sheet, whole or not at all."""
-        file = self._sheet(key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as beside:
-            beside.write_text(json.dumps(content, indent=1))
+        summed.write(self._sheet(key), content)
 
     @contextmanager
     def shared(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from attnzoo.models.choice import Embedded
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.pretrained import compare, readable
 from attnzoo.train.checkpoint import Checkpoints
-from attnzoo.train.experiment import WEIGHTS, inflated
+from attnzoo.train.experiment import WEIGHTS, base_of, inflated
 from attnzoo.train.record import NAME, read_record
 from attnzoo.train.settings import Experiment
 from attnzoo.train.stages import STAGES, trained_parameters
@@ -32,8 +32,8 @@ class Weights:
     """A file of averaged weights, and how far its run was.
 
     stage: the one that was at work, whose parameters these are, `steps` of it done; None and None
-    for what a finished run left. code: SHA-256 of the variant's file as the record has it; base: of
-    the file of the base, as a checkpoint has it.
+    for what a finished run left. code: SHA-256 of the variant's file as the record has it; base:
+    what a checkpoint has of the base's own weights; sha256: of the file, as a record has it.
     """
 
     file: Path
@@ -41,6 +41,7 @@ class Weights:
     steps: int | None = None
     code: str | None = None
     base: str | None = None
+    sha256: str | None = None
 
     @property
     def said(self) -> str:
@@ -67,8 +68,13 @@ def weights_of(folder: Path) -> Weights:
     if (folder / NAME).is_file():
         if not file.is_file():
             raise UserError(f"--run {folder}: the run is finished and its {WEIGHTS} is gone")
-        code = read_record(folder)["environment"].get("code")
-        return Weights(file, code=code.get("sha256") if isinstance(code, dict) else None)
+        environment = read_record(folder)["environment"]
+        code, whole = environment.get("code"), environment.get("weights_sha256")
+        return Weights(
+            file,
+            code=code.get("sha256") if isinstance(code, dict) else None,
+            sha256=whole if isinstance(whole, str) else None,
+        )
     reasons = []
     for checkpoint in Checkpoints(folder, every=0).newest_first():
         try:
@@ -109,12 +115,19 @@ def load(experiment: Experiment, found: Weights) -> tuple[DanceModel, str]:
         if about.get(key, ours) != ours:
             raise UserError(f"{found.file}: weights of {key}={about[key]}, the run's is {ours}")
     base = about.get("base", found.base)
-    if isinstance(experiment.model, Embedded) and base not in (None, experiment.model.digest()):
-        raise UserError(
-            f"{found.file}: trained upon other weights of the base than lie there now: put back "
-            f"the file whose SHA-256 begins with {base[:12]}"
-        )
-    model = inflated(experiment, experiment.model.build)
+
+    def built() -> DanceModel:
+        model = experiment.model.build()
+        if base not in (None, base_of(experiment, model)):
+            whole = isinstance(experiment.model, Embedded)
+            what = f"the file whose SHA-256 begins with {base[:12]}" if whole else "what was there"
+            raise UserError(
+                f"{found.file}: trained upon other weights of the base than lie there now: put "
+                f"back {what}"
+            )
+        return model
+
+    model = inflated(experiment, built)
     stage = STAGES[-1] if found.stage is None else found.stage
     if stage not in STAGES:
         raise UserError(f"{found.file}: of stage {stage}; there are {STAGES[0]} and {STAGES[-1]}")
@@ -126,6 +139,11 @@ def load(experiment: Experiment, found: Weights) -> tuple[DanceModel, str]:
     }
     missing, left = parameters.keys() - tensors.keys(), tensors.keys() - parameters.keys()
     compare(str(found.file), missing, left, wrong)
+    if found.sha256 not in (None, sha256):
+        raise UserError(
+            f"{found.file}: its SHA-256 is not the one that {NAME} has of it: it is damaged, or "
+            f"another run's; put back the file whose SHA-256 begins with {found.sha256[:12]}"
+        )
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[name])

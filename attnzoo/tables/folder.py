@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from attnzoo.train.record import read_record
 
 WORK = ".cells"
 """Where runs lie that are not finished; a finished one leaves nothing there."""
+
+BEFORE = f"{WORK}/before"
+"""Where records lie that were to be made anew, and could not be."""
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -90,6 +94,11 @@ def publish(folder: Path, job: Job, record: Mapping[str, Any]) -> None:
     # Weights and pictures are not kept, so the record names none.
     write_json(folder / job.place, {**record, "files": []})
     remove(work)
+    before = _before(folder, job)
+    before.unlink(missing_ok=True)
+    with suppress(OSError):  # what is not empty stays
+        before.parent.rmdir()
+        before.parent.parent.rmdir()
 
 
 def _moved(made: Path, place: Path) -> None:
@@ -100,9 +109,19 @@ def _moved(made: Path, place: Path) -> None:
     made.replace(place)
 
 
-def write_error(folder: Path, job: Job, kind: str, said: str) -> None:
-    """Says in the record's place why there is none; an older record of it goes."""
+def write_error(folder: Path, job: Job, kind: str, said: str, *, passing: bool) -> None:
+    """Says in the record's place why there is none.
+
+    An older record of it stands if other code or libraries made it and the failure may pass, and
+    nothing is said there; else it is put aside, into `BEFORE`.
+    """
     path = folder / job.place
+    if path.exists():
+        if passing and _of_other_code(path, job):
+            return
+        aside = _before(folder, job)
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        said = f"{said} (the record of before lies in {aside.relative_to(folder)})"
     seed = next((o.partition("=")[2] for o in job.overrides if o.startswith("seed=")), "0")
     content = {
         "schema": 1,
@@ -112,7 +131,20 @@ def write_error(folder: Path, job: Job, kind: str, said: str) -> None:
         "kind": kind,
     }
     write_json(error_path(path), content)
-    path.unlink(missing_ok=True)
+    if path.exists():
+        path.replace(aside)
+
+
+def _of_other_code(path: Path, job: Job) -> bool:
+    try:
+        return _alike(read_record(path), job)
+    except UserError:
+        return False
+
+
+def _before(folder: Path, job: Job) -> Path:
+    place = Path(job.place)
+    return folder / BEFORE / place.parent.name / place.name
 
 
 def reuse(folder: Path, other: Path, job: Job, *, added: bool) -> Mapping[str, Any] | None:

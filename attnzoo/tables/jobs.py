@@ -15,6 +15,7 @@ from attnzoo import config
 from attnzoo.composing import composed
 from attnzoo.data.source import Source
 from attnzoo.errors import UserError
+from attnzoo.overrides import PLUGIN_FORM, PLUGINS, plugins_of
 from attnzoo.tables.protocol import Curves, Protocol
 from attnzoo.train import experiment as training
 from attnzoo.train.plain import plain
@@ -58,9 +59,15 @@ def compose(name: str, overrides: Sequence[str]) -> Composed:
     """What overrides describe, checked as `attnzoo.run` checks it.
 
     Raises:
-        UserError: what cannot be run; it names the cell.
+        UserError: what cannot be run, or would load code; it names the cell.
     """
     try:
+        if plugins_of(overrides):
+            # A protocol and what stands in a folder of results may come from elsewhere.
+            raise UserError(
+                f"{PLUGINS}= of a protocol is not read: code is run only where the command names "
+                f"it, {PLUGIN_FORM}"
+            )
         cfg = composed(overrides)
         experiment, source = config.experiment_of(cfg), config.source_of(cfg)
         training.check(experiment, source)

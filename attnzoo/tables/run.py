@@ -137,7 +137,7 @@ def _run_jobs(settings: Settings, jobs: Sequence[Job], said: Progress) -> list[O
             if outcome.kind is None:
                 outcome.task.log.unlink(missing_ok=True)
             else:
-                write_error(out, job, outcome.kind, outcome.said)
+                write_error(out, job, outcome.kind, outcome.said, passing=outcome.passing)
                 failed.append(outcome)
     return failed
 

@@ -57,8 +57,8 @@ class History:
 class Progress:
     """How far a run is.
 
-    identity: what decides the run's weights, hashed; base: SHA-256 of the base's file, if it is
-    one; stage: the one at work, `steps` of it done.
+    identity: what decides the run's weights, hashed; base: of the base's own weights, None in
+    checkpoints of before; stage: the one at work, `steps` of it done.
     """
 
     identity: str
@@ -147,16 +147,18 @@ class Checkpoints:
 
         Raises:
             UserError: it was made with other settings, data, base or code of a plug-in.
-            OSError, MemoryError: one could not be read for what the machine lacks, which says
-                nothing of the checkpoint. A disk that cannot read it is no such lack.
+            Exception: whatever `errors.lacking` knows, where one could not be read for what the
+                machine lacks, which says nothing of the checkpoint. A disk that cannot read it is
+                no such lack.
         """
         for path in self.newest_first():
             try:
                 snapshot = _read(path)
             except Exception as error:
-                if isinstance(error, OSError) and error.errno != errno.EIO and lacking(error):
-                    raise OSError(error.errno, error.strerror, str(path)) from error
-                if isinstance(error, MemoryError):
+                # safetensors says so by errors of no kind of their own.
+                if getattr(error, "errno", None) != errno.EIO and lacking(error):
+                    if isinstance(error, OSError):
+                        raise OSError(error.errno, error.strerror, str(path)) from error
                     raise
                 # A disk that failed may leave anything; the one before is whole.
                 _LOG.warning("%s is damaged (%s): taking the one before", path, error)

@@ -17,10 +17,12 @@ from attnzoo.data.clip import Batch, Clip, collate
 from attnzoo.data.source import Source
 from attnzoo.errors import UserError
 from attnzoo.files import PARTIAL, sweep
+from attnzoo.metrics.networks.weights import sha256
 from attnzoo.metrics.score import score
 from attnzoo.models.choice import Embedded
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.dreampose import DreamPoseModel
+from attnzoo.models.fingerprint import fingerprint
 from attnzoo.models.finite import NotFinite
 from attnzoo.models.methods import Method
 from attnzoo.models.sampling import sample
@@ -52,6 +54,8 @@ PICTURES = ("loss.png", "strip.png", "sample.mp4")
 WEIGHTS = "weights.safetensors"
 """All that was trained, averaged, by its names in the model: U-Net with slots, projection, and a
 method's own parts."""
+
+OTHER_BASE = "put back what it was, or take a new folder"
 
 Profile = Callable[[DanceModel, Batch], dict[str, Any]]
 Scores = Callable[[Tensor, Tensor, Sequence[Clip]], Mapping[str, Any]]
@@ -126,6 +130,7 @@ def run(
     if state.progress.base is not None:
         about["base"] = state.progress.base
     write_tensors(folder / WEIGHTS, trained, about)
+    kept = {"weights_sha256": sha256(folder / WEIGHTS)}
     if pictures:
         _pictures(folder, state.progress, clips, generated, experiment.sampling.fps)
     measured = None
@@ -137,7 +142,7 @@ def run(
         scores=found,
         files=[*(PICTURES if pictures else ()), WEIGHTS],
         profile=measured,
-        environment=plain(environment or {}),
+        environment=plain(environment or {}) | kept,
         seconds=time.perf_counter() - started,
     )
     content = write_record(record, folder)
@@ -157,7 +162,14 @@ def _begun(
     if processes.first:
         _prepare(folder)
     processes.wait()
-    model = inflated(experiment, build)
+    found: list[str] = []
+
+    def built() -> DanceModel:
+        model = build()
+        found.append(base_of(experiment, model))
+        return model
+
+    model = inflated(experiment, built)
     training = experiment.training
     share = Share.of(training.batch, training.accumulate, processes.index, processes.count)
     accelerator = make_accelerator(experiment, folder, share.accumulate)
@@ -166,7 +178,9 @@ def _begun(
     snapshot = checkpoints.newest(identity) if resume else None
     if snapshot is None and processes.first:
         checkpoints.clear()
-    base = experiment.model.digest() if isinstance(experiment.model, Embedded) else None
+    (base,) = found
+    if snapshot is not None and snapshot.progress.base not in (None, base):
+        raise UserError(f"{snapshot.folder} was made upon other weights of the base: {OTHER_BASE}")
     progress = snapshot.progress if snapshot is not None else Progress(identity, base)
     start = (progress.stage, progress.steps)
     if processes.told(start) != start:
@@ -268,6 +282,17 @@ def _prepare(folder: Path) -> None:
         trial.unlink()
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def base_of(experiment: Experiment, model: DanceModel) -> str:
+    """What tells the weights of a base, as it was built, from others.
+
+    SHA-256 of the embedded one's file; of published parts, which lie in many files or a hub's
+    cache, their fingerprint.
+    """
+    if isinstance(experiment.model, Embedded):
+        return experiment.model.digest()
+    return fingerprint(model)
 
 
 def inflated(experiment: Experiment, build: Callable[[], DanceModel]) -> DanceModel:

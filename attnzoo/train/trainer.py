@@ -45,6 +45,10 @@ SKIPPED_AT_MOST = 10
 """Steps in a row that may be left out; after them nothing will come right by itself."""
 
 
+OVERFLOWS_AT_MOST = 40
+"""Steps in a row that loss scaling may leave out; from 65536 its scale is then below 1e-7."""
+
+
 class Diverged(NotFinite):
     """Loss or gradient is no number any more."""
 
@@ -324,7 +328,7 @@ class StageTrainer:
 
     def _update(self, passes: Sequence[Pass]) -> None:
         """Changes the weights by the gradients that these passes have made."""
-        accelerator = self.run.accelerator
+        accelerator, norm = self.run.accelerator, math.nan
         if not self._spoiled:
             norm = float(accelerator.clip_grad_norm_(self.trainable, self.settings.clip_norm))
             # Loss scaling looks for its scale by overflowing.
@@ -341,9 +345,22 @@ class StageTrainer:
         else:
             self.optimizer.step()
             self._overflowed = accelerator.scaler is not None and self.optimizer.step_was_skipped
+            if self._overflowed:
+                self._check_overflows(norm, passes)
             self.schedule.step()
         self.ema.step(self.trainable)
         self.optimizer.zero_grad()
+
+    def _check_overflows(self, norm: float, passes: Sequence[Pass]) -> None:
+        """Loss scaling halves its scale at each overflow; one that goes on is of no scale's."""
+        step = self.run.progress.steps + 1
+        before = set(range(step - OVERFLOWS_AT_MOST, step))
+        if before <= set(self.run.progress.history.overflowed):
+            self._bad(
+                f"gradient's norm, after {OVERFLOWS_AT_MOST} steps that loss scaling left out,",
+                norm,
+                lambda: self._gradients_origin(passes),
+            )
 
     def _bad(self, what: str, value: float, origin: Callable[[], str | None]) -> None:
         """Stops the run, or has this step skipped; weights and averages are those before it.

@@ -128,7 +128,10 @@ class Round:
         self._compare_records("after the fault")
         if not self.wrong:
             self._recorded |= self.job.recorded(self.out)
-        self._went_on = self.job.has_checkpoint(self.out)
+        there = self.job.has_checkpoint(self.out)
+        if self._went_on and not there and not self.job.recorded(self.out):
+            self.lost.append("after the fault: every checkpoint is gone")
+        self._went_on = there
 
     def _compare_records(self, when: str) -> None:
         now = self.job.recorded(self.out)

@@ -1,0 +1,54 @@
+"""Plain values as JSON with a checksum, so that what a disk has changed is found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attnzoo.errors import passing
+from attnzoo.files import replacing
+from attnzoo.paths import regular
+
+_LOG = logging.getLogger(__name__)
+
+SUM = "sha256"
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes values whole or not at all; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as beside:
+        beside.write_text(json.dumps({**content, SUM: _sum(content)}))
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """What `write` has written there; None if nothing is there, or what is there is damaged.
+
+    Damage is told of. Without a checksum it is another program's, or an older version's.
+
+    Raises:
+        OSError: the machine lacks something, which says nothing of the file.
+    """
+    try:
+        content = json.loads(regular(path).read_text())
+        if not isinstance(content, dict) or SUM not in content:
+            return None
+        if content.pop(SUM) == _sum(content):
+            return content
+    except OSError as error:
+        if passing(error):
+            raise
+        return None
+    except (ValueError, RecursionError):
+        pass
+    _LOG.warning("%s is damaged, its checksum does not fit: it counts as not there", path)
+    return None
+
+
+def _sum(content: Mapping[str, Any]) -> str:
+    text = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
