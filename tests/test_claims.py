@@ -14,7 +14,7 @@ from scipy import stats
 
 from attnzoo.report.claims import CLAIMS, Claim, Judged, own_numbers, own_verdict
 from attnzoo.report.claims_page import claims_page
-from attnzoo.report.explanation import beyond_real, contrast, decided
+from attnzoo.report.explanation import Prediction, beyond_real, contrast, decided, steps
 from attnzoo.report.measures import MEASURES
 from attnzoo.report.moderation import Prior, fitted
 from attnzoo.report.pairs import Gain, Sample
@@ -30,6 +30,7 @@ from attnzoo.report.verdict import (
     of_a_pair,
     together,
 )
+from attnzoo.report.verdict import Judged as Decided
 
 HOLDS, NOT, UNKNOWN = Verdict.holds, Verdict.does_not, Verdict.unknown
 
@@ -217,7 +218,7 @@ def test_the_explanation_holds_where_it_was_planted(found: Findings) -> None:
     assert [one.verdict for one in tried.likely] == [HOLDS] * 2
     lead = made_results.SIXTH["stsa"] - made_results.SIXTH["stsa_flow"]
     planted = [lead, lead, lead * (1 - made_results.CAMERA["moving"])]
-    gains = [one.judged.gain for one in tried.predictions[2:]]
+    gains = [one.judged[0].gain for one in tried.predictions[2:]]
     assert gains == pytest.approx([1 - math.exp(log) for log in planted], abs=0.03)
     temporal = made_results.SIXTH["temporal"]
     assert tried.likely[0].gain == pytest.approx(1 - math.exp(temporal), abs=0.03)
@@ -257,7 +258,7 @@ def test_the_explanation_stays_open_where_pictures_are_smeared(
     tried = findings(make_results(tmp_path, seeds=8, videos=False)).explanation
     assert tried is not None and tried.verdict is UNKNOWN
     assert [p.verdict for p in tried.predictions] == [UNKNOWN, HOLDS, HOLDS, HOLDS, HOLDS]
-    assert tried.predictions[0].judged.verdict is HOLDS
+    assert tried.predictions[0].judged[0].verdict is HOLDS
     assert "1 cannot be told, 2 holds" in tried.sentence()
 
 
@@ -288,14 +289,49 @@ def test_a_prediction_fails_at_a_fifth_of_the_level_only() -> None:
     assert verdict({seed: -log for seed, log in worse.items()}) is HOLDS
 
 
-def test_how_much_more_one_gains_is_told_by_the_spread_of_both() -> None:
-    one = Gain.of({0: -0.4, 1: -0.3, 2: -0.37, 3: -0.5}, Prior(0.01, 4.0, 20))
-    other = Gain.of({0: -0.1, 1: -0.12, 2: -0.09}, Prior(0.02, 6.0, 24))
+def test_how_much_more_one_gains_is_told_seed_by_seed() -> None:
+    one = Gain.of({0: -0.4, 1: -0.3, 2: -0.37, 3: -0.5})
+    other = Gain.of({0: -0.1, 1: -0.12, 2: -0.09})
     more = contrast(one, other)
     assert more is not None and list(more.logs.values()) == pytest.approx([-0.3, -0.18, -0.28])
-    assert more.value == pytest.approx(1 - math.exp(-0.76 / 3)) and more.prior is not None
-    assert (more.prior.variance, more.prior.freedom) == pytest.approx((0.03, 4.0))
+    assert more.value == pytest.approx(1 - math.exp(-0.76 / 3)) and more.prior is None
     assert contrast(one, Gain.of({7: -0.1})) is None is contrast(None, one)
+
+
+def test_a_step_that_is_the_same_everywhere_is_no_larger_lead() -> None:
+    """Where there is twice as much to gain, the same step is half the share."""
+    rests = {"shared-still": 0.030, "independent-still": 0.060, "shared-moving": 0.040}
+
+    def sample(corner: str, ahead: bool) -> Sample:
+        keys = tuple((seed, clip) for seed in range(4) for clip in ("a", "b"))
+        step = np.array([1.0, 1.02, 0.98, 1.01]).repeat(2) * 0.003
+        values = 0.04 + rests[corner] - step * ahead
+        return Sample(MEASURES["warp_error_1"], keys, values, 0.04, reals=np.full(len(keys), 0.04))
+
+    pairs = {corner: (sample(corner, True), sample(corner, False)) for corner in rests}
+    here = pairs["shared-still"]
+    for other in ("independent-still", "shared-moving"):
+        share = contrast(beyond_real(*here), beyond_real(*pairs[other]))
+        step = steps(here, pairs[other])
+        assert share is not None and judge(share, Asked.better).verdict is HOLDS
+        assert step is not None and judge(step, Asked.better).verdict is not HOLDS
+        assert step.value == pytest.approx(0, abs=1e-9)
+    far = sample("shared-still", True), sample("independent-still", False)
+    further = steps(far, here)
+    assert further is not None  # by 0.030 of the 0.060 that the other has here
+    assert further.value == pytest.approx(1 - math.exp(-0.5), abs=1e-3)
+
+
+def test_a_prediction_holds_or_fails_in_all_its_measures() -> None:
+    def found(*verdicts: Verdict) -> Verdict:
+        judged = [
+            Comparison("a", "b", MEASURES["ssim"], Asked.better, 0.1, 4, Decided(one))
+            for one in verdicts
+        ]
+        return Prediction(tuple(judged)).verdict
+
+    assert found(HOLDS, HOLDS) is HOLDS and found(NOT, NOT) is NOT
+    assert found(HOLDS, NOT) is found(NOT, UNKNOWN) is found(HOLDS, UNKNOWN) is UNKNOWN
 
 
 def test_a_prediction_that_lacks_a_seed_stays_open() -> None:

@@ -348,6 +348,5 @@ def test_one_draw_more_changes_no_other(more: Purpose, monkeypatch: pytest.Monke
     after = all_of_it()
     batches._epoch.cache_clear()
     changed = {name for name in before if before[name] != after[name]}
-    assert changed <= {more.name}
-    if more in (Purpose.order, Purpose.noise, Purpose.sample):
-        assert changed == {more.name}
+    # Dropout is seeded by itself, by a key that no other purpose has.
+    assert changed == ({more.name} - {"dropout"})

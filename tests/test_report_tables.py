@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,6 @@ from attnzoo.report.folder import Row as Listed
 from attnzoo.report.latex import escaped, latex
 from attnzoo.report.markdown import markdown
 from attnzoo.report.measures import MEASURES
-from attnzoo.report.moderation import fitted
 from attnzoo.report.pairs import Gain
 from attnzoo.report.power import Simulated, power_markdown, powers, smallest
 from attnzoo.report.published import ranks, role, value
@@ -87,16 +85,8 @@ def at(table: Table, cell: str, key: str, group: str = "") -> Cell:
 
 
 def test_a_mean_has_its_interval_over_seeds(made: Path, found: Findings) -> None:
-    family = families(found.folder)[0]
-
-    def means(cell: str) -> list[float]:
-        return [float(np.mean(s["clips"])) for s in scores(made, cell, "warp_error_1")]
-
-    prior = fitted([(float(np.var(means(cell), ddof=1)), 2) for cell in sorted(family.cells)])
-    own = means("temporal")
-    assert prior is not None
-    variance, freedom = prior.moderated(float(np.var(own, ddof=1)), 2)
-    half = stats.t.ppf(0.975, freedom) * np.sqrt(variance / 3)
+    own = [float(np.mean(s["clips"])) for s in scores(made, "temporal", "warp_error_1")]
+    half = stats.t.ppf(0.975, 2) * np.std(own, ddof=1) / np.sqrt(3)
     cell = at(found.tables[1], "temporal", "warp_error_1")
     assert cell.value == pytest.approx(np.mean(own)) and cell.n == 24
     assert [cell.low, cell.high] == pytest.approx([np.mean(own) - half, np.mean(own) + half])
@@ -116,16 +106,9 @@ def test_clips_without_a_value_are_left_out(made: Path, tables: dict[str, Table]
 
 
 def test_a_distance_has_its_interval_by_its_logarithm(made: Path, found: Findings) -> None:
-    family = families(found.folder)[0]
-
-    def logs(cell: str) -> list[float]:
-        return [math.log(part["value"]) for part in scores(made, cell, "fd_embedded_video")]
-
-    prior = fitted([(float(np.var(logs(cell), ddof=1)), 2) for cell in sorted(family.cells)])
-    assert prior is not None
-    variance, freedom = prior.moderated(float(np.var(logs("disco"), ddof=1)), 2)
-    half = stats.t.ppf(0.975, freedom) * np.sqrt(variance / 3)
-    mean = np.mean([part["value"] for part in scores(made, "disco", "fd_embedded_video")])
+    values = [part["value"] for part in scores(made, "disco", "fd_embedded_video")]
+    half = stats.t.ppf(0.975, 2) * np.std(np.log(values), ddof=1) / np.sqrt(3)
+    mean = np.mean(values)
     cell = at(found.tables[0], "disco", "fd_embedded_video")
     assert cell.value == pytest.approx(mean)
     assert [cell.low, cell.high] == pytest.approx([mean * np.exp(-half), mean * np.exp(half)])
@@ -188,10 +171,12 @@ def test_what_a_seeds_videos_vary_by_is_found_where_nothing_else_varies() -> Non
 
 def test_families_are_of_variants_of_settings_and_of_the_sixth(found: Findings) -> None:
     variants, settings, sixth = families(found.folder)
-    assert variants.tables == ("table1", "table2", "table3", "table4")
-    assert (settings.tables, sixth.tables) == (("table5",), ("table6",))
+    assert variants.tables == ("table1", "table2", "table4")
+    # Subspaces of several sizes are settings of one variant, though no group says so.
+    assert (settings.tables, sixth.tables) == (("table3", "table5"), ("table6",))
     assert ("temporal", "stsa-4x4x4") in variants.pairs and ("disco", "none") in variants.pairs
     assert ("stsa-flat", "stsa-4x4x4") in settings.pairs
+    assert ("stsa-8x4x4", "stsa-4x4x4") in settings.pairs
     assert not {*settings.pairs} & {*variants.pairs} and len({*sixth.pairs}) == 24
     compared = [("temporal", "none"), ("stsa_flow-iuv", "stsa_flow-skeleton"), sixth.pairs[0]]
     gains = [found.scores.gain(*pair, "l1") for pair in compared]

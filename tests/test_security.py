@@ -355,12 +355,19 @@ def test_code_that_a_folder_of_results_or_a_protocol_names_is_not_run(
     cells: dict[str, Any] = {"none": {"label": "none", "overrides": ["attn=none"]}}
     if place == "protocol":
         cells["none"]["overrides"].append(plugin)
-    tables = {"table1": {"title": "One", "rows": [{"cell": "none"}]}}
-    protocol = {"seeds": [0], "settings": {"sample.clips": 1}, "cells": cells, "tables": tables}
+    tables = {"table1": {"title": "One", "rows": ["none"]}}
+    protocol = {
+        "name": "tiny",
+        "seeds": [0],
+        "clips": 1,
+        "settings": ["device=cpu"],
+        "cells": cells,
+        "tables": tables,
+    }
     (tmp_path / "p.yaml").write_text(json.dumps(protocol))
     if place == "chosen":
         (tmp_path / "chosen.yaml").write_text(json.dumps({"none": {"+plugins": "[evil.py]"}}))
-    given = ["protocol=p.yaml", "check=true", "out=out"]
+    given = ["protocol=p.yaml", "out=out"]
     if place == "added":
         results = tmp_path / "out"
         (results / "records/evil").mkdir(parents=True)
@@ -370,6 +377,7 @@ def test_code_that_a_folder_of_results_or_a_protocol_names_is_not_run(
         evil = {"label": "evil", "overrides": ["attn=none", plugin], "chosen": {}, "added": True}
         content["cells"]["evil"] = evil
         content["tables"]["table1"]["rows"].append({"label": "evil", "cell": "evil", "group": None})
+        given.append("check=true")
         (results / "protocol.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="of a protocol is not read: code is run only where"):
         tables_command(given)

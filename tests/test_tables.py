@@ -541,7 +541,7 @@ def test_a_failure_does_not_lose_the_record_of_before(tmp_path, change, passing)
         error = json.loads(place.error_path(tmp_path / job.place).read_text())["error"]
         assert error == f"it died (the record of before lies in {aside.relative_to(tmp_path)})"
     place.publish(tmp_path, job, made_up(job))
-    assert place.stands(tmp_path, job) and not (tmp_path / ".cells").exists()
+    assert place.stands(tmp_path, job) and not (tmp_path / ".cells/before").exists()
 
 
 def test_a_record_that_cannot_be_read_just_now_is_not_made_again(tmp_path, monkeypatch):

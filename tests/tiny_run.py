@@ -51,7 +51,8 @@ def _model(prediction: str) -> DanceModel:
             **common,
         )
 
-    with torch.random.fork_rng(devices=[]):
+    # Whoever asks first may be making a model without memory, and it is kept.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(0)
         unet = UNet2DConditionModel(
             sample_size=SIZE // 2,

@@ -155,7 +155,6 @@ class Scores:
         self.gain = cache(self._gain)
         self.estimate = cache(self._estimate)
         self._prior = cache(self._fitted)
-        self._prior_of_levels = cache(self._fitted_to_levels)
 
     def _sample(self, cell: str, key: str, scenario: str | None = None) -> Sample:
         """A cell's values of the measure `key`, of one scenario's clips if it is given.
@@ -189,9 +188,11 @@ class Scores:
     def _estimate(
         self, cell: str, key: str, scenario: str | None = None, level: float = LEVEL
     ) -> Interval:
-        """A cell's mean with its interval over seeds, by a variance moderated by its family's.
+        """A cell's mean with its interval over seeds.
 
-        Of a single seed it is over that seed's videos, and knows nothing of other trainings.
+        By the variance of its own seeds: those of other cells, which are scored on the same clips,
+        say the same again. Of a single seed it is over that seed's videos, and knows nothing of
+        other trainings.
 
         Raises:
             ValueError: the cell has no value.
@@ -202,22 +203,15 @@ class Scores:
             return of_one_seed(sample, level)
         variance, freedom = _spread(of_seeds.values())
         n, mean = len(sample.values), float(sample.values.mean())
-        place = self._family(cell, cell)
-        prior = None if place is None else self._prior_of_levels(place, key, scenario)
-        used, df = (variance, freedom) if prior is None else prior.moderated(variance, freedom)
-        if not used > 0:
+        if not variance > 0:
             return Interval(mean, None, None, n, "no interval: all seeds are equal, or have none")
-        half = float(stats.t.ppf((1 + level) / 2, df)) * (used / len(of_seeds)) ** 0.5
+        half = float(stats.t.ppf((1 + level) / 2, freedom)) * (variance / len(of_seeds)) ** 0.5
         if sample.measure.distance:
             ends = mean * math.exp(-half), mean * math.exp(half)
             return Interval(mean, *ends, n, "distance, Student's t of the logarithm over seeds")
         least, most = sample.measure.bounds
         low, high = max(mean - half, least), min(mean + half, most)
         return Interval(mean, low, high, n, "mean, Student's t over seeds")
-
-    def _fitted_to_levels(self, place: int, key: str, scenario: str | None) -> Prior | None:
-        samples = (self.sample(cell, key, scenario) for cell in sorted(self._families[place].cells))
-        return fitted([_spread(levels(one).values()) for one in samples if len(one.values)])
 
     def badness(self, cell: str, key: str) -> float | None:
         """A number that is smaller for the better of two cells, None without a value.

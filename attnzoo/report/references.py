@@ -85,14 +85,18 @@ def comparisons(folder: Folder, name: str) -> list[tuple[str, str]]:
 def families(folder: Folder) -> list[Family]:
     """Comparisons whose seeds vary alike: of tables of variants, of settings of one, of the sixth.
 
-    Settings of one variant, which stand in groups, train nearly alike and vary by far less. Rows
-    that were added are no part of a family: they change nobody else's test.
+    Settings of one variant train nearly alike and vary by far less: those of tables whose rows
+    stand in groups, or are of one variant. Rows that were added are no part of a family: they
+    change nobody else's test.
     """
     tables: dict[str, list[str]] = {}
     for name, table in folder.tables.items():
         own = [row for row in table.rows if not folder.cells[row.cell].added]
         grouped = any(row.group is not None for row in own)
-        kind_of = name if name == NOISE_CAMERA else "settings" if grouped else "variants"
+        cells = [folder.cells[row.cell] for row in own]
+        alike = len({(cell.attn, cell.setting("method", "video")) for cell in cells}) == 1
+        settings = grouped or alike
+        kind_of = name if name == NOISE_CAMERA else "settings" if settings else "variants"
         tables.setdefault(kind_of, []).append(name)
     found = []
     for names in tables.values():
