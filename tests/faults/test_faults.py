@@ -522,6 +522,15 @@ def test_the_harness_sees_a_run_that_has_begun_anew(tmp_path: Path) -> None:
         shutil.rmtree(checkpoint.parent)
         round.check_end()
         assert len(round.wrong) == told and not round.lost, round.wrong
+    # Checkpoints that go under a fault are lost, whatever the run ends with.
+    checkpoint.mkdir(parents=True)
+    (folder / OUT / "record.json").unlink()
+    round = Round(TRAIN, folder, Reference(tmp_path / "reference", 1.0), random.Random(0))
+    round.look()
+    shutil.rmtree(checkpoint.parent)
+    round.look()
+    assert round.lost == ["after the fault: every checkpoint is gone"]
+    ended(folder.name, 0)
     # One that was killed when its record was there goes on from no checkpoint.
     checkpoint.mkdir(parents=True)
     assert not TRAIN.has_checkpoint(folder / OUT)
