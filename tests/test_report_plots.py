@@ -50,7 +50,7 @@ from attnzoo.report.plots import (
 from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.pareto import front
 from attnzoo.report.plots.plot import Drawn, LeftOut, Plot, Sketch
-from attnzoo.report.plots.style import PAGE, legend, look, marks, page
+from attnzoo.report.plots.style import PAGE, legend, log_ticks, look, marks, page
 from attnzoo.report.plots.videos import (
     crop,
     middle_row,
@@ -338,6 +338,30 @@ def test_a_dollar_in_a_label_is_a_dollar(label: str) -> None:
     assert width(label) > width(label.replace("$", ""))
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (0.011, 0.6, ["0.02", "0.05", "0.1", "0.2", "0.5"]),
+        (0.3, 30000, ["1", "100", "10000"]),
+        (0.021, 0.049, None),
+    ],
+)
+def test_a_logarithmic_axis_has_numbers_to_read(
+    low: float, high: float, told: list[str] | None
+) -> None:
+    with look():
+        figure = page(PAGE / 5, 1.2)
+        axes = figure.subplots()
+        axes.set(yscale="log", ylim=(low, high))
+        log_ticks(axes.yaxis)
+        figure.draw_without_rendering()
+    labels = [t for t in axes.get_yticklabels() if low <= t.get_position()[1] <= high]
+    texts = [t.get_text() for t in labels if t.get_text()]
+    assert len(texts) >= 3 and (told is None or set(told) <= set(texts))
+    boxes = [t.get_window_extent() for t in labels if t.get_text()]
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+
+
 @pytest.mark.parametrize("count", [1, 5, 18])
 def test_a_legend_of_long_labels_stays_on_the_page(count: int) -> None:
     name = "my_temporal_attention_with_relative_positions"
@@ -587,6 +611,15 @@ def test_losses_are_averaged_and_seeds_are_a_band() -> None:
     assert band.mean.tolist() == [4, 3, 1]
     assert band.low.tolist() == [3, 2, 1] and band.high.tolist() == [5, 4, 1]
     assert learning.bands_of({}) == []
+
+
+def test_losses_have_numbers_on_their_logarithmic_axis(data: Data) -> None:
+    one = sketches(learning, data)[0]
+    one.figure.draw_without_rendering()
+    axes = one.figure.axes[0]
+    low, high = axes.get_ylim()
+    shown = [t for t in axes.get_yticklabels() if low <= t.get_position()[1] <= high]
+    assert axes.get_yscale() == "log" and len([t for t in shown if t.get_text()]) >= 2
 
 
 def test_smoothing_keeps_what_is_constant() -> None:

@@ -9,10 +9,13 @@ from attnzoo.report.plots.plot import Plot
 
 _ALIGNED = (
     "What alignment does",
-    "As the paper's Figure 2(c), of the run's own clips: frames of a subspace's span before and "
-    "after patches were moved along the motion flow by each rule, and at the right where they "
-    "still vary.",
-    "Frames of a dancer before alignment and after it by each rule; maps of what still varies.",
+    "As the paper's Figure 2(c), of the run's own first clips: of each the frames of one subspace "
+    "in which most patches move, before and after they were moved along the motion flow by each "
+    "rule; at the right where these frames vary, brighter for more. The number above it is the "
+    "variance along the frames after alignment over that before: below 1 they are more alike than "
+    "before, above 1 less.",
+    "Frames of dancers before alignment and after it by each rule; maps of what still varies, with "
+    "the ratio of the variance after alignment to that before.",
 )
 _KNOWN = {"figure2c": _ALIGNED, "align": _ALIGNED}
 """By the names that runs give them."""

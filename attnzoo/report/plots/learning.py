@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from attnzoo.report.folder import Folder
 from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
-from attnzoo.report.plots.style import ACCENT, PAGE, SMALL, nothing, page
+from attnzoo.report.plots.style import ACCENT, PAGE, SMALL, log_ticks, nothing, page
 from attnzoo.report.plots.words import number, wrapped
 
 Array = NDArray[np.float64]
@@ -94,15 +93,15 @@ def _sketch(
         title=title,
         caption=data.and_gaps(
             f"Training loss (running mean over a {WINDOW}th of each stage): mean of the seeds and "
-            "their range as a band; grey, all other cells; the dotted line parts the stages. "
-            "Logarithmic.",
+            "their range as a band; grey, all other cells; the dotted line parts the stages, "
+            "and what trains in stage 2 alone begins with it. Logarithmic.",
             [
                 f"{label} {data.failed(cell) or 'has no losses'}"
                 for cell, label in labels.items()
                 if not bands[cell]
             ],
         ),
-        alt=f"{title}, small panels. Loss at the end of stage 1: {', '.join(ends)}.",
+        alt=f"{title}, small panels. Loss after the first stage trained: {', '.join(ends)}.",
         figure=figure,
     )
 
@@ -111,9 +110,7 @@ def _name_axes(panels: Any, cells: int) -> None:
     """Plain numbers, and steps below the panels that have none beneath them."""
     first = panels[0, 0]
     if first.get_yscale() == "log":
-        first.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-        first.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        first.yaxis.set_minor_formatter(NullFormatter())
+        log_ticks(first.yaxis)
     columns = panels.shape[1]
     for column in range(columns):
         lowest = (cells - 1 - column) // columns

@@ -18,10 +18,12 @@ import matplotlib
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from attnzoo.files import replacing
 from attnzoo.report.plots.words import wrapped
@@ -32,6 +34,8 @@ COLUMN, PAGE = 3.3, 7.0
 SMALL, NORMAL = 7.0, 8.0
 """Points of the smallest text, and of titles."""
 DPI = 300
+NARROW, WIDE = 5.0, 3000.0
+"""Ratios below which a logarithmic axis has even ticks, and from which on powers of ten alone."""
 WIDEST = 32
 """Letters in a line of a legend."""
 INK, FAINT = "0.15", "0.45"
@@ -135,6 +139,21 @@ def write(figure: Figure, stem: Path) -> tuple[Path, ...]:
         with replacing(file) as beside:
             figure.savefig(beside, dpi=DPI, metadata=metadata)
     return files
+
+
+def log_ticks(axis: Axis) -> None:
+    """Plain numbers at 1, 2 and 5 of each power of ten, for a logarithmic axis; at 1 of a wide one.
+
+    Of a range so narrow that it might hold but one of them, evenly apart: it looks nearly linear.
+    """
+    low, high = sorted(axis.get_view_interval())
+    if high < NARROW * low:
+        axis.set_major_locator(MaxNLocator(4))
+    else:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < WIDE * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
 
 
 def nothing(axes: Axes, words: str, width: int = 26) -> None:
