@@ -28,7 +28,6 @@ from matplotlib.colors import to_rgb
 
 from attnzoo.bench.cell import What
 from attnzoo.errors import UserError
-from attnzoo.metrics.statistics import Interval
 from attnzoo.report import plots
 from attnzoo.report.folder import Cell, Folder, Row, ShownClip
 from attnzoo.report.measures import MEASURES
@@ -48,6 +47,7 @@ from attnzoo.report.plots import (
     step_curves,
 )
 from attnzoo.report.plots.data import Data
+from attnzoo.report.plots.overview import GAINS
 from attnzoo.report.plots.pareto import front
 from attnzoo.report.plots.plot import Drawn, LeftOut, Plot, Sketch
 from attnzoo.report.plots.style import PAGE, legend, log_ticks, look, marks, page
@@ -406,27 +406,35 @@ def test_the_front_names_the_planted_best(data: Data) -> None:
 # Intervals
 
 
-def test_intervals_are_those_of_the_tables_with_published_ranks(data: Data) -> None:
+def test_intervals_are_gains_over_the_row_that_is_tested_against(data: Data) -> None:
     by_name = {one.name: one for one in sketches(intervals, data)}
     assert set(by_name) == {f"intervals-table{i}" for i in (1, 2, 3, 5, 6)}
-    panel = by_name["intervals-table2"].figure.axes[0]
+    table2 = by_name["intervals-table2"]
+    panel = table2.figure.axes[0]
     points = [line.get_xdata()[0] for line in panel.lines if line.get_marker() == "o"]
     cells = [row.cell for row in data.folder.tables["table2"].rows]
-    assert points == [data.estimate(cell, "fd_embedded_frame").value for cell in cells]
+    gains = [data.gain(cell, "stsa-4x4x4", "fd_embedded_frame") for cell in cells[:-1]]
+    assert cells[-1] == "stsa-4x4x4" and points == [*(100 * one.value for one in gains), 0]
+    bars = [bar.get_segments()[0][:, 0] for one in panel.containers for bar in one.lines[2]]
+    assert bars == [pytest.approx([100 * one.low, 100 * one.high]) for one in gains]
+    assert panel.get_yticklabels()[-1].get_text() == "VD + SA (reference)"
     ranks = [text.get_text() for text in panel.texts]
     assert ranks == ["#5", "#4", "#2", "#6", "#3", "#1"]  # by FID in the paper's Table 2
-    assert "by FID beside FD-embedded, frames" in by_name["intervals-table2"].caption
+    assert "by FID beside FD-embedded, frames" in table2.caption
+    for said in ("95 % intervals over seeds", "not corrected", "reference row (VD + SA)"):
+        assert said in table2.caption
+    titles = {axes.get_title().replace("\n", " ") for axes in table2.figure.axes}
+    assert titles == {MEASURES[key].name for key in GAINS}
 
 
-@pytest.mark.parametrize(("low", "line"), [(0.05, True), (0.06, False)])
-def test_the_real_clips_are_a_line_or_a_number_where_it_lies_far_off(
-    data: Data, low: float, line: bool
-) -> None:
-    axes = page(PAGE, 1).subplots()
-    found = [Interval(low + 0.01, low, low + 0.015, 8, "made up")]
-    intervals._real(axes, data, data.folder.tables["table3"], MEASURES["warp_error_1"], found)
-    assert [one.get_xdata()[0] for one in axes.lines] == ([pytest.approx(0.0357)] if line else [])
-    assert axes.get_xlabel() == ("" if line else "real clips: 0.0357")
+def test_references_are_of_the_same_group_and_of_the_same_noise_and_camera(data: Data) -> None:
+    fifth, sixth = (data.folder.tables[name] for name in ("table5", "table6"))
+    of_fifth = intervals.references_of(data, fifth)
+    found = dict(zip((row.name for row in fifth.rows), of_fifth, strict=True))
+    assert found["align=scatter, alignment"] == "stsa_flow-permute"
+    assert found["stsa, not shifted, shift, stsa"] == "stsa-4x4x4"
+    for row, reference in zip(sixth.rows, intervals.references_of(data, sixth), strict=True):
+        assert reference == f"{row.cell.rpartition('-')[0]}-none"
 
 
 def test_a_failed_row_is_a_gap_with_its_reason(data: Data) -> None:
@@ -444,7 +452,8 @@ def test_a_null_score_is_a_gap(folder: Path, tmp_path: Path) -> None:
     data = Data.read(edited(folder, tmp_path, "temporal", "embedded_perceptual", null))
     assert data.estimate("temporal", "embedded_perceptual") is None
     table2 = next(one for one in sketches(intervals, data) if one.name == "intervals-table2")
-    assert "–" in [text.get_text() for text in table2.figure.axes[3].texts]
+    panel = table2.figure.axes[GAINS.index("embedded_perceptual")]
+    assert "–" in [text.get_text() for text in panel.texts]
     latency = sketches(quality_cost, data)[0]
     assert "Temporal" not in latency.alt.split(";")[0]
 
