@@ -18,6 +18,7 @@ from scipy import stats
 from attnzoo.errors import UserError
 from attnzoo.report import pairs
 from attnzoo.report.claims import roles
+from attnzoo.report.costs import Timed
 from attnzoo.report.folder import Cell as Setting
 from attnzoo.report.folder import Folder, TableRows, read_folder
 from attnzoo.report.folder import Row as Listed
@@ -30,6 +31,7 @@ from attnzoo.report.published import ranks, role, value
 from attnzoo.report.references import families, kind, references
 from attnzoo.report.table import Cell, Column, Row, Table, number
 from attnzoo.report.tables import Findings, findings, tables_of, write_tables
+from attnzoo.report.tidy import tidy
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +270,38 @@ def test_costs_are_profiled_and_training_is_recorded(made: Path, tables: dict[st
     assert at(tables["table1"], "none", "training_time").value == pytest.approx(sum(stages))
 
 
+@pytest.mark.parametrize("seconds", [(0.5,), (0.4, 0.7), (0.4, 0.5, 0.9), (0.4, 0.5, 0.6, 0.9)])
+def test_few_rounds_have_their_range(seconds: tuple[float, ...]) -> None:
+    low, median, high = np.quantile(seconds, (0.25, 0.5, 0.75)).tolist()
+    found = Timed.of({"low": low, "median": median, "high": high, "n": len(seconds)})
+    ends = (low, high) if len(seconds) >= 4 else (min(seconds), max(seconds))
+    assert (found.low, found.high) == pytest.approx(tuple(1e3 * end for end in ends))
+    said = {1: "one round", 2: "range of 2 rounds", 3: "range of 3 rounds"}
+    assert found.said == said.get(len(seconds), "quartiles of 4 rounds")
+
+
+def test_latencies_have_their_spread_and_stages_are_told_apart(tmp_path: Path) -> None:
+    folder = small_results(tmp_path, "table1")
+    path = folder / "costs" / "disco.json"
+    profile = json.loads(path.read_text())["profile"]
+    profile["training"]["stage"] = 2
+    spread = {"median": 0.6, "low": 0.58, "high": 0.65, "n": 3}
+    profile["training"]["latency_s"] = profile["forward"]["latency_s"] = spread
+    edit(path, profile=profile)
+    table = tables_of(folder)[0]
+    step = at(table, "disco", "training_latency")
+    assert (step.text, step.n, step.interval) == ("600.0 (stage 2)", 3, "[560.0, 700.0]")
+    assert "range of 3 rounds; of stage 2" in step.note and "of stage 2" in tidy(table)
+    assert "stage 2" in at(table, "disco", "training_memory").text
+    assert "stage" not in at(table, "disco", "latency").text + at(table, "none", "latency").text
+    for written in (markdown(table, "Table 1"), latex(table, "Table 1")):
+        assert "600.0 (stage 2) " in written and "of stage 1, in which the added" in written
+        assert "of DisCo-style, which has nothing to train there, they are of stage 2" in written
+        assert "Rounds timed: 3 of DisCo-style; 4 of DreamPose-style, VD, VD + SA" in written
+    assert "| 600.0 [560.0, 700.0] |" in markdown(table, "Table 1")
+    assert "& 600.0 {[}560.0, 700.0] &" in latex(table, "Table 1")
+
+
 def test_a_failed_cell_is_marked_and_the_rest_is_complete(
     found: Findings, tables: dict[str, Table]
 ) -> None:
@@ -288,7 +322,7 @@ def test_reused_rows_name_their_hardware_and_their_time_is_marked(tmp_path: Path
         note = f"{seeds} reused, trained on H100, torch 2.13.0+cpu"
         assert (row(table, cell).status, row(table, cell).note) == ("reused", note)
         assert at(table, cell, "training_time").note == note
-        assert at(table, cell, "latency").note == ""
+        assert at(table, cell, "latency").note == "quartiles of 4 rounds"
     assert (row(table, "dreampose").status, row(table, "dreampose").note) == ("", "")
     assert at(table, "dreampose", "training_time").note == ""
     assert sum(note.startswith("Reused rows have records of another run") for note in table.notes)

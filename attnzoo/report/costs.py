@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from attnzoo.report.folder import Folder
-from attnzoo.report.table import Cell, Column, number
+from attnzoo.report.table import Cell, Column, Row, number
 
 COST = "Cost"
 MIB = 2**20
+FEW = 4
+"""Rounds from which on quartiles say something; of fewer the whole range is shown."""
+STAGE_1 = "stage 1, in which the added modules alone train"
 
 COLUMNS = (
     Column("latency", "one denoising step", COST, "ms", "lower", "cost"),
@@ -26,11 +29,65 @@ COLUMNS = (
 )
 
 
+@dataclass(frozen=True)
+class Timed:
+    """A latency in ms: median, ends and rounds; of fewer than `FEW` rounds the ends are the range.
+
+    n: 0 where it is not known.
+    """
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+    @staticmethod
+    def of(latency: Mapping[str, Any]) -> Timed:
+        """From what was stored: seconds, with quartiles whatever the rounds.
+
+        These are interpolated: of two or three values each lies halfway from the end to the median.
+        """
+        median, low, high = (1e3 * latency[end] for end in ("median", "low", "high"))
+        n = int(latency.get("n", 0))
+        if 0 < n < FEW:
+            low, high = 2 * low - median, 2 * high - median
+        return Timed(median, low, high, n)
+
+    @property
+    def said(self) -> str:
+        """How many rounds it is of, and what its ends are."""
+        if self.n == 1:
+            return "one round"
+        if self.n == 0:
+            return "quartiles of an unknown number of rounds"
+        return f"{'range' if self.n < FEW else 'quartiles'} of {self.n} rounds"
+
+
+def rounds_said(timed: Sequence[Timed]) -> str:
+    """How many rounds some latencies are of, and what their ends are, in words."""
+    counts = sorted({one.n for one in timed if one.n})
+    if not counts:
+        return "rounds, with quartiles"
+    rounds = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    ends = "quartiles" if counts[0] >= FEW else "range"
+    few = f" of fewer than {FEW}, else quartiles" if counts[0] < FEW <= counts[-1] else ""
+    none = "; one round has no spread" if counts[0] == 1 else ""
+    return f"{rounds} round{'s' * (rounds != '1')}, with {ends}{few}{none}"
+
+
+def in_stage_2(profile: Mapping[str, Any]) -> bool:
+    """Whether the training step that was profiled is one of stage 2.
+
+    That is so where stage 1 has nothing to train; it compares with no other's.
+    """
+    return (profile.get("training") or {}).get("stage") == 2
+
+
 def cost_cells(folder: Folder, cell: str) -> tuple[Cell, ...]:
     """The cells of `COLUMNS`. Parameters and training time are the records', the rest is profiled.
 
     Training time is the mean over seeds of both stages, with a note where records were reused;
-    memory that a device does not tell is `–`.
+    memory that a device does not tell is `–`. Ends of latencies are those of `Timed`.
     """
     profile: Mapping[str, Any] = (folder.costs.get(cell) or {}).get("profile") or {}
     records = list(folder.records_of(cell).values())
@@ -54,6 +111,9 @@ def cost_cells(folder: Folder, cell: str) -> tuple[Cell, ...]:
         for record in records
     ]
     time = _scaled(sum(seconds) / len(seconds) if seconds else None, 1, none)
+    if in_stage_2(profile):
+        for key in ("training_latency", "training_memory"):
+            found[key] = _of_stage_2(found[key])
     found["training_time"] = replace(time, note=time.note or reused(folder, cell))
     return tuple(found[column.key] for column in COLUMNS)
 
@@ -73,8 +133,53 @@ def _latency(part: Mapping[str, Any], missing: str) -> Cell:
     latency = part.get("latency_s")
     if not latency:
         return Cell(note=missing)
-    value, low, high = (1e3 * latency[end] for end in ("median", "low", "high"))
-    return Cell(number(value), value, low, high, latency.get("n", 0))
+    one = Timed.of(latency)
+    ends = (None, None) if one.n == 1 else (one.low, one.high)
+    return Cell(number(one.median), one.median, *ends, one.n, note=one.said)
+
+
+def _of_stage_2(cell: Cell) -> Cell:
+    if cell.value is None:
+        return cell
+    note = "; ".join(filter(None, (cell.note, "of stage 2: it has nothing to train in stage 1")))
+    return replace(cell, text=f"{cell.text} (stage 2)", note=note)
+
+
+def cost_notes(folder: Folder, rows: Sequence[Row]) -> list[str]:
+    """What has to be known of the costs of a table's rows, whose last cells they are."""
+    profiles = {row.name: (folder.costs.get(row.cell) or {}).get("profile") for row in rows}
+    known = {name: profile for name, profile in profiles.items() if profile}
+    if not known:
+        return []
+    other = [name for name, profile in known.items() if in_stage_2(profile)]
+    stages = f"One training step and its peak memory are of {STAGE_1}"
+    if other:
+        stages += (
+            f"; of {', '.join(other)}, which {'has' if len(other) == 1 else 'have'} nothing to "
+            "train there, they are of stage 2 and compare with no other row's"
+        )
+    return [f"{stages}.", *_spreads(rows)]
+
+
+def _spreads(rows: Sequence[Row]) -> list[str]:
+    """What stands in brackets after latencies, and of how many rounds."""
+    place = [column.key for column in COLUMNS].index("latency") - len(COLUMNS)
+    rounds: dict[int, list[str]] = {}
+    for row in rows:
+        cell = row.cells[place]
+        if cell.value is not None and row.name not in rounds.setdefault(cell.n, []):
+            rounds[cell.n].append(row.name)
+    if not rounds:
+        return []
+    told = [
+        f"{'an unknown number' if n == 0 else n} of {', '.join(names)}"
+        for n, names in sorted(rounds.items())
+    ]
+    return [
+        "Latencies are medians over rounds, in brackets with their range, or from "
+        f"{FEW} rounds on their quartiles; one round has no spread. Rounds timed: "
+        f"{'; '.join(told)}."
+    ]
 
 
 def _scaled(value: float | None, unit: float, missing: str) -> Cell:

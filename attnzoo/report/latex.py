@@ -71,11 +71,14 @@ def _label(row: Row) -> str:
 
 
 def _text(cell: Cell, column: Column) -> str:
-    """The value and half of its interval's length, its mark and rank."""
+    """The value and half of its interval's length, or a cost's range, its mark and rank."""
     if cell.value is None:
         return "--"
     found = escaped(cell.text).replace("-", "$-$", cell.text.startswith("-"))
-    if cell.low is not None and cell.high is not None and column.kind != "cost":
+    if column.kind == "cost":
+        # A range lies about its median as it likes.
+        found += f" {escaped(cell.interval)}" if cell.interval else ""
+    elif cell.low is not None and cell.high is not None:
         half = number((cell.high - cell.low) / 2, like=cell.value)
         found = rf"{found} $\pm$ {half}"
     rank = "" if cell.rank is None else f" ({cell.rank})"

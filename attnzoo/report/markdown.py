@@ -42,7 +42,7 @@ def _grid(table: Table, places: Sequence[int], rows: Sequence[Row]) -> list[str]
         cells = [escaped("" if row.group == group else row.group)] * grouped + [label(row)]
         group = row.group
         for i, column in zip(places, columns, strict=True):
-            cells.append(text(row.cells[i], column))
+            cells.append(text(row.cells[i]))
             cells += [paper_text(row.cells[i], metric) for metric in paper(table, column)]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -55,12 +55,12 @@ def paper(table: Table, column: Column) -> list[str]:
     return [metric for metric in column.published if metric in found]
 
 
-def text(cell: Cell, column: Column) -> str:
-    """Value, mark, interval and rank."""
+def text(cell: Cell) -> str:
+    """Value, mark, interval (of a latency its range) and rank."""
     if cell.value is None:
         return cell.text
     parts = [cell.text + MARKS[cell.mark]]
-    if cell.interval and column.kind != "cost":
+    if cell.interval:
         parts.append(cell.interval)
     if cell.rank is not None:
         parts.append(f"#{cell.rank}")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from scipy import stats
 
-from attnzoo.report.costs import COLUMNS, cost_cells, reused
+from attnzoo.report.costs import COLUMNS, cost_cells, cost_notes, reused
 from attnzoo.report.folder import Cell as Setting
 from attnzoo.report.folder import Folder, TableRows
 from attnzoo.report.folder import Row as TableRow
@@ -58,6 +58,7 @@ def quality_table(folder: Folder, scores: Scores, rows: TableRows) -> Table:
         untested,
         _added_note(folder, rows),
         _reused_note(folder, rows),
+        *cost_notes(folder, [row for row in table_rows if row.status != "floor"]),
         *_floor_notes(floor),
     )
     columns += COLUMNS

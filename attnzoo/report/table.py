@@ -47,7 +47,8 @@ class Cell:
     """One number of a row and all that is known of it.
 
     text: the value as printed, `–` where there is none, and then `note` says why. low, high: 95 %
-    interval, None where there is none. n: how many pairs of video and seed. rank: among the rows,
+    interval, of a latency its range or quartiles, None where there is none. n: how many pairs of
+    video and seed, of a latency how many rounds. rank: among the rows,
     1 the best. gain: how much better than the reference row, as a share of its badness; p: of that
     difference, after Holm's correction over the table; mark: `better` or `worse` where p is below
     5 %, else nothing.
