@@ -1,4 +1,7 @@
-"""How latency and memory grow with frames and with the picture, from the bench's rows."""
+"""How latency and memory grow with frames and with the picture, from the bench's rows.
+
+A line a mechanism: of all that the bench varied only what most of them were measured with is drawn.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from attnzoo.bench.growth import fit
 from attnzoo.errors import UserError
 from attnzoo.paths import regular
 from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
-from attnzoo.report.plots.style import PAGE, Mark, legend, marks, nothing, page
+from attnzoo.report.plots.style import PAGE, Mark, legend, log_ticks, marks, nothing, page
 from attnzoo.results import written
 from attnzoo.train.record import check_json
 
@@ -43,14 +45,20 @@ Row = Mapping[str, Any]
 class Series:
     """One variant along one axis.
 
-    what: one of `_WHAT`; setting: what does not change, in words; machine: where it was
-    measured; latency in ms, memory in MiB, None where it was not measured.
+    what: one of `_WHAT`; options: the mechanism's, in words; setting: what does not change, in
+    words; machine: where it was measured; backward: of a single module, whether that was measured
+    with it; fixed: the size of the other axis; rounds: whose median latency is, 0 unknown; latency
+    in ms, memory in MiB, None where it was not measured.
     """
 
     name: str
+    options: str
     what: str
     setting: str
     machine: str
+    backward: bool
+    fixed: float
+    rounds: int
     axis: str
     sizes: tuple[float, ...]
     latency: tuple[float, ...]
@@ -69,7 +77,28 @@ def draw(data: Data) -> Iterator[Drawn]:
     if not groups:
         yield LeftOut("growth", "no variant in bench/ was measured at two sizes of one axis")
     for (what, axis), found in sorted(groups.items()):
-        yield _sketch(what, axis, found)
+        yield _sketch(what, axis, chosen(found), len(found))
+
+
+def chosen(found: Sequence[Series]) -> list[Series]:
+    """A series a mechanism, all of one machine and setting: more could not be told apart.
+
+    Of modules forward alone, where that was measured. The setting is the one that most mechanisms
+    and sizes were measured with, of equals the largest; options are the first by name, as
+    `shift=false`, so that sizes of windows are the mechanisms' own.
+    """
+    forward = [one for one in found if not one.backward] or found
+    groups: dict[tuple[str, str], list[Series]] = defaultdict(list)
+    for one in forward:
+        groups[one.setting, one.machine].append(one)
+
+    def much(group: Sequence[Series]) -> tuple[int, int, float]:
+        sizes = {size for one in group for size in one.sizes}
+        return len({one.name for one in group}), len(sizes), group[0].fixed
+
+    best = max(groups.values(), key=much)
+    by_name = {one.name: one for one in sorted(best, key=lambda o: o.options, reverse=True)}
+    return [by_name[name] for name in dict.fromkeys(one.name for one in best)]
 
 
 def rows_of(path: Path) -> list[Row]:
@@ -169,10 +198,14 @@ def _series(axis: str, by_size: Mapping[float, Row]) -> Series:
     compiled = ["compiled"] if first["compiled"] else []
     backward = ["with backward"] if first["what"] == "module" and first["backward"] else []
     return Series(
-        name=" ".join([first["name"], *(f"{k}={written(v)}" for k, v in first["options"].items())]),
+        name=first["name"],
+        options=" ".join(f"{key}={written(value)}" for key, value in first["options"].items()),
         what=first["what"],
         setting=", ".join([*others, *channels, *model, first["dtype"], *compiled, *backward]),
         machine=_machine(first),
+        backward=bool(backward),
+        fixed=next(size for key, size in _sizes(first).items() if key != axis),
+        rounds=min(_rounds(row) for row in by_size.values()),
         axis=axis,
         sizes=tuple(ordered),
         latency=tuple(1e3 * by_size[size]["latency"] for size in ordered),
@@ -180,18 +213,24 @@ def _series(axis: str, by_size: Mapping[float, Row]) -> Series:
     )
 
 
+def _rounds(row: Row) -> int:
+    """How many rounds a row's latency is of; 0 where it does not say."""
+    found = row.get("rounds")
+    return found if isinstance(found, int) and found > 0 else 0
+
+
 def _mib(size: float | None) -> float | None:
     return None if size is None else size / 2**20
 
 
-def _sketch(what: str, axis: str, found: Sequence[Series]) -> Sketch:
-    same, names = _told(found)
+def _sketch(what: str, axis: str, found: Sequence[Series], measured: int) -> Sketch:
+    names = [series.name for series in found]
     looks = marks(names)
-    figure = page(PAGE, 2.4)
+    figure = page(PAGE, 2.2)
     left, right = figure.subplots(1, 2)
-    slopes = []
+    slopes = {}
     for name, series in zip(names, found, strict=True):
-        slopes.append(f"{name} {_draw(left, series.sizes, series.latency, looks[name])}")
+        slopes[name] = _draw(left, series.sizes, series.latency, looks[name])
         _draw(right, series.sizes, series.memory, looks[name])
     sizes = sorted({size for series in found for size in series.sizes})
     for axes, label in ((left, "latency [ms]"), (right, "peak memory [MiB]")):
@@ -202,35 +241,37 @@ def _sketch(what: str, axis: str, found: Sequence[Series]) -> Sketch:
             nothing(axes, "not measured")
             continue
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    legend(figure, [(name, looks[name]) for name in names], columns=3)
+        log_ticks(axes.yaxis)
+    entries = [(f"{name} ({slope})", looks[name]) for name, slope in slopes.items()]
+    legend(figure, entries, columns=5)
     subject = _WHAT[what]
+    told = "; ".join(f"{name} {slope}" for name, slope in slopes.items())
     return Sketch(
         name=f"growth-{what}-{axis}",
         title=f"Cost by {AXES[axis]}: {subject}",
-        caption=(
-            f"Latency (median of interleaved rounds) and peak memory of {subject} over "
-            f"{AXES[axis]}{same}, as the bench measured them, each series from one file; all axes "
-            "logarithmic. Fitted "
-            f"exponents of latency: {'; '.join(slopes)}."
-        ),
-        alt=f"Latency and memory over {AXES[axis]}. Exponents of latency: {'; '.join(slopes)}.",
+        caption=_said(subject, axis, found, measured),
+        alt=f"Latency and memory over {AXES[axis]}. Exponents of latency: {told}.",
         figure=figure,
     )
 
 
-def _told(found: Sequence[Series]) -> tuple[str, list[str]]:
-    """What all series have in common, in brackets, and their names with what they do not."""
-    shared: list[str] = []
-    names = [series.name for series in found]
-    for part in ([series.setting for series in found], [series.machine for series in found]):
-        if len(set(part)) == 1:
-            shared.append(part[0])
-        else:
-            names = [f"{name}, {own}" for name, own in zip(names, part, strict=True)]
-    return f" ({'; '.join(shared)})" if shared else "", names
+def _said(subject: str, axis: str, found: Sequence[Series], measured: int) -> str:
+    """What is drawn, in words, and how much is not."""
+    first = found[0]
+    forward = ", forward" if first.what == "module" and not first.backward else ""
+    options = [f"{one.name} with {one.options}" for one in found if one.options]
+    setting = "; ".join([first.setting, *options, first.machine])
+    rounds = sorted({one.rounds for one in found if one.rounds})
+    least = f"at least {rounds[0]} " if rounds else ""
+    rest = measured - len(found)
+    left = (
+        f" {rest} other series (other options, sizes, with backward) lie in bench/." if rest else ""
+    )
+    return (
+        f"Latency (median of {least}interleaved rounds) and peak memory of {subject}{forward} over "
+        f"{AXES[axis]} ({setting}), as the bench measured them; all axes logarithmic. In brackets "
+        f"the fitted exponent of latency; lines that cannot be told apart are equal.{left}"
+    )
 
 
 def _draw(axes: Axes, sizes: Sequence[float], values: Sequence[float | None], look: Mark) -> str:
