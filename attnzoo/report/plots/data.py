@@ -127,6 +127,12 @@ def mean(values: Sequence[float]) -> Interval | None:
     return mean_interval(values) if len(values) else None
 
 
+def in_percent(gain: Interval) -> Interval:
+    """A gain as a share, times 100."""
+    ends = (None if end is None else 100 * end for end in (gain.low, gain.high))
+    return Interval(100 * gain.value, *ends, gain.n, gain.method)
+
+
 def least(interval: Interval) -> float:
     """The lower end of an interval, or the value itself without one."""
     return interval.value if interval.low is None else interval.low

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from attnzoo.metrics.statistics import Interval
 from attnzoo.report.folder import Row, TableRows
 from attnzoo.report.measures import Measure
-from attnzoo.report.plots.data import Data, kin, measures, reach
+from attnzoo.report.plots.data import Data, in_percent, kin, measures, reach
 from attnzoo.report.plots.overview import GAINS, SHORT
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
 from attnzoo.report.plots.style import ACCENT, FAINT, PAGE, SMALL, nothing, page
@@ -86,7 +86,7 @@ def _sketch(data: Data, table: TableRows) -> Sketch:
     panels = figure.subplots(strips, len(shown) // strips, sharey=True, squeeze=False)
     rows = {y: line.row for y, line in zip(places, lines, strict=True) if line.row is not None}
     for axes, measure in zip(panels.flat, shown, strict=True):
-        axes.set_title(wrapped(measure.name, 22), fontsize=SMALL)
+        axes.set_title(wrapped(measure.name, 22 if strips > 1 else 18), fontsize=SMALL)
         _panel(axes, _gains(data, rows, against, measure))
         _ranks(axes, {y: data.published_rank(table.name, row, measure) for y, row in rows.items()})
     for axes in panels[:, 0]:
@@ -147,12 +147,6 @@ def _gains(
         gain = None if reference is None else data.gain(row.cell, reference, measure.key)
         found[y] = None if gain is None or reference == row.cell else in_percent(gain)
     return found
-
-
-def in_percent(gain: Interval) -> Interval:
-    """A gain as a share, times 100."""
-    ends = (None if end is None else 100 * end for end in (gain.low, gain.high))
-    return Interval(100 * gain.value, *ends, gain.n, gain.method)
 
 
 def _panel(axes: Axes, gains: Mapping[float, Interval | None]) -> None:

@@ -6,34 +6,44 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.axes import Axes
 
+from attnzoo.report.explanation import JUDGED, beyond_real
 from attnzoo.report.folder import Row
-from attnzoo.report.measures import Measure
-from attnzoo.report.plots.data import Data, measures, reach
+from attnzoo.report.measures import MEASURES, Measure
+from attnzoo.report.pairs import Gain
+from attnzoo.report.plots.data import Data, in_percent, measures, reach
 from attnzoo.report.plots.intervals import beside
 from attnzoo.report.plots.overview import OVERVIEW
 from attnzoo.report.plots.plot import Drawn, LeftOut, Sketch
-from attnzoo.report.plots.style import PAGE, SMALL, Mark, marks, nothing, page
+from attnzoo.report.plots.style import COLUMN, PAGE, SMALL, Mark, legend, marks, nothing, page
 from attnzoo.report.plots.words import number, percent, wrapped
 from attnzoo.report.references import kind
 
 NOISES = ("shared", "half", "independent")
 CAMERAS = ("still", "moving")
 BASE = "none"
+LEAD, FIRST, SECOND = "noise-camera-lead", "stsa", "stsa_flow"
+APART = 0.3
+"""Between the marks of two cameras, in lines."""
+_OWN = "Mean and 95 % interval over seeds, by each one's own variance and not corrected."
+_JUDGED = f"The sixth table is judged by the lead of {FIRST} over {SECOND}, in a plot of its own."
 
 Condition = tuple[str, str]
 """Noise and camera."""
 
 
 def draw(data: Data) -> Iterator[Drawn]:
-    """One plot a score: rows are kinds of noise, columns are cameras."""
+    """One plot a score: rows are kinds of noise, columns are cameras; then what is judged by."""
     tables = data.folder.tables
     rows = tables["table6"].rows if "table6" in tables else ()
+    some = any(data.folder.records_of(row.cell) for row in rows)
+    unfinished = "the sixth table has no finished row; it is a run of its own"
     for measure in measures(OVERVIEW):
         name = f"noise-camera-{measure.key.replace('_', '-')}"
-        if not any(data.folder.records_of(row.cell) for row in rows):
-            yield LeftOut(name, "the sixth table has no finished row; it is a run of its own")
-            continue
-        yield _sketch(name, data, conditions(data, rows), measure)
+        if some:
+            yield _sketch(name, data, conditions(data, rows), measure)
+        else:
+            yield LeftOut(name, unfinished)
+    yield _lead(data, conditions(data, rows)) if some else LeftOut(LEAD, unfinished)
 
 
 def conditions(data: Data, rows: Sequence[Row]) -> dict[Condition, list[Row]]:
@@ -78,12 +88,58 @@ def _sketch(
         caption=data.and_gaps(
             f"Which share of {BASE}'s {measure.name} is gone with each kind of attention, at the "
             f"same noise and camera; left of the line attention does harm. Mean and 95 % interval "
-            f"over seeds. In the line of {BASE}, its own value.",
+            f"over seeds. In the line of {BASE}, its own value. {_JUDGED}",
             missing,
         ),
         alt=f"Grid of panels, gain in {measure.name} against {BASE}. {'; '.join(said)}.",
         figure=figure,
     )
+
+
+def _lead(data: Data, grid: Mapping[Condition, Sequence[Row]]) -> Drawn:
+    """What the sixth table's verdict rests on: how far unaligned windows lead over aligned ones."""
+    found = {where: one.interval() for where, rows in grid.items() if (one := _lead_at(data, rows))}
+    if not found:
+        return LeftOut(LEAD, f"no condition has a record of both {FIRST} and {SECOND}")
+    noises = list(dict.fromkeys(noise for noise, _ in grid))
+    cameras = list(dict.fromkeys(camera for _, camera in grid))
+    looks = marks(cameras)
+    figure = page(COLUMN, 0.55 + 0.36 * len(noises))
+    axes = figure.subplots()
+    axes.axvline(0, color="0.4", linewidth=0.8)
+    for (noise, camera), gain in found.items():
+        off = (cameras.index(camera) - (len(cameras) - 1) / 2) * APART
+        one, look = in_percent(gain), looks[camera]
+        axes.errorbar(
+            one.value, noises.index(noise) + off, xerr=reach(one), color=look.colour,
+            marker=look.marker, capsize=1.5,
+        )  # fmt: skip
+    axes.set_yticks(range(len(noises)), [f"{noise} noise" for noise in noises])
+    axes.set_ylim(len(noises) - 0.5, -0.5)
+    axes.set_xlabel(f"lead of {FIRST} over {SECOND} [%]")
+    entries = [(f"{camera} camera", looks[camera]) for camera in cameras]
+    legend(figure, entries, columns=2, lines=False)
+    said = [f"{n} noise, {c} camera {percent(one.value)}" for (n, c), one in found.items()]
+    return Sketch(
+        name=LEAD,
+        title=f"Noise and camera: lead of {FIRST} over {SECOND}",
+        caption=data.and_gaps(
+            f"Of {SECOND}'s {MEASURES[JUDGED].name} beyond that of real clips, the share that is "
+            f"gone with {FIRST}, the same windows unaligned. The explanation that the sixth table "
+            "tries says that it is largest with shared noise and a still camera. "
+            + (_OWN if len(data.folder.seeds) > 1 else "One seed has no interval."),
+            [f"{n} noise, {c} camera" for n, c in grid if (n, c) not in found],
+        ),
+        alt=f"Interval plot of the lead of {FIRST} over {SECOND}: {'; '.join(said)}.",
+        figure=figure,
+    )
+
+
+def _lead_at(data: Data, rows: Sequence[Row]) -> Gain | None:
+    by = {kind(data.folder, row.cell): row.cell for row in rows}
+    if FIRST not in by or SECOND not in by:
+        return None
+    return beyond_real(*(data.scores.sample(by[one], JUDGED) for one in (FIRST, SECOND)))
 
 
 def _panel(
