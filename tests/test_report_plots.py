@@ -29,6 +29,7 @@ from matplotlib.colors import to_rgb
 from attnzoo.bench.cell import What
 from attnzoo.errors import UserError
 from attnzoo.report import plots
+from attnzoo.report.explanation import beyond_real
 from attnzoo.report.folder import Cell, Folder, Row, ShownClip
 from attnzoo.report.measures import MEASURES
 from attnzoo.report.page.plots import picture
@@ -36,6 +37,7 @@ from attnzoo.report.pairs import COLUMNS, Scores
 from attnzoo.report.plots import (
     attention,
     comparison,
+    cost_bars,
     growth,
     intervals,
     learning,
@@ -48,7 +50,7 @@ from attnzoo.report.plots import (
 )
 from attnzoo.report.plots.data import Data
 from attnzoo.report.plots.overview import GAINS
-from attnzoo.report.plots.pareto import front
+from attnzoo.report.plots.pareto import Cost, front
 from attnzoo.report.plots.plot import Drawn, LeftOut, Plot, Sketch
 from attnzoo.report.plots.style import PAGE, legend, log_ticks, look, marks, page
 from attnzoo.report.plots.videos import (
@@ -213,7 +215,7 @@ def test_no_plot_of_right_results_is_left_out_as_undrawable(
 ) -> None:
     monkeypatch.setattr(Data, "read", lambda path: data)  # its intervals are known by then
     monkeypatch.setattr(plots, "write", lambda figure, stem: ())
-    assert len(plots.write_plots(folder)) == 18
+    assert len(plots.write_plots(folder)) == 19
     left = {one.name: one.reason for one in plots.left_out(folder)}
     assert set(left) == {"growth", "figure3", "figure4", "figure5"}
     assert not any(reason.startswith(plots.UNDRAWN) for reason in left.values())
@@ -295,7 +297,7 @@ def test_a_folder_in_which_all_failed_leaves_reasons(
     reasons = {one.name: one.reason for one in plots.left_out(tmp_path)}
     assert reasons["intervals-table1"] == "table1 has no finished row"
     assert reasons["costs"].startswith("no cost was measured")
-    assert all(reasons.values()) and len(reasons) >= 18
+    assert all(reasons.values()) and len(reasons) >= 19
 
 
 # Text is readable and tells everything apart
@@ -382,7 +384,7 @@ def test_the_front_is_what_nothing_beats() -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
         n = int(rng.integers(1, 9))
-        costs, badness = rng.integers(0, 5, n).tolist(), rng.integers(0, 5, n).tolist()
+        costs, badness = rng.integers(1, 6, n).tolist(), rng.integers(0, 5, n).tolist()
         expected = [
             not any(
                 a <= costs[i] and b <= badness[i] and (a, b) != (costs[i], badness[i])
@@ -390,17 +392,72 @@ def test_the_front_is_what_nothing_beats() -> None:
             )
             for i in range(n)
         ]
-        assert front(costs, badness) == expected
+        assert front([Cost(c, c, c) for c in costs], badness) == expected
     with pytest.raises(ValueError, match="2 costs and 1"):
-        front([1, 2], [1])
+        front([Cost(1, 1, 1), Cost(2, 2, 2)], [1])
+
+
+@pytest.mark.parametrize(
+    ("dearer", "apart"),
+    [
+        (Cost(104, 104, 104), True),
+        (Cost(102, 102, 102), False),  # by less than 3 %
+        (Cost(120, 101, 130), False),  # ranges overlap
+        (Cost(120, 102, 130), True),
+    ],
+)
+def test_of_costs_that_cannot_be_told_apart_the_best_is_on_the_front(
+    dearer: Cost, apart: bool
+) -> None:
+    cheap = Cost(100, 99, 101)
+    assert front([cheap, dearer], [2, 1], 0.03) == [apart, True]
+    assert front([cheap, dearer], [1, 2], 0.03) == [True, False]
+    assert front([cheap, dearer], [1, 1], 0.03) == [True, not apart]
 
 
 def test_the_front_names_the_planted_best(data: Data) -> None:
     latency, memory = sketches(quality_cost, data)
     assert "FVD-embedded: " in latency.alt and "Temporal" in latency.alt.split(";")[1]
     assert "DreamPose-style" not in latency.alt.replace("Missing", "")
-    assert "align=cycles" in latency.caption and "align=cycles" in memory.caption
     assert len(latency.figure.axes) == 3
+    assert "hides the modules" in memory.caption and "less than 3 %" in latency.caption
+    assert "median over 4 rounds, with quartiles" in latency.caption
+
+
+def test_settings_of_one_variant_are_no_marks_of_their_own(data: Data) -> None:
+    for sketch in sketches(quality_cost, data):
+        told = [text.get_text() for text in sketch.figure.legends[0].get_texts()]
+        assert "VD + SA + MF" in told and "stsa, not shifted" not in told
+
+
+def test_a_training_step_of_stage_2_is_marked_and_compared_with_no_other(data: Data) -> None:
+    changed = dict(data.folder.costs)
+    profile = changed["disco"]["profile"]
+    other = profile | {"training": profile["training"] | {"stage": 2}}
+    changed["disco"] = changed["disco"] | {"profile": other}
+    mine = Data(replace(data.folder, costs=changed), data.scores)
+    with look():
+        latency, memory = quality_cost.draw(mine)
+        (bars,) = cost_bars.draw(mine)
+    assert isinstance(memory, Sketch) and isinstance(bars, Sketch)
+    assert "DisCo-style (trains in stage 2 alone)" in memory.caption
+    told = [text.get_text() for text in memory.figure.legends[0].get_texts()]
+    assert "DisCo-style" not in told and "VD" in told
+    place = [cell.id for cell in data.folder.cells_of(*cost_bars.TABLES)].index("disco")
+    marked = [line for line in bars.figure.axes[0].lines if line.get_marker() == "s"]
+    hollow = [line.get_markerfacecolor() == "white" for line in marked]
+    assert hollow == [i == place for i in range(len(marked))]
+    assert "open, one of stage 2" in bars.caption
+    assert latency is not None and quality_cost.cost(changed["disco"], quality_cost.LATENCY)
+
+
+def test_gains_far_below_stand_in_a_corner(data: Data) -> None:
+    latency = sketches(quality_cost, data)[0]
+    axes = latency.figure.axes[0]
+    assert axes.get_ylim()[0] >= quality_cost.LOWEST
+    said = "\n".join(text.get_text() for text in axes.texts)
+    found = 100 * data.gain("dreampose", "none", "embedded_perceptual").value
+    assert found < quality_cost.LOWEST and f"DreamPose-style −{-found:.1f} %" in said
 
 
 # Intervals
@@ -535,7 +592,7 @@ def test_scenarios_go_from_simple_to_complex(data: Data) -> None:
 
 
 def test_the_grid_of_noise_and_camera_shows_the_planted_gains(data: Data) -> None:
-    one = sketches(noise_camera, data)[-1]
+    one = sketches(noise_camera, data)[-2]
     panels = {panel.get_title(loc="left"): panel for panel in one.figure.axes}
     assert list(panels) == [
         f"noise {noise}, camera {camera}"
@@ -559,8 +616,26 @@ def test_a_condition_without_its_base_says_so(folder: Path, tmp_path: Path) -> N
     null = {"value": None, "n": 0, "clips": [], "reason": "made up"}
     cell = "table6-half-still-none"
     data = Data.read(edited(folder, tmp_path, cell, "warp_error_1", null))
-    one = sketches(noise_camera, data)[-1]
+    one = sketches(noise_camera, data)[-2]
     assert "none at half noise, still camera" in one.caption
+
+
+def test_the_lead_is_what_the_sixth_table_is_judged_by(data: Data) -> None:
+    one = sketches(noise_camera, data)[-1]
+    axes = one.figure.axes[0]
+    drawn = [bar.lines[0] for bar in axes.containers]
+    lead = {(line.get_marker(), round(line.get_ydata()[0])): line.get_xdata()[0] for line in drawn}
+    assert one.name == "noise-camera-lead" and len(lead) == 6
+    still, moving = drawn[0].get_marker(), drawn[1].get_marker()
+    planted = 100 * (1 - math.exp(made_results.SIXTH["stsa"]))
+    assert lead[still, 0] == pytest.approx(planted, abs=3)
+    assert lead[still, 0] > lead[moving, 0] > lead[moving, 2] and abs(lead[still, 2]) < 4
+    samples_of = [
+        data.scores.sample(f"table6-shared-still-{name}", "warp_error_1")
+        for name in ("stsa", "stsa_flow")
+    ]
+    found = beyond_real(*samples_of)
+    assert found is not None and lead[still, 0] == pytest.approx(100 * found.value)
 
 
 # Curves
@@ -663,8 +738,32 @@ def test_growth_fits_the_exponent(tmp_path: Path) -> None:
     assert one.axis == "frames" and one.sizes == (8, 16, 32) and one.memory == (1, 1, 1)
     assert {one.name, other.name} == {"temporal", "crossframe_all"}
     with look():
-        drawn = growth._sketch("module", "frames", [one, other])
-    assert "temporal 2.00" in drawn.alt
+        drawn = growth._sketch("module", "frames", [one, other], 5)
+    assert "temporal 2.00" in drawn.alt and "3 other series" in drawn.caption
+    assert [t.get_text() for t in drawn.figure.legends[0].get_texts()] == [
+        "temporal (2.00)", "crossframe_all (2.00)",
+    ]  # fmt: skip
+
+
+def test_growth_is_a_line_a_mechanism_of_one_setting() -> None:
+    def rows(name: str, height: int, options: dict[str, object], **other: object) -> list[object]:
+        own = {"name": name, "height": height, "options": options, "rounds": 2}
+        return [BENCH | own | {"frames": frames} | other for frames in (8, 16, 32)]
+
+    measured = [
+        *rows("temporal", 16, {}), *rows("temporal", 32, {}), *rows("temporal", 64, {}),
+        *rows("temporal", 32, {}, backward=True),
+        *rows("stsa", 32, {"shift": True}), *rows("stsa", 32, {"shift": False}),
+    ]  # fmt: skip
+    found = list(growth.series_of(measured).values())  # type: ignore[arg-type]
+    found = [one for one in found if one.axis == "frames"]
+    drawn = growth.chosen(found)
+    assert [(one.name, one.options) for one in drawn] == [("temporal", ""), ("stsa", "shift=false")]
+    assert {one.setting for one in drawn} == {"512 tokens per frame, 64 channels, fp32"}
+    with look():
+        said = growth._sketch("module", "frames", drawn, len(found)).caption
+    assert "at least 2 interleaved rounds" in said and "one module, forward" in said
+    assert "stsa with shift=false" in said and "4 other series" in said
 
 
 def test_a_series_is_one_files_and_one_machines() -> None:
@@ -679,9 +778,8 @@ def test_a_series_is_one_files_and_one_machines() -> None:
     mixed = [row for m in machines for row in rows(0.001, (8, 16), environment=m)]
     found = growth.longest([growth.series_of(mixed)])
     assert [one.machine for one in found] == ["a, 1 thread", "a, 2 threads", "b, 2 threads"]
-    with look():
-        told = growth._sketch("module", "frames", found).alt
-    assert "temporal, b, 2 threads 0.00" in told
+    (one,) = growth.chosen(found)
+    assert one.machine == "a, 1 thread"
 
 
 def test_a_broken_line_of_the_bench_is_named(tmp_path: Path) -> None:
