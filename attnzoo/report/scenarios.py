@@ -45,7 +45,7 @@ def scenario_table(folder: Folder, scores: Scores, rows: TableRows, frame: pd.Da
         for row, cells in zip(rows.rows, grid, strict=True)
     )
     notes = (
-        "Scenarios in the paper's order, from easy to hard; it gives no numbers for them.",
+        "Scenarios in the paper's order; it gives no numbers for them.",
         "Distances of sets are not split: a scenario has too few videos for one.",
         marks_note(f'"{reference.label}"'),
         untested,

@@ -46,7 +46,10 @@ KIN = (
     "without the overflow of 8 bits that the published one very probably has, L1 per intensity in "
     "[0, 1]."
 )
-REAL = "Real clips: the same measure of the real clips themselves, what a perfect generator gets."
+REAL = (
+    "Real clips: the same measure of the real clips themselves, what a perfect generator gets; but a "
+    "perfect generator's distances of sets are 0."
+)
 COSTS = (
     "Costs are of one clip of the protocol's size, measured alone on {hardware}; training is the "
     "mean over seeds."
