@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from attnzoo.report.alike import one_comparison
 from attnzoo.report.explanation import Explanation, explanation
 from attnzoo.report.folder import Folder
 from attnzoo.report.measures import IMAGE, LOGO, MEASURES, VIDEO
-from attnzoo.report.pairs import Scores
+from attnzoo.report.pairs import Scores, levels
 from attnzoo.report.published import TABLES, role
 from attnzoo.report.unlike import chosen
 from attnzoo.report.verdict import (
@@ -34,6 +35,7 @@ SMEAR = (
 CROSSFRAME = ("crossframe_first", "crossframe_middle", "crossframe_previous", "crossframe_all")
 PICTURES = ("ssim", "l1")
 """By which nobody may have lost who is better in videos."""
+LEFT_OPEN = "whether pictures are kept cannot be told"
 _IMAGE_METRICS = ("FID", "SSIM", "PSNR", "LPIPS", "L1")
 _VIDEO_METRICS = ("FID-VID", "FVD")
 
@@ -60,7 +62,7 @@ class Claim:
     @property
     def beside(self) -> tuple[str, ...]:
         """What must not have got worse: pictures, where videos are to be better."""
-        return PICTURES if self.measures == VIDEO else ()
+        return PICTURES if {*self.measures} <= {*VIDEO} else ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,14 @@ class Judged:
     def claimed(self) -> tuple[Comparison, ...]:
         """The comparisons without those that only stand beside."""
         return tuple(one for one in self.comparisons if one.asked is self.claim.asked)
+
+    @property
+    def left_open(self) -> str:
+        """What a claim that holds could not tell of the pictures beside it; else nothing."""
+        if self.verdict is not Verdict.holds:
+            return ""
+        beside = (one for one in self.comparisons if one.asked is not self.claim.asked)
+        return LEFT_OPEN if any(one.verdict is Verdict.unknown for one in beside) else ""
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -313,9 +323,14 @@ CLAIMS: tuple[Claim, ...] = (
 )
 
 
-def judged(folder: Folder, scores: Scores, protocol: Mapping[str, Any]) -> list[Judged]:
+def judged(
+    folder: Folder,
+    scores: Scores,
+    protocol: Mapping[str, Any],
+    claims: Sequence[Claim] = CLAIMS,
+) -> list[Judged]:
     """All claims with their verdicts."""
-    return [_judged(claim, folder, scores, protocol) for claim in CLAIMS]
+    return [_judged(claim, folder, scores, protocol) for claim in claims]
 
 
 def tried_explanation(folder: Folder, scores: Scores) -> Explanation | None:
@@ -332,7 +347,10 @@ def _judged(claim: Claim, folder: Folder, scores: Scores, protocol: Mapping[str,
         for pair in claim.pairs
         if pair[0] in known and pair[1] in known
     }
+    of_cells = [(known[one], known[other]) for one, other in found]
     notes = [f"not part of this run: {name}" for name in dict.fromkeys(missing)]
+    notes += one_comparison(folder, scores, of_cells)
+    notes += _calmer(claim, folder, scores, [cell for cell, _ in of_cells])
     notes += [
         f"{folder.cells[one.cell].label}, seed {one.seed}: {one.error}"
         for one in folder.failures
@@ -344,6 +362,22 @@ def _judged(claim: Claim, folder: Folder, scores: Scores, protocol: Mapping[str,
     return Judged(
         claim, together(verdicts), comparisons, own_numbers(claim), settings, "; ".join(notes)
     )
+
+
+def _calmer(claim: Claim, folder: Folder, scores: Scores, cells: Sequence[str]) -> list[str]:
+    """Which cells flicker less than real clips, where flicker is what is judged."""
+    if claim.measures != ("flicker",):
+        return []
+    told = []
+    for cell in cells:
+        sample = scores.sample(cell, "flicker")
+        of_seeds = levels(sample).values() if len(sample.values) else ()
+        below = sum(value < 0 for value in of_seeds)
+        if below:
+            seeds = "every seed" if below == len(of_seeds) else f"{below} of {len(of_seeds)} seeds"
+            label = folder.cells[cell].label
+            told.append(f"flicker of {label} is below 0 in {seeds}: calmer than real clips")
+    return told
 
 
 def _compared(
@@ -440,3 +474,9 @@ def _own(claim: Claim, first: str, second: str) -> list[_Own]:
 def count(found: Sequence[Judged]) -> Mapping[Verdict, int]:
     """How many claims got which verdict."""
     return {verdict: sum(one.verdict is verdict for one in found) for verdict in Verdict}
+
+
+def open_ones(found: Sequence[Judged]) -> str:
+    """Of how many claims that hold the pictures are left open; nothing without any."""
+    n = sum(bool(one.left_open) for one in found)
+    return f"of {n} of these {LEFT_OPEN}" if n else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnzoo.report.claims import Claim, Judged, count, own_verdict
+from attnzoo.report.claims import Claim, Judged, count, open_ones, own_verdict
 from attnzoo.report.explanation import Explanation
 from attnzoo.report.explanation import __doc__ as ON_TRIAL
 from attnzoo.report.markdown import escaped
@@ -19,27 +19,34 @@ _WORDS = {
 
 
 def claims_page(
-    found: Sequence[Judged], tried: Explanation | None, made: str, unlike: Sequence[str]
+    found: Sequence[Judged],
+    tried: Explanation | None,
+    made: str,
+    unlike: Sequence[str],
+    caveats: Sequence[str] = (),
+    nominal: str = "",
 ) -> str:
     """The page: a table of verdicts, then each claim with its comparisons, then the rule.
 
-    unlike: paragraphs on what the comparison is not.
+    unlike: paragraphs on what the comparison is not; caveats: on this run's own numbers, before
+    them. nominal: what the rule's 5 % are by simulation.
     """
-    numbers = count(found)
+    numbers, left = count(found), open_ones(found)
     lines = ["# The paper's claims, on these data", "", made, ""]
     lines.append(
-        f"{numbers[Verdict.holds]} of {len(found)} hold, {numbers[Verdict.does_not]} do not, "
+        f"{numbers[Verdict.holds]} of {len(found)} hold{f' ({left})' * bool(left)}, "
+        f"{numbers[Verdict.does_not]} do not, "
         f"{numbers[Verdict.unknown]} cannot be told with this many samples."
     )
     lines += [
         "",
-        *(line for text in unlike for line in (text, "")),
-        "| | section | claim | verdict | comparisons that hold | gains "
+        *(line for text in (*caveats, *unlike) for line in (text, "")),
+        "| | section | claim | verdict | comparisons that hold | least and largest gain "
         "| the rule on the paper's own numbers |",
         "| ---: | --- | --- | --- | ---: | --- | --- |",
     ]
     for i, one in enumerate(found, 1):
-        start = f"| {i} | {one.claim.section} | {one.claim.sentence} | {_WORDS[one.verdict]} "
+        start = f"| {i} | {one.claim.section} | {one.claim.sentence} | {_verdict(one)} "
         rest = (_held(one.claimed), _range(one.claimed), _own(one.claim))
         lines.append(start + "| " + " | ".join(rest) + " |")
     for i, one in enumerate(found, 1):
@@ -47,7 +54,13 @@ def claims_page(
     if tried is not None:
         lines += ["", *_tried(tried)]
     lines += ["", "## The rule", "", *_paragraphs(RULE)]
+    lines += ["", nominal] if nominal else []
     return "\n".join(lines) + "\n"
+
+
+def _verdict(one: Judged) -> str:
+    """The verdict, and what it leaves open."""
+    return "; ".join(filter(None, (_WORDS[one.verdict], one.left_open)))
 
 
 def _own(claim: Claim) -> str:
@@ -60,9 +73,20 @@ def _held(found: Sequence[Comparison]) -> str:
 
 
 def _range(found: Sequence[Comparison]) -> str:
-    """The smallest and the largest gain."""
-    gains = [one.gain for one in found if one.gain is not None]
-    return f"{min(gains):+.1%} to {max(gains):+.1%}" if gains else "–"
+    """The smallest and the largest gain with their intervals, once where there is one."""
+    known = sorted((one for one in found if one.gain is not None), key=lambda one: one.gain or 0)
+    ends = known if len(known) < 2 else [known[0], known[-1]]
+    return " to ".join(f"{_gain(one)} {_interval(one)}" for one in ends) or "–"
+
+
+def _gain(one: Comparison) -> str:
+    return "–" if one.gain is None else f"{one.gain:+.1%}"
+
+
+def _interval(one: Comparison) -> str:
+    if one.low is None or one.high is None:
+        return "–"
+    return f"[{one.low:+.1%}, {one.high:+.1%}]"
 
 
 def _section(i: int, one: Judged) -> list[str]:
@@ -70,7 +94,7 @@ def _section(i: int, one: Judged) -> list[str]:
     lines = [
         f"## {i}. {claim.sentence}",
         "",
-        f"Section {claim.section}: {_WORDS[one.verdict]}.",
+        f"Section {claim.section}: {_verdict(one)}.",
         "",
     ]
     lines += _comparisons(one.comparisons)
@@ -93,15 +117,12 @@ def _comparisons(found: Sequence[Comparison]) -> list[str]:
         "| --- | --- | --- | --- | ---: | --- | ---: | --- |",
     ]
     for one in found:
-        gain = "–" if one.gain is None else f"{one.gain:+.1%}"
-        interval = "–"
-        if one.low is not None and one.high is not None:
-            interval = f"[{one.low:+.1%}, {one.high:+.1%}]"
         verdict = one.verdict.name.replace("_", " ").replace("unknown", "cannot be told")
         why = f": {one.why}" if one.why else ""
         lines.append(
             f"| {escaped(one.first)} | {one.asked.value} | {escaped(one.second)} | "
-            f"{one.measure.name} | {gain} | {interval} | {one.seeds} | {verdict}{escaped(why)} |"
+            f"{one.measure.name} | {_gain(one)} | {_interval(one)} | {one.seeds} | "
+            f"{verdict}{escaped(why)} |"
         )
     return lines
 

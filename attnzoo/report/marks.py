@@ -59,6 +59,6 @@ def marks_note(reference: str) -> str:
     """What the marks mean."""
     return (
         f"(+) better, (-) worse than {reference}: Student's t over seeds of the ratio's logarithm, "
-        "by a variance moderated by comparisons alike; p below 5 % after Holm's "
-        "correction over the whole table."
+        "by a variance moderated by comparisons alike; p below a nominal 5 % after "
+        "Holm's correction over the whole table."
     )

@@ -1,12 +1,14 @@
 """The smallest effect that a protocol can see, by simulation from what the run's seeds vary by.
 
-Whole families of comparisons are simulated, as many comparisons as the run has. Each has a true
-variance drawn from the distribution that was fitted to the run's (`attnzoo.report.moderation`), and
-half of the median of it from a reference that all share; seeds are as many as the run has, their
-logarithms normal. The distribution is fitted anew, and each comparison goes through the tables'
-test with an effect added to it: at 5 % for a single test, and at Holm's first step among all tests
-of the largest table. The smallest effect is the one that is found in 80 %; the false alarms say how
-often a single test calls nothing something, and how often any of a family does at Holm's step.
+Whole families of comparisons that vary alike are simulated, as many comparisons as the run has, and
+told table by table. Each has a true variance drawn from what its own seeds, and those of its family
+(`attnzoo.report.moderation`), leave open, and half of the median of it from a reference that all
+share; seeds are as many as the run has, their logarithms normal. The family's distribution is
+fitted anew, and each comparison goes through the tables' test with an effect added to it: at 5 %
+for a single test, and at Holm's first step among all tests of its table. The smallest effect is the
+one that is found in 80 % of the table's comparisons; some of them vary by far less than others. The
+false alarms say how often a single test calls nothing something, and how often any of a table's
+tests of the measure does at Holm's step among these.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
@@ -36,26 +39,33 @@ BY_SCENARIO = "table4"
 """It has the first table's rows, and columns of its own."""
 
 
+Pair = tuple[str, str]
+"""A cell and its reference."""
+
+
 @dataclass(frozen=True)
 class Power:
     """One measure. Effects are gains: shares of the reference's badness.
 
-    tables: whose comparisons they are. seeds: that comparisons have. tests: what the correction is
+    table: whose comparisons they are. seeds: that comparisons have. tests: what the correction is
     for. single: the smallest effect found with 80 % power by one test; corrected: by one among
     `tests`; None where not even a gain of 99 % would be found. spread: what a comparison's seeds
-    differ by, the median standard deviation of the ratio's logarithm; videos: the share of its
-    variance that comes from which videos a seed has, which more videos would lessen, nan where it
-    cannot be told. alarms: how often the single test finds an effect of zero; any_alarm: how often
-    one of a family does by Holm's first step. largest: the largest gain or loss that was seen.
+    differ by, the median standard deviation of the ratio's logarithm, least and most the ends;
+    videos: the share of its variance that comes from which videos a seed has, which more videos
+    would lessen, nan where it cannot be told. alarms: how often the single test finds an effect of
+    zero; any_alarm: how often one of the table's does by Holm's first step among the measure's.
+    largest: the largest gain or loss that was seen.
     """
 
-    tables: str
+    table: str
     measure: str
     seeds: int
     tests: int
     single: float | None
     corrected: float | None
     spread: float
+    least: float
+    most: float
     videos: float
     alarms: float
     any_alarm: float
@@ -63,56 +73,64 @@ class Power:
 
 
 def powers(folder: Folder, scores: Scores, *, seed: int = 0) -> list[list[Power]]:
-    """The smallest effects of each family of comparisons, by measure.
+    """The smallest effects of each table, by measure.
 
-    Of the sixth table, for the measures that it shows; the fourth has the first one's rows.
+    Of the sixth, for the measures that it shows; the fourth has the first one's rows.
     """
-    found = []
+    found: dict[str, list[Power]] = {}
     for family in families(folder):
         names = [name for name in family.tables if name != BY_SCENARIO]
-        measures = SHOWN if NOISE_CAMERA in names else tuple(MEASURES)
-        found.append(_powers(folder, scores, family, names, measures, seed))
-    return [one for one in found if one]
+        pairs = {
+            name: [p for p in comparisons(folder, name) if p in family.pairs] for name in names
+        }
+        for name, of in _powers(scores, family, pairs, seed).items():
+            found[name] = of
+    return [found[name] for name in folder.tables if found.get(name)]
 
 
 def _powers(
-    folder: Folder,
-    scores: Scores,
-    family: Family,
-    names: Sequence[str],
-    measures: Sequence[str],
-    seed: int,
-) -> list[Power]:
-    tested = {key: _tested(scores, family, key) for key in measures}
-    sizes = [
-        sum(scores.gain(*pair, key) is not None for key in measures for pair in of)
-        for of in (comparisons(folder, name) for name in names)
-    ]
-    tables = ", ".join(name.removeprefix("table") for name in names)
-    return [
-        _power(tables, key, found, max(sizes, default=0), seed)
-        for key, found in tested.items()
-        if found
-    ]
+    scores: Scores, family: Family, pairs: Mapping[str, Sequence[Pair]], seed: int
+) -> dict[str, list[Power]]:
+    """Of each table of a family, whose pairs are given."""
+    measures = SHOWN if NOISE_CAMERA in pairs else tuple(MEASURES)
+    tests = {
+        name: sum(scores.gain(*pair, key) is not None for key in measures for pair in of)
+        for name, of in pairs.items()
+    }
+    found: dict[str, list[Power]] = {name: [] for name in pairs}
+    for key in measures:
+        tested = _tested(scores, family, key)
+        if not tested:
+            continue
+        simulated = Simulated([*tested.values()], np.random.default_rng([seed, *key.encode()]))
+        for name, of in pairs.items():
+            places = [i for i, pair in enumerate(tested) if pair in of]
+            if places:
+                gains = [[*tested.values()][i] for i in places]
+                one = _power(name, key, gains, tests[name], simulated.part(places))
+                found[name].append(one)
+    return found
 
 
-def _tested(scores: Scores, family: Family, key: str) -> list[Gain]:
-    gains = (scores.gain(*pair, key) for pair in family.pairs)
-    return [gain for gain in gains if gain is not None and gain.p() is not None]
+def _tested(scores: Scores, family: Family, key: str) -> dict[Pair, Gain]:
+    gains = {pair: scores.gain(*pair, key) for pair in family.pairs}
+    return {pair: gain for pair, gain in gains.items() if gain is not None and gain.p() is not None}
 
 
-def _power(tables: str, key: str, found: Sequence[Gain], tests: int, seed: int) -> Power:
-    simulated = Simulated(found, np.random.default_rng([seed, *key.encode()]))
+def _power(name: str, key: str, found: Sequence[Gain], tests: int, simulated: Simulated) -> Power:
     variances = np.array([gain.own()[0] for gain in found])
     videos = float(np.sum([gain.by_videos for gain in found])) / float(variances.sum() or math.nan)
+    median, least, most = (float(of(variances)) ** 0.5 for of in (np.median, np.min, np.max))
     return Power(
-        tables,
+        name.removeprefix("table"),
         key,
         int(np.median([len(gain.logs) for gain in found])),
         tests,
         smallest(lambda effect: simulated.power(effect, ALPHA)),
         smallest(lambda effect: simulated.power(effect, ALPHA / tests)),
-        float(np.median(variances)) ** 0.5,
+        median,
+        least,
+        most,
         videos,
         simulated.power(0.0, ALPHA),
         simulated.any_alarm(ALPHA),
@@ -138,10 +156,7 @@ class Simulated:
     ) -> tuple[Array, Array, Array]:
         """Means of the seeds without an effect, their standard errors and degrees of freedom."""
         prior = found[0].prior
-        if prior is None:
-            variances = np.array([gain.own()[0] for gain in found])
-        else:
-            variances = prior.drawn(rng, len(found))
+        variances = _drawn(found, rng)
         shared = np.minimum(np.median(variances) / 2, variances)
         logs = rng.normal(size=(len(found), seeds)) * np.sqrt(variances - shared)[:, None]
         logs += rng.normal(size=seeds) * np.sqrt(shared)[:, None]
@@ -150,6 +165,14 @@ class Simulated:
         used = [(v, float(df)) if again is None else again.moderated(v, df) for v, df in own]
         variance, freedom = np.array(used).T
         return logs.mean(axis=1), np.sqrt(variance / seeds), freedom
+
+    def part(self, places: Sequence[int]) -> Simulated:
+        """Some of the comparisons alone, tested as among all."""
+        part = copy(self)
+        part._means, part._errors, part._freedoms = (
+            values[:, places] for values in (self._means, self._errors, self._freedoms)
+        )
+        return part
 
     def power(self, effect: float, alpha: float) -> float:
         """The share of simulations whose p is below `alpha` with a gain of `effect` added."""
@@ -166,6 +189,14 @@ class Simulated:
         return np.asarray(2 * stats.t.sf(reached, self._freedoms), np.float64)
 
 
+def _drawn(found: Sequence[Gain], rng: np.random.Generator) -> Array:
+    """True variances as far as they are known: of each what its seeds and the family's leave."""
+    variances, freedoms = np.array([gain.spread() for gain in found], np.float64).T
+    if found[0].prior is None:
+        return variances
+    return np.asarray(variances * freedoms / rng.chisquare(freedoms), np.float64)
+
+
 def smallest(power: Callable[[float], float]) -> float | None:
     """The smallest effect with `POWER`, to a thousandth of itself; None beyond `LARGEST`."""
     low, high = 0.0, LARGEST
@@ -178,15 +209,17 @@ def smallest(power: Callable[[float], float]) -> float | None:
 
 
 def power_markdown(found: Sequence[Sequence[Power]], made: str) -> str:
-    """The tables of smallest effects, one for each family of comparisons."""
+    """The smallest effects, table by table."""
     lines = [
         "# The smallest effect this protocol can see",
         "",
         made,
         "",
         "Effects are gains: shares of the reference's badness. Each is found in 80 % of simulated "
-        f"comparisons (about {SIMULATIONS} of each measure). –: not even a gain of {LARGEST:.0%} "
-        "would be found, or, of videos, that it cannot be told.",
+        f"comparisons (about {SIMULATIONS} of each measure and family of tables). In brackets the "
+        "least and the most that a comparison's seeds differ by. –: not even a gain of "
+        f"{LARGEST:.0%} would be found, or, of videos, that it cannot be told; above 100 % "
+        "seeds differ, by chance, by less than their videos would make them.",
     ]
     for one in found:
         lines += _section(one)
@@ -197,26 +230,49 @@ def power_markdown(found: Sequence[Sequence[Power]], made: str) -> str:
 
 def _section(found: Sequence[Power]) -> list[str]:
     """A heading, the table, and whether anything was large enough."""
-    several = "," in found[0].tables
     lines = [
         "",
-        f"## Table{'s' * several} {found[0].tables}",
+        f"## Table {found[0].table}",
         "",
-        "| measure | seeds | one test | one of a table's tests | seeds differ by | of which by "
-        "their videos | false alarms at 5 % | of a family | largest seen |",
+        "| measure | seeds | one test | one of the table's tests | seeds differ by | of which by "
+        "their videos | false alarms at 5 % | any of the measure's, by Holm | largest seen |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for one in found:
         shown = " | ".join("–" if e is None else f"{e:.1%}" for e in (one.single, one.corrected))
         videos = "–" if math.isnan(one.videos) else f"{one.videos:.0%}"
-        rest = f"{one.spread:.1%} | {videos} | {one.alarms:.1%} | {one.any_alarm:.1%}"
+        spread = f"{one.spread:.1%} [{one.least:.1%}, {one.most:.1%}]"
+        rest = f"{spread} | {videos} | {one.alarms:.1%} | {one.any_alarm:.1%}"
         name = MEASURES[one.measure].name
         lines.append(f"| {name} | {one.seeds} | {shown} | {rest} | {one.largest:.1%} |")
-    of = "those of the largest table" if several else "all of this table"
-    lines += ["", f"Holm's first step is among {found[0].tests} tests, {of}."]
-    if not any(one.single is not None and one.largest >= one.single for one in found):
-        lines += ["", "**No difference seen is as large as what could be seen: too small a run.**"]
-    return lines
+    lines += ["", f"Holm's first step is among the table's {found[0].tests} tests."]
+    said = too_small(found)
+    return [*lines, "", f"**{said}**"] if said else lines
+
+
+def too_small(found: Sequence[Power]) -> str:
+    """Whether a table's differences are all below what a single test could see, in words."""
+    if any(one.single is not None and one.largest >= one.single for one in found):
+        return ""
+    return (
+        "No difference seen in this table is as large as what a single test could see: too small "
+        "a run."
+    )
+
+
+def nominal(found: Sequence[Power]) -> str:
+    """What the tests' 5 % are by simulation, in words."""
+    if not found:
+        return "The 5 % are nominal."
+    single, several = (
+        f"{min(shares):.1%} to {max(shares):.1%}"
+        for shares in ([one.alarms for one in found], [one.any_alarm for one in found])
+    )
+    return (
+        f"The 5 % are nominal: in simulations without a difference a single test finds one in "
+        f"{single}, by measure, and any of a table's tests of a measure by Holm's step among them "
+        f"in {several} (power.md)."
+    )
 
 
 def powers_csv(found: Sequence[Power]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,8 @@ import pandas as pd
 
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
+from attnzoo.report.alike import alike_note
+from attnzoo.report.caveats import caveats, few_samples, lost_logos
 from attnzoo.report.claims import Judged, judged, tried_explanation
 from attnzoo.report.claims_page import claims_page
 from attnzoo.report.costs import hardware
@@ -22,7 +24,14 @@ from attnzoo.report.latex import latex
 from attnzoo.report.markdown import markdown
 from attnzoo.report.noise_camera import noise_camera_table
 from attnzoo.report.pairs import Scores
-from attnzoo.report.power import Power, power_markdown, powers, powers_csv
+from attnzoo.report.power import (
+    Power,
+    nominal,
+    power_markdown,
+    powers,
+    powers_csv,
+    too_small,
+)
 from attnzoo.report.quality import quality_table
 from attnzoo.report.references import families
 from attnzoo.report.scenarios import scenario_table
@@ -47,8 +56,8 @@ KIN = (
     "[0, 1]."
 )
 REAL = (
-    "Real clips: the same measure of the real clips themselves, what a perfect generator gets; but a "
-    "perfect generator's distances of sets are 0."
+    "Real clips: the same measure of the real clips themselves, what a perfect generator gets; "
+    "but of distances of sets it gets 0."
 )
 COSTS = (
     "Costs are of one clip of the protocol's size, measured alone on {hardware}; training is the "
@@ -86,8 +95,24 @@ class Findings:
 
     @cached_property
     def powers(self) -> list[list[Power]]:
-        """The smallest effects that the protocol can see, by family of comparisons."""
+        """The smallest effects that the protocol can see, by table."""
         return powers(self.folder, self.scores)
+
+    @cached_property
+    def told(self) -> list[Table]:
+        """The tables with what they can see among their notes, which takes simulations."""
+        of = {f"table{one[0].table}": one for one in self.powers}
+        return [self._told(table, of.get(table.name, [])) for table in self.tables]
+
+    @cached_property
+    def caveats(self) -> list[str]:
+        """What has to be known of the numbers that claims are judged by."""
+        return caveats(self.folder, self.scores, self.protocol, self.claims)
+
+    @property
+    def nominal(self) -> str:
+        """What the 5 % of tests are by simulation."""
+        return nominal([one for of_table in self.powers for one in of_table])
 
     @property
     def made(self) -> str:
@@ -112,15 +137,24 @@ class Findings:
         else:
             table = quality_table(self.folder, self.scores, rows)
         first, notes = [NOT_COMPARABLE], [INTERVALS]
+        cells = [row.cell for row in rows.rows]
         if self.folder.quick:
             table = replace(table, title=f"{table.title} (too short to judge)")
             first.insert(0, QUICK)
         if rows.name not in ("table4", "table6"):
-            notes += [KIN, *self._lpips(rows), REAL]
+            notes += [KIN, *self._lpips(rows), few_samples(self.folder, cells), REAL]
+        if rows.name != "table6":
+            notes.append(lost_logos(self.scores, rows))
+            notes.append(alike_note(self.scores, rows))
         if any(column.kind == "cost" for column in table.columns):
             notes.append(COSTS.format(hardware=self._hardware(rows)))
-        kept = (note for note in table.notes if note)
-        return replace(table, notes=(*first, *kept, *notes))
+        return replace(table, notes=tuple(filter(None, (*first, *table.notes, *notes))))
+
+    @staticmethod
+    def _told(table: Table, of: Sequence[Power]) -> Table:
+        if not of:
+            return table
+        return table.with_notes(*filter(None, (too_small(of), nominal(of))))
 
     def _lpips(self, rows: TableRows) -> list[str]:
         reasons = {self.scores.sample(row.cell, "lpips").reason for row in rows.rows}
@@ -168,17 +202,22 @@ def write_tables(folder: Path, found: Findings | None = None) -> list[Path]:
     found = found or findings(folder)
     out = make_inside(folder, "tables")
     texts: dict[str, str] = {}
-    for table in found.tables:
+    for table in found.told:
         heading = f"Table {table.name.removeprefix('table')}: {table.title}"
         whole = table.with_notes(found.made_of(table.name))
         texts[f"{table.name}.md"] = markdown(whole, heading)
         texts[f"{table.name}.csv"] = tidy(table)
         texts[f"{table.name}.tex"] = latex(whole, heading)
     texts["claims.md"] = claims_page(
-        found.claims, found.explanation, found.made, unlike(found.protocol)
+        found.claims,
+        found.explanation,
+        found.made,
+        unlike(found.protocol),
+        found.caveats,
+        found.nominal,
     )
     texts["power.md"] = power_markdown(found.powers, found.made)
-    texts["power.csv"] = powers_csv([one for family in found.powers for one in family])
+    texts["power.csv"] = powers_csv([one for of_table in found.powers for one in of_table])
     return [_write(out / name, text) for name, text in texts.items()]
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from attnzoo.files import replacing
 from attnzoo.report import explanation, verdict
-from attnzoo.report.claims import Claim, own_verdict
+from attnzoo.report.claims import Claim, open_ones, own_verdict
 from attnzoo.report.folder import Folder
 from attnzoo.report.markdown import named
 from attnzoo.report.measures import MEASURES
@@ -21,6 +21,7 @@ from attnzoo.report.page import facts
 from attnzoo.report.page.packed import data_address, packed_json, script_hash, script_json
 from attnzoo.report.page.plots import Picture
 from attnzoo.report.page.videos import Videos, choose_videos
+from attnzoo.report.power import too_small
 from attnzoo.report.table import MARKED, Column, Table
 from attnzoo.report.tables import Findings
 from attnzoo.report.unlike import unlike
@@ -144,12 +145,15 @@ def _render(
         parts=[(name, name.capitalize()) for name in _PARTS],
         claims=found.claims,
         verdicts=[(one.name, numbers.count(one)) for one in Verdict],
+        left_open=open_ones(found.claims),
         explanation=found.explanation,
         on_trial=_paragraphs(explanation.__doc__),
         powers=found.powers,
         rule=_paragraphs(verdict.__doc__),
         unlike=unlike(found.protocol),
-        tables=found.tables,
+        caveats=found.caveats,
+        nominal=found.nominal,
+        tables=found.told,
         unpacked=set(records),
         files=lambda stem: list(_downloads(folder.path / "tables", stem)) if files else [],
         clips=folder.clips,
@@ -188,6 +192,7 @@ def _template() -> Template:
         named=named,
         percent=_percent,
         score=_score,
+        too_small=too_small,
         on_paper=_on_paper,
         tally=_tally,
     )

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnzoo.errors import UserError
 from attnzoo.report.folder import Folder
-from attnzoo.train.record import check_json
+from attnzoo.report.searched import tries
 
 Fact = tuple[str, str]
 
@@ -169,17 +168,10 @@ def search_lines(folder: Path) -> tuple[SearchLine, ...]:
     Raises:
         UserError: a line is not JSON.
     """
-    log = folder / "search" / "log.jsonl"
-    if not log.is_file():
-        return ()
-    lines = []
-    for number, line in enumerate(log.read_bytes().splitlines(), 1):
-        try:
-            text = line.decode()
-            tried = json.loads(text)
-            check_json(tried, "line")
-            cell = str(tried.pop("cell"))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise UserError(f"{log}, line {number}: not a line of the search: {error}") from error
-        lines.append(SearchLine(cell, "; ".join(f"{k}: {plain(v)}" for k, v in tried.items())))
-    return tuple(lines)
+    return tuple(
+        SearchLine(
+            tried["cell"],
+            "; ".join(f"{key}: {plain(value)}" for key, value in tried.items() if key != "cell"),
+        )
+        for tried in tries(folder)
+    )
