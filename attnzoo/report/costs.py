@@ -134,8 +134,8 @@ def _latency(part: Mapping[str, Any], missing: str) -> Cell:
     if not latency:
         return Cell(note=missing)
     one = Timed.of(latency)
-    ends = (None, None) if one.n == 1 else (one.low, one.high)
-    return Cell(number(one.median), one.median, *ends, one.n, note=one.said)
+    low, high = (None, None) if one.n == 1 else (one.low, one.high)
+    return Cell(number(one.median), one.median, low, high, one.n, note=one.said)
 
 
 def _of_stage_2(cell: Cell) -> Cell:

@@ -193,7 +193,7 @@ def _drawn(found: Sequence[Gain], rng: np.random.Generator) -> Array:
     """True variances as far as they are known: of each what its seeds and the family's leave."""
     variances, freedoms = np.array([gain.spread() for gain in found], np.float64).T
     if found[0].prior is None:
-        return variances
+        return np.asarray(variances, np.float64)
     return np.asarray(variances * freedoms / rng.chisquare(freedoms), np.float64)
 
 

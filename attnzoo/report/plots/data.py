@@ -129,8 +129,8 @@ def mean(values: Sequence[float]) -> Interval | None:
 
 def in_percent(gain: Interval) -> Interval:
     """A gain as a share, times 100."""
-    ends = (None if end is None else 100 * end for end in (gain.low, gain.high))
-    return Interval(100 * gain.value, *ends, gain.n, gain.method)
+    low, high = (None if end is None else 100 * end for end in (gain.low, gain.high))
+    return Interval(100 * gain.value, low, high, gain.n, gain.method)
 
 
 def least(interval: Interval) -> float:

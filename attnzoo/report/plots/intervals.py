@@ -138,7 +138,7 @@ def _gains(
     data: Data, rows: Mapping[float, Row], against: Mapping[Row, str | None], measure: Measure
 ) -> dict[float, Interval | None]:
     """By the place of its line each row's gain, in per cent; of a reference 0 without interval."""
-    found = {}
+    found: dict[float, Interval | None] = {}
     for y, row in rows.items():
         reference = against[row]
         if reference == row.cell and data.estimate(row.cell, measure.key) is not None:

@@ -107,9 +107,9 @@ def _lead(data: Data, grid: Mapping[Condition, Sequence[Row]]) -> Drawn:
     figure = page(COLUMN, 0.55 + 0.36 * len(noises))
     axes = figure.subplots()
     axes.axvline(0, color="0.4", linewidth=0.8)
-    for (noise, camera), gain in found.items():
+    for (noise, camera), shown in found.items():
         off = (cameras.index(camera) - (len(cameras) - 1) / 2) * APART
-        one, look = in_percent(gain), looks[camera]
+        one, look = in_percent(shown), looks[camera]
         axes.errorbar(
             one.value, noises.index(noise) + off, xerr=reach(one), color=look.colour,
             marker=look.marker, capsize=1.5,
