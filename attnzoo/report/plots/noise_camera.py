@@ -98,7 +98,8 @@ def _sketch(
 
 def _lead(data: Data, grid: Mapping[Condition, Sequence[Row]]) -> Drawn:
     """What the sixth table's verdict rests on: how far unaligned windows lead over aligned ones."""
-    found = {where: one.interval() for where, rows in grid.items() if (one := _lead_at(data, rows))}
+    leads = {where: _lead_at(data, rows) for where, rows in grid.items()}
+    found = {where: lead.interval() for where, lead in leads.items() if lead is not None}
     if not found:
         return LeftOut(LEAD, f"no condition has a record of both {FIRST} and {SECOND}")
     noises = list(dict.fromkeys(noise for noise, _ in grid))
