@@ -177,7 +177,8 @@ def test_every_claim_finds_its_cells(found: Findings) -> None:
         count = len(one.claim.pairs) * len(one.claim.measures)
         assert len(one.claimed) == count
         count += len(one.claim.pairs) * len(one.claim.beside)
-        assert len(one.comparisons) == count and not one.note, one.claim.sentence
+        noted = one.claim.measures == ("flicker",) and "calmer than real clips" in one.note
+        assert len(one.comparisons) == count and (noted or not one.note), one.claim.sentence
         assert all(c.gain is not None for c in one.comparisons)
 
 
