@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import importlib
 import logging
 import re
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import av
@@ -347,6 +349,10 @@ def test_settings_of_logging_that_cannot_be_are_one_line(composed, capfd):
         plus, name = ("+", setting[1:]) if setting[0] == "+" else ("", setting)
         assert status(f"{plus}hydra.job_logging.{name}") == commands.BAD_INPUT
         assert capfd.readouterr().err.startswith("hydra.job_logging") and not composed
+    with warnings.catch_warnings():
+        # The handlers that were made before the one that cannot be are nobody's.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def test_what_a_task_raises_is_its_own_fault(job):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -342,7 +343,9 @@ def test_profile_and_environment_stand_in_the_record(tmp_path: Path) -> None:
     record, _ = tiny_run(
         tmp_path, tiny_experiment("none"), profile=profile, environment={"cpu": "a"}
     )
-    assert record["profile"] == {"clips": 1} and record["environment"] == {"cpu": "a"}
+    weights = hashlib.sha256((tmp_path / "weights.safetensors").read_bytes()).hexdigest()
+    assert record["profile"] == {"clips": 1}
+    assert record["environment"] == {"cpu": "a", "weights_sha256": weights}
     assert record["noise"] == {"training": "shared", "sampling": "shared"}
     stage = record["training"]["stage1"]
     assert stage["trained_parameters"] == record["parameters"]["positions"]

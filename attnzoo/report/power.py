@@ -144,7 +144,9 @@ class Simulated:
     def __init__(self, found: Sequence[Gain], rng: np.random.Generator) -> None:
         count, seeds = len(found), int(np.median([len(gain.logs) for gain in found]))
         families = max(SIMULATIONS // count, 1)
-        drawn = [self._family(found, seeds, rng) for _ in range(families)]
+        known = np.array([gain.spread() for gain in found], np.float64).T
+        alike = found[0].prior is not None
+        drawn = [self._family(known, alike, seeds, rng) for _ in range(families)]
         shape = (families, count)
         self._means, self._errors, self._freedoms = (
             np.array(part).reshape(shape) for part in zip(*drawn, strict=True)
@@ -152,16 +154,18 @@ class Simulated:
 
     @staticmethod
     def _family(
-        found: Sequence[Gain], seeds: int, rng: np.random.Generator
+        known: Array, alike: bool, seeds: int, rng: np.random.Generator
     ) -> tuple[Array, Array, Array]:
-        """Means of the seeds without an effect, their standard errors and degrees of freedom."""
-        prior = found[0].prior
-        variances = _drawn(found, rng)
+        """Means of the seeds without an effect, their standard errors and degrees of freedom.
+
+        known: variances and their degrees of freedom; alike: whether they moderate one another.
+        """
+        variances = _drawn(known[0], known[1], rng) if alike else known[0]
         shared = np.minimum(np.median(variances) / 2, variances)
-        logs = rng.normal(size=(len(found), seeds)) * np.sqrt(variances - shared)[:, None]
+        logs = rng.normal(size=(len(variances), seeds)) * np.sqrt(variances - shared)[:, None]
         logs += rng.normal(size=seeds) * np.sqrt(shared)[:, None]
         own = [(float(v), seeds - 1) for v in logs.var(axis=1, ddof=1)]
-        again = None if prior is None else fitted(own)
+        again = fitted(own) if alike else None
         used = [(v, float(df)) if again is None else again.moderated(v, df) for v, df in own]
         variance, freedom = np.array(used).T
         return logs.mean(axis=1), np.sqrt(variance / seeds), freedom
@@ -189,11 +193,8 @@ class Simulated:
         return np.asarray(2 * stats.t.sf(reached, self._freedoms), np.float64)
 
 
-def _drawn(found: Sequence[Gain], rng: np.random.Generator) -> Array:
+def _drawn(variances: Array, freedoms: Array, rng: np.random.Generator) -> Array:
     """True variances as far as they are known: of each what its seeds and the family's leave."""
-    variances, freedoms = np.array([gain.spread() for gain in found], np.float64).T
-    if found[0].prior is None:
-        return np.asarray(variances, np.float64)
     return np.asarray(variances * freedoms / rng.chisquare(freedoms), np.float64)
 
 
