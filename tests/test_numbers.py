@@ -151,34 +151,32 @@ def test_too_many_in_a_row_stop_the_run(tmp_path: Path) -> None:
         tiny_run(tmp_path, experiment, build=breaking(2))
 
 
-def test_a_step_that_loss_scaling_leaves_out_is_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What fp16 does, which no CPU computes in, with float32 and a gradient that is no number."""
+@pytest.fixture
+def scaling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loss scaling as fp16 has it, which no CPU computes in."""
 
-    def scaling(*arguments: Any) -> Any:
+    def made(*arguments: Any) -> Any:
         accelerator = make_accelerator(*arguments)
         accelerator.scaler = torch.amp.GradScaler("cpu")
         return accelerator
 
-    monkeypatch.setattr("attnzoo.train.experiment.make_accelerator", scaling)
+    monkeypatch.setattr("attnzoo.train.experiment.make_accelerator", made)
+
+
+@pytest.mark.usefixtures("scaling")
+def test_a_step_that_loss_scaling_leaves_out_is_counted(tmp_path: Path) -> None:
+    """With float32, and a gradient that is no number."""
     experiment = short(stage1=Stage(3, 1e-2, 0))
     record, _ = tiny_run(tmp_path, experiment, build=breaking(1, 1, grad=True))
     stage = record["training"]["stage1"]
     assert stage["skipped"] == [1] and stage["loss"]["step"] == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("scaling")
 def test_loss_scaling_that_never_finds_its_scale_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gradient that is no number is none at any scale."""
-
-    def scaling(*arguments: Any) -> Any:
-        accelerator = make_accelerator(*arguments)
-        accelerator.scaler = torch.amp.GradScaler("cpu")
-        return accelerator
-
-    monkeypatch.setattr("attnzoo.train.experiment.make_accelerator", scaling)
     monkeypatch.setattr("attnzoo.train.trainer.OVERFLOWS_AT_MOST", 3)
     experiment = short(stage1=Stage(9, 1e-2, 0))
     said = r"step 5 of 9: the gradient's norm, after 3 steps that loss scaling left out, is nan"
@@ -186,20 +184,15 @@ def test_loss_scaling_that_never_finds_its_scale_stops_the_run(
         tiny_run(tmp_path, experiment, build=breaking(2, grad=True))
 
 
+@pytest.mark.usefixtures("scaling")
 def test_the_rate_goes_on_over_a_skipped_step_whatever_loss_scaling_did_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates: list[float] = []
 
-    def scaling(*arguments: Any) -> Any:
-        accelerator = make_accelerator(*arguments)
-        accelerator.scaler = torch.amp.GradScaler("cpu")
-        return accelerator
-
     def noted(trainer: StageTrainer, *_: Any) -> None:
         rates.append(trainer.schedule.get_last_lr()[0])
 
-    monkeypatch.setattr("attnzoo.train.experiment.make_accelerator", scaling)
     monkeypatch.setattr(StageTrainer, "_log", noted)
 
     def build() -> DanceModel:
