@@ -160,8 +160,7 @@ class _Tried:
 
     def better(self, pair: tuple[str, str]) -> Comparison:
         """Whether the first is better with shared noise and a still camera."""
-        first = f"{pair[0]}, noise shared, camera still"
-        return _judged(first, pair[1], SHARES, self._gain(STILL, pair), self.seeds)
+        return _judged(f"{pair[0]}, {_THERE}", pair[1], SHARES, self._gain(STILL, pair), self.seeds)
 
     def more(self, what: str, pair: tuple[str, str], other: Corner) -> Comparison:
         """Whether its gain is larger there than elsewhere."""
