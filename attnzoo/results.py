@@ -54,6 +54,8 @@ def load(folder: str | Path) -> pd.DataFrame:
         UserError: there is no record, or one cannot be read; the file is named.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no record there, no such folder; give a folder of records")
     paths = list(_paths(folder))
     if not paths:
         raise UserError(

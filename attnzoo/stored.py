@@ -43,22 +43,30 @@ def read(folder: Path, said: str) -> str:
     """
     if not folder.is_dir():
         raise UserError(f"{said}: no {CONFIG} there, no such folder; {_RIGHT}")
+    text, whole = "", True
     try:
         text = regular(folder / CONFIG).read_text()
+        whole = text.splitlines()[-1:] == [config.END.strip()]
         foreign = any(map(_is_foreign, yaml.scan(text, _LOADER)))
     except (OSError, *UNREADABLE) as error:
+        if not whole:
+            raise _cut(said) from error
         told = getattr(error, "strerror", None) or why_not(error)
         raise UserError(f"{said}: no {CONFIG} can be read there ({told}); {_RIGHT}") from error
     if foreign:
         raise UserError(
             f"{said}: its {CONFIG} holds aliases, ??? or ${{...}}, which no run writes; {_RIGHT}"
         )
-    if text.splitlines()[-1:] != [config.END.strip()]:
-        raise UserError(
-            f"{said}: its {CONFIG} is cut off, or of an earlier version: its last line is not "
-            f"{config.END.strip()!r}; if all is there, add it"
-        )
+    if not whole:
+        raise _cut(said)
     return text
+
+
+def _cut(said: str) -> UserError:
+    return UserError(
+        f"{said}: its {CONFIG} is cut off, or of an earlier version: its last line is not "
+        f"{config.END.strip()!r}; if all is there, add it"
+    )
 
 
 _RIGHT = "give the folder of an earlier run"

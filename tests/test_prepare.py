@@ -260,9 +260,11 @@ def test_a_flipped_bit_is_named_by_a_run_and_mended_by_prepare(
             changed = bytearray(page.read_bytes())
             changed[len(changed) // 3] ^= 1
             page.write_bytes(bytes(changed))
-        with pytest.raises(UserError, match="prepared"):
+        with pytest.raises(
+            UserError, match=rf"{place}/\w+.json is damaged, its checksum does"
+        ) as told:
             attach(experiment, source, store)
-        assert any(f"{page} is damaged, its checksum does not fit" in caplog.text for page in pages)
+        assert any(f": {page.relative_to(store)} is damaged" in str(told.value) for page in pages)
         assert prepare(experiment, source, store).made == 0
         assert losses(experiment, attach(experiment, source, store))[1] == plain
     victim = items(store)[3]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,17 +42,24 @@ class Catalogue:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def page(self, name: str, stamps: Sequence[Stamp]) -> Page | None:
+    def page(
+        self,
+        name: str,
+        stamps: Sequence[Stamp],
+        damaged: Callable[[Path], None] = summed.notice,
+    ) -> Page | None:
         """The page under `name`, None if there is none or the files have changed since.
+
+        A page that is damaged is none, which `damaged` is told.
 
         Raises:
             OSError: the machine lacks something, which says nothing of the page.
         """
-        content = summed.read(self._file(name))
+        content = summed.read(self._file(name), damaged)
         if content is None or content.get("stamps") != _digest_of(stamps):
             return None
-        damaged = {int(i): str(text) for i, text in content["damaged"].items()}
-        return Page(tuple(map(str, content["digests"])), damaged, bool(content["decoded"]))
+        broken = {int(i): str(text) for i, text in content["damaged"].items()}
+        return Page(tuple(map(str, content["digests"])), broken, bool(content["decoded"]))
 
     def put(self, name: str, stamps: Sequence[Stamp], page: Page) -> None:
         """Writes a page; `stamps` are those from before the files were read."""

@@ -16,7 +16,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,13 +92,15 @@ class Store:
             stream.write(hashlib.sha256(payload).digest())
             stream.write(payload)
 
-    def sheet(self, key: str) -> dict[str, Any] | None:
-        """The sheet under `key`, None if there is none, or it is damaged.
+    def sheet(
+        self, key: str, damaged: Callable[[Path], None] = summed.notice
+    ) -> dict[str, Any] | None:
+        """The sheet under `key`, None if there is none, or it is damaged, which `damaged` is told.
 
         Raises:
             OSError: the machine lacks something, which says nothing of the sheet.
         """
-        return summed.read(self._sheet(key))
+        return summed.read(self._sheet(key), damaged)
 
     def put_sheet(self, key: str, content: Mapping[str, Any]) -> None:
         """Writes a sheet, whole or not at all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,19 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
         beside.write_text(json.dumps({**content, SUM: _sum(content)}))
 
 
-def read(path: Path) -> dict[str, Any] | None:
+def notice(path: Path) -> None:
+    """Tells of a damaged file that is to be made anew."""
+    _LOG.warning("%s is damaged, its checksum does not fit: it counts as not there", path)
+
+
+def read(path: Path, damaged: Callable[[Path], None] = notice) -> dict[str, Any] | None:
     """What `write` has written there; None if nothing is there, or what is there is damaged.
 
-    Damage is told of. Without a checksum it is another program's, or an older version's.
+    Without a checksum it is another program's, or an older version's.
+
+    Args:
+        path: the file.
+        damaged: is told of it if its checksum does not fit.
 
     Raises:
         OSError: the machine lacks something, which says nothing of the file.
@@ -45,7 +54,7 @@ def read(path: Path) -> dict[str, Any] | None:
         return None
     except (ValueError, RecursionError):
         pass
-    _LOG.warning("%s is damaged, its checksum does not fit: it counts as not there", path)
+    damaged(path)
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,15 @@ def attach(
     )
     store = Store(folder)
     keys = keys_of(experiment, source, store.catalogue, write=False)
-    digests = {r: _digests(r, store, folder, remedy) for r in recordings_of(windows)}
-    sheet = store.sheet(sheet_of(experiment, source, keys, digests))
+
+    def refuse(file: Path) -> None:
+        raise UserError(
+            f"data.prepared={folder}: {file.relative_to(folder)} is damaged, its checksum does not "
+            f"fit; {remedy}"
+        )
+
+    digests = {r: _digests(r, store, folder, remedy, refuse) for r in recordings_of(windows)}
+    sheet = store.sheet(sheet_of(experiment, source, keys, digests), refuse)
     try:
         asks = [] if sheet is None else _asked(sheet)
     except (KeyError, TypeError, ValueError):
@@ -60,11 +67,17 @@ def _asked(sheet: Mapping[str, Any]) -> list[Asked]:
     return [(tuple(reference), (h, w)) for reference, (h, w) in sheet["asked"]]
 
 
-def _digests(recording: Recording, store: Store, folder: Path, remedy: str) -> Sequence[str]:
+def _digests(
+    recording: Recording,
+    store: Store,
+    folder: Path,
+    remedy: str,
+    damaged: Callable[[Path], None],
+) -> Sequence[str]:
     stamps = recording.stamps()
     if not stamps:
         return recording.page().digests
-    page = store.catalogue.page(recording.page_name, stamps)
+    page = store.catalogue.page(recording.page_name, stamps, damaged)
     if page is None:
         raise UserError(
             f"data.prepared={folder}: {recording.name} was never prepared, or its files have "
