@@ -56,6 +56,12 @@ TARGETS = (
     ),
     Target("attention/_streamed.py", "tests/test_streamed.py tests/test_exactness.py"),
     Target("attention/_crossframe.py", WHOLE, f"crossframe and not ({SLOW})"),
+    *(
+        Target(f"attention/crossframe_{name}.py", WHOLE, f"crossframe_{name} and not ({SLOW})")
+        for name in ("all", "first", "middle", "previous")
+    ),
+    Target("attention/motion_module.py", WHOLE, f"motion_module and not ({SLOW})"),
+    Target("attention/_rows.py", "tests/test_streamed.py tests/test_exactness.py"),
     Target("attention/stsa.py", WHOLE, f"stsa and not flow and not ({SLOW})"),
     Target("attention/stsa_flow.py", f"tests/test_align.py {WHOLE}", f"flow and not ({SLOW})"),
     Target("attention/temporal.py", WHOLE, f"temporal and not conv and not ({SLOW})"),
@@ -73,10 +79,19 @@ TARGETS = (
     Target("metrics/entries/l1.py", "tests/test_metrics_profiles.py"),
     Target("metrics/entries/psnr.py", "tests/test_metrics_profiles.py"),
     Target("metrics/entries/ssim.py", "tests/test_metrics_profiles.py"),
+    *(
+        Target(
+            f"metrics/entries/{name}.py",
+            "tests/test_metrics_registry.py tests/test_metrics_score.py",
+            "not training and not command and not shipped",
+        )
+        for name in ("flicker", "warp_error", "ghosting", "logo", "identity", "fvd_embedded")
+    ),
     Target("metrics/statistics/mean.py", "tests/test_metrics_statistics.py"),
     Target("metrics/statistics/paired.py", "tests/test_metrics_statistics.py"),
     Target("metrics/statistics/frechet.py", "tests/test_metrics_statistics.py"),
     Target("metrics/statistics/floor.py", "tests/test_metrics_statistics.py"),
     Target("metrics/statistics/detectable.py", "tests/test_metrics_statistics.py"),
     Target("metrics/statistics/extrapolation.py", "tests/test_metrics_statistics.py"),
+    Target("metrics/statistics/interval.py", "tests/test_metrics_statistics.py"),
 )
