@@ -6,12 +6,15 @@ import errno
 import io
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from attnzoo.errors import UserError
+from attnzoo.tables import workers as tables_workers
 from attnzoo.tables.progress import Progress
 from attnzoo.tables.workers import Outcome, Task, Workers, _done
 from attnzoo.train.stopping import Stopping
@@ -157,6 +160,57 @@ def test_an_idle_worker_that_has_died_is_nobodys_loss(tmp_path, monkeypatch):
         monkeypatch.setattr(worker.process, "is_alive", lambda: True)
         (found,) = workers.do([Task("b", tmp_path / "b.log", doubled, (2,))], lambda busy: None)
     assert found.result == 4
+
+
+def test_an_idle_worker_ends_when_it_is_asked_to(tmp_path):
+    """Python asks so at its exit, and waits."""
+    with Workers(1, 1) as workers:
+        list(workers.do([Task("a", tmp_path / "a.log", doubled, (1,))], lambda busy: None))
+        (worker,) = workers._all
+        worker.process.terminate()
+        worker.process.join(30)
+        assert worker.process.exitcode == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_worker_is_started_leaves_none_behind(tmp_path, monkeypatch, number):
+    class Stopped(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    started = []
+
+    def interrupted(*arguments: object) -> object:
+        started.append(made := start(*arguments))
+        os.kill(os.getpid(), number)
+        return made
+
+    start = tables_workers._started
+    monkeypatch.setattr(tables_workers, "_started", interrupted)
+    before = signal.signal(number, stop)
+    try:
+        with pytest.raises(Stopped), Workers(1, 1) as workers:
+            list(workers.do([Task("a", tmp_path / "a.log", doubled, (1,))], lambda busy: None))
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
+    (worker,) = started
+    assert worker.process.exitcode is not None
+
+
+def test_a_second_signal_does_not_wait_for_a_start():
+    code = (
+        "import os, signal\n"
+        "from attnzoo.tables.undisturbed import undisturbed\n"
+        "with undisturbed():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('still here')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, "")
 
 
 def wait_for(path: Path) -> None:

@@ -15,6 +15,7 @@ from attnzoo.files import remove
 from attnzoo.overrides import plugins_of, quoted
 from attnzoo.tables.joining import joined
 from attnzoo.tables.settings import settings_of
+from attnzoo.tables.undisturbed import undisturbed
 
 FOLDER = ".launch"
 """Inside the results, for what the launcher writes; it goes when all is done."""
@@ -69,15 +70,18 @@ def spread(arguments: Sequence[str]) -> None:
 def _share(cfg: Any) -> None:
     """One job: the command in a process of its own, since Hydra is at work in this one."""
     arguments = [*cfg.arguments, f"part={cfg.part}"]
-    # A session of its own: a terminal's Ctrl-C comes once, by way of this process.
-    part = subprocess.Popen(
-        [sys.executable, "-m", "attnzoo.tables", *arguments], start_new_session=True
-    )
+    part: subprocess.Popen[bytes] | None = None
     try:
+        with undisturbed():
+            # A session of its own: a terminal's Ctrl-C comes once, by way of this process.
+            part = subprocess.Popen(
+                [sys.executable, "-m", "attnzoo.tables", *arguments], start_new_session=True
+            )
         status = part.wait()
     except BaseException:
-        part.terminate()
-        part.wait()  # its workers write their checkpoints
+        if part is not None:
+            part.terminate()
+            part.wait()  # its workers write their checkpoints
         raise
     # What failed of the cells stands in their places, and is told at the end.
     if status not in (0, FAILED):

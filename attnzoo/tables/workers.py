@@ -20,11 +20,14 @@ from types import TracebackType
 from typing import Any
 
 from attnzoo.errors import UserError, lacking
+from attnzoo.tables.undisturbed import undisturbed
 
 TRIES = 2
 """A task whose worker dies is begun again once."""
 PATIENCE_S = 20.0
 """How long a worker may take to write its checkpoint when all is broken off."""
+IDLE_S = 1.0
+"""How long a worker sleeps at a time: it notices that it is to end when it wakes."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -122,8 +125,9 @@ class Workers:
             if free is None and len(self._all) == self.count:
                 return
             if free is None:
-                free = _started(self.threads, self.plugins)
-                self._all.append(free)
+                with undisturbed():
+                    free = _started(self.threads, self.plugins)
+                    self._all.append(free)
             task = left.popleft()
             tries[id(task)] += 1
             free.task, free.began = task, time.monotonic()
@@ -188,6 +192,8 @@ def _serve(line: Connection, threads: int | None, plugins: Sequence[str]) -> Non
         for plugin in plugins:
             registry.load_plugin(plugin)
         while True:
+            while not line.poll(IDLE_S):
+                pass
             line.send(_done(line.recv()))
     except (EOFError, OSError, KeyboardInterrupt):
         sys.exit(0)
