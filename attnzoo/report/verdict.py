@@ -2,7 +2,8 @@
 
 It was changed once, after a run of seeds 0 to 2 at other settings, which showed that videos of one
 seed vary together, and before any of seeds 6 to 9 was trained: seeds are the units since then, and
-none has to agree by itself.
+none has to agree by itself. After these had been seen one thing that it rests on was changed: sizes
+of a subspace count as settings of one variant, whose comparisons are alike, as pages had said.
 
 A comparison says how much better one cell is than another by one measure: the gain g, a share of
 the other's badness (`attnzoo.report.pairs`), with its interval over seeds (Student's t of the
