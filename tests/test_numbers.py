@@ -7,6 +7,7 @@ import logging
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,7 +28,9 @@ from attnzoo.train import batches
 from attnzoo.train.batches import Batches, Purpose
 from attnzoo.train.description import curve
 from attnzoo.train.device import make_accelerator
+from attnzoo.train.experiment import _sample
 from attnzoo.train.objective import Objective
+from attnzoo.train.processes import joined
 from attnzoo.train.record import check_record, read_record
 from attnzoo.train.settings import Experiment, Nonfinite, Sampling, Stage
 from attnzoo.train.spikes import is_spike
@@ -308,23 +311,34 @@ def test_two_runs_give_the_same_bytes_whatever_the_loader(
 
 
 @pytest.mark.parametrize("more", list(Purpose))
-def test_one_draw_more_changes_no_other(more: Purpose, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_draw_more_changes_no_other(
+    more: Purpose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A generator of one purpose is used up further; order, times, noise and tokens stay."""
     model = tiny_model()
     objective = Objective(
         model, noise=tiny_experiment().training_noise, seed=3, stage=1, null_tokens=0.5
     )
     clips = [tiny_clip(i, flow=False) for i in range(5)]
+    sampling = Sampling(steps=1, clips=2)
+    experiment = replace(tiny_experiment(sampling=sampling), seed=3)
+    state: Any = SimpleNamespace(
+        experiment=experiment,
+        model=model,
+        accelerator=make_accelerator(experiment, tmp_path, 1),
+        processes=joined(),
+    )
     shape = (2, FRAMES, 12, SIZE // 2, SIZE // 2)
 
     def all_of_it() -> dict[str, Any]:
         batches._epoch.cache_clear()
         draw = objective.draw(4, shape)
         order = [Batches(clips, 3, 1, 1).index(n) for n in range(10)]
-        sampled = torch.rand(3, generator=batches.generator(3, Purpose.sample, 0)).tolist()
+        sampled = _sample(state, clips[:2])[0]
+        assert sampled is not None
         return {
             "order": order, "time": draw.times.tolist(), "noise": draw.noise.flatten().tolist(),
-            "null": draw.null.tolist(), "sample": sampled,
+            "null": draw.null.tolist(), "sample": sampled.flatten().tolist(),
         }  # fmt: skip
 
     before = all_of_it()
@@ -337,7 +351,8 @@ def test_one_draw_more_changes_no_other(more: Purpose, monkeypatch: pytest.Monke
         return made
 
     monkeypatch.setattr(batches, "generator", further)
-    monkeypatch.setattr("attnzoo.train.objective.generator", further)
+    for user in ("objective", "experiment"):
+        monkeypatch.setattr(f"attnzoo.train.{user}.generator", further)
     after = all_of_it()
     batches._epoch.cache_clear()
     changed = {name for name in before if before[name] != after[name]}
