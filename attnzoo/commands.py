@@ -121,19 +121,24 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
         lack = None if full_error() else lacking_anywhere(error)
         if lack is not None:
             _end_lacking(lack)
-        sys.exit(_complain(error) if _speaks() else BAD_INPUT)
+        with _to_whom_it_may_concern():
+            if _speaks():
+                _complain(error)
+        sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
-        _say("interrupted")
+        with _to_whom_it_may_concern():
+            _say("interrupted")
         sys.exit(INTERRUPTED)
     except SystemExit as end:
         if end.code == TERMINATED:
-            _say("terminated")
+            with _to_whom_it_may_concern():
+                _say("terminated")
         raise
     except BrokenPipeError:
         # The reader of our output has gone. What is still buffered has nowhere to go; without
         # this Python would say so at exit.
-        for stream in (sys.stdout, sys.stderr):
-            _to_nobody(stream)
+        with _to_whom_it_may_concern():
+            pass
         if _going_on:  # in the middle of something, and not as in `attnzoo list | head`
             sys.exit(UNHEARD)
     except Exception as error:
@@ -147,12 +152,21 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
 
 
 def _end_lacking(lack: str) -> NoReturn:
-    with suppress(OSError):
+    with _to_whom_it_may_concern():
         _say(lack)
-    # What is printed may be what found no room: Python would try again at exit, and end with 120.
+    sys.exit(LACKS)
+
+
+@contextmanager
+def _to_whom_it_may_concern() -> Iterator[None]:
+    """A last word: the status stays what it is where nobody reads it, or it finds no room.
+
+    Python would try again at exit to print what is still buffered, and end with 120.
+    """
+    with suppress(OSError):
+        yield
     for stream in (sys.stdout, sys.stderr):
         _to_nobody(stream)
-    sys.exit(LACKS)
 
 
 def _say_any_name() -> None:
@@ -195,12 +209,11 @@ def full_error() -> bool:
     return os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
-def _complain(error: UserError) -> int:
+def _complain(error: UserError) -> None:
     if full_error():
         traceback.print_exception(error)
     else:
         print(" ".join(str(error).split()), file=sys.stderr)
-    return BAD_INPUT
 
 
 def _speaks() -> bool:
@@ -230,4 +243,5 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
 def _end_at_once_next() -> None:
     """The next signal is the system's: it does not wait for what Python is in the middle of."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)

@@ -122,11 +122,11 @@ def _exchange(new: Path, path: Path) -> None:
     between two renames, and never half of one.
     """
     old = _beside(path)
-    path.replace(old)
     try:
+        path.replace(old)
         new.replace(path)
     except BaseException:  # a signal, too
-        if not path.exists():
+        if old.exists() and not path.exists():
             old.replace(path)
         raise
     remove(old)

@@ -163,7 +163,8 @@ def _saying_how_to_go_on(
             from attnzoo.train.checkpoint import Checkpoints
 
             last = Checkpoints(folder, every=0).last
-            print(f"stopped; the last checkpoint: {last}", file=sys.stderr)
+            with suppress(OSError):  # nobody may read it
+                print(f"stopped; the last checkpoint: {last}", file=sys.stderr)
             raise
 
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from attnzoo.errors import UserError, lacking
 from attnzoo.files import PARTIAL, replacing
 from attnzoo.models.choice import StableDiffusion, Weights
 from attnzoo.models.dance import DanceModel
+from attnzoo.train import trainer
 from attnzoo.train.checkpoint import Checkpoints
 from attnzoo.train.settings import Experiment, Sampling, Schedule
+from attnzoo.train.trainer import StageTrainer
 
 
 def checkpoints(folder: Path) -> list[str]:
@@ -63,6 +66,60 @@ def test_interrupted_and_resumed(
     for name in ("stage1", "stage2"):
         assert record["training"][name]["loss"] == whole[0]["training"][name]["loss"]
     assert record["scores"] == whole[0]["scores"]
+
+
+def test_a_wish_to_stop_is_kept_though_nobody_reads_the_bar(
+    tmp_path: Path, whole: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends whoever reads what is printed, too, as in `... 2>&1 | tee log`."""
+    step, bar = StageTrainer._step, trainer.progress_bar
+
+    def asked(self: StageTrainer, parts: Any) -> float:
+        loss = step(self, parts)
+        if self.run.progress.steps == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss
+
+    def unread(*arguments: Any) -> Any:
+        made = bar(*arguments)
+
+        def update(steps: int = 1) -> None:
+            if made.n == 1:
+                raise BrokenPipeError
+
+            made.n += steps
+
+        made.update = update
+        return made
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(StageTrainer, "_step", asked)
+        patch.setattr(trainer, "progress_bar", unread)
+        tiny_run(tmp_path, accumulating())
+    assert checkpoints(tmp_path)[0] == "stage1-000002"
+    record, weights = tiny_run(tmp_path, accumulating(), resume=True)
+    assert_equal(weights, whole[1])
+    assert record["training"]["stage1"]["loss"] == whole[0]["training"]["stage1"]["loss"]
+
+
+def test_a_signal_between_two_renames_loses_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, rename = tmp_path / "folder", Path.replace
+    with replacing(folder) as beside:
+        beside.mkdir()
+        (beside / "old").touch()
+
+    def renamed(self: Path, target: Path) -> Path:
+        found = rename(self, target)
+        if self == folder:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(Path, "replace", renamed)
+    with pytest.raises(KeyboardInterrupt), replacing(folder) as beside:
+        beside.mkdir()
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
 
 
 @pytest.mark.parametrize("variant", ["stsa_flow", "crossframe_first", "none"])

@@ -7,6 +7,7 @@ import errno
 import gc
 import importlib
 import logging
+import os
 import re
 import signal
 import subprocess
@@ -494,6 +495,29 @@ def test_no_room_for_what_is_printed_is_a_lack(tmp_path):
     with open("/dev/full", "w") as full:
         done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 74 and done.stderr == "No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("does", "status"),
+    [
+        ("signal.raise_signal(signal.SIGINT)", 130),
+        ("signal.raise_signal(signal.SIGTERM)", 143),
+        ("wrong()", 2),
+    ],
+)
+def test_a_status_does_not_depend_on_who_reads(does, status):
+    code = (
+        "import signal\n"
+        "from attnzoo import commands, errors\n"
+        "def wrong():\n"
+        "    raise errors.UserError('no')\n"
+        f"commands.execute(lambda arguments: {does}, [])\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([sys.executable, "-c", code], stderr=writer, env=environment())
+    os.close(writer)
+    assert ended.returncode == status
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +168,59 @@ def test_what_a_launcher_passes_on_is_no_second_wish() -> None:
         assert stopping.wanted == signal.SIGINT
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("it went on")
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_wish_counts_though_nobody_reads_the_answer() -> None:
+    """As in `... 2>&1 | tee log`, where Ctrl-C ends `tee`, too."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    kept = os.dup(2)
+    os.dup2(writer, 2)
+    os.close(writer)
+    stopping = Stopping()
+    try:
+        with stopping.listening():
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stopping.wanted == signal.SIGINT
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@pytest.mark.usefixtures("signals")
+def test_what_is_ignored_stays_so() -> None:
+    """A shell lets what it starts by `&` ignore the Ctrl-C that is for others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stopping = Stopping()
+    with stopping.listening(says=False):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopping.wanted is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping.wanted == signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_waiting_for_others_who_never_come_can_be_stopped() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "from attnzoo.train import processes; print('ready', flush=True); processes.join()"
+    alone = {
+        "RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)
+    }  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment(**alone), stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        while True:  # until it waits for the other
+            with socket.socket() as meeting:
+                if meeting.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == -signal.SIGTERM
 
 
 # --- configurations of accelerate's in the documentation

@@ -5,11 +5,16 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
+import pickle
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -358,11 +363,11 @@ def test_two_commands_do_not_work_in_one_folder(tmp_path):
     from attnzoo.tables.run import _alone
 
     def whole() -> None:
-        with _alone(tmp_path, shared=False):
+        with _alone(tmp_path, None):
             pass
 
-    part = _alone(tmp_path, shared=True)
-    with part, _alone(tmp_path, shared=True), pytest.raises(UserError, match="another command"):
+    part = _alone(tmp_path, (0, 2))
+    with part, _alone(tmp_path, (1, 2)), pytest.raises(UserError, match="another command"):
         whole()
     whole()
 
@@ -544,6 +549,18 @@ def test_a_failure_does_not_lose_the_record_of_before(tmp_path, change, passing)
     assert place.stands(tmp_path, job) and not (tmp_path / ".cells/before").exists()
 
 
+def test_what_one_part_is_about_to_put_aside_has_its_folder(tmp_path):
+    """A finished run takes an empty folder away only where its own older record was."""
+    first, second = jobs_of(read_protocol(written(tmp_path)), ["none"])[:2]
+    aside = tmp_path / ".cells/before/none"
+    aside.mkdir(parents=True)
+    place.publish(tmp_path, first, made_up(first))
+    assert aside.is_dir()
+    place.write_json(tmp_path / second.place, made_up(second))
+    place.write_error(tmp_path, second, "Diverged", "the loss is nan", passing=False)
+    assert [path.name for path in aside.iterdir()] == ["seed1.json"]
+
+
 def test_a_record_that_cannot_be_read_just_now_is_not_made_again(tmp_path, monkeypatch):
     job = jobs_of(read_protocol(written(tmp_path)), ["none"])[1]
     place.write_json(tmp_path / job.place, made_up(job))
@@ -663,7 +680,7 @@ def test_a_part_that_is_stopped_lets_its_command_save(monkeypatch):
     said = []
 
     class Process:
-        def __init__(self, command: list[str], *, start_new_session: bool) -> None:
+        def __init__(self, command: list[str], *, start_new_session: bool, **_: object) -> None:
             said.append((command[-1], start_new_session))
 
         def wait(self) -> int:
@@ -679,6 +696,64 @@ def test_a_part_that_is_stopped_lets_its_command_save(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         spreading._share(spreading.Share("0/2", ["quick=true"]))
     assert said == [("part=0/2", True), "waits", "terminates", "waits"]
+
+
+@pytest.mark.parametrize(
+    ("status", "ends"), [(0, None), (3, None), (2, 2), (1, 1), (74, 74), (143, 143), (-9, 137)]
+)
+def test_how_a_part_ends_is_how_its_launcher_ends(monkeypatch, status, ends):
+    from attnzoo.tables import spreading
+
+    asked = {}
+
+    class Process:
+        def __init__(self, command: list[str], **options: Any) -> None:
+            asked.update(options["env"])
+
+        def wait(self) -> int:
+            return status
+
+    monkeypatch.setattr(spreading.subprocess, "Popen", Process)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as it is in a job
+    share = spreading.Share("0/2", ["quick=true"])
+    if ends is None:
+        spreading._share(share)
+    elif ends == 2:
+        with pytest.raises(UserError, match="status 2"):
+            spreading._share(share)
+    else:
+        with pytest.raises(spreading.PartEnded) as told:
+            spreading._share(share)
+        assert (pickle.loads(pickle.dumps(told.value)).status, told.value.status) == (ends, ends)
+    assert "HYDRA_FULL_ERROR" not in asked
+
+
+def test_a_part_ends_with_its_launcher():
+    code = (
+        "import time\n"
+        "from attnzoo.tables.spreading import end_with_launcher\n"
+        "end_with_launcher()\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    environment = {**os.environ, "ATTNZOO_PART_WATCHES_STDIN": "1"}
+    pipe = subprocess.PIPE
+    part = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, env=environment)
+    assert part.stdin is not None and part.stdout is not None
+    assert part.stdout.readline() == b"ready\n"
+    part.stdin.close()  # as the system does of a process that is gone
+    assert part.wait(30) == -signal.SIGTERM
+    part.stdout.close()
+
+
+def test_one_part_is_run_once_at_a_time(tmp_path):
+    from attnzoo.tables.run import _alone
+
+    with _alone(tmp_path, (0, 2)), _alone(tmp_path, (1, 2)):
+        with pytest.raises(UserError, match="another command"), _alone(tmp_path, (0, 2)):
+            pass
+        with pytest.raises(UserError, match="another command"), _alone(tmp_path, None):
+            pass
 
 
 def test_quick_has_a_folder_of_its_own():

@@ -39,13 +39,14 @@ def tree_of(ref: str) -> Iterator[Path]:
         raise UserError(f"base={ref}: {why}")
     with tempfile.TemporaryDirectory(prefix="attnzoo-base-") as folder:
         tree = Path(folder) / "tree"
-        added = _git(root, "worktree", "add", "--detach", str(tree), found.stdout.strip())
-        if added.returncode:
-            raise UserError(f"base={ref}: {' '.join(added.stderr.split())}")
         try:
+            added = _git(root, "worktree", "add", "--detach", str(tree), found.stdout.strip())
+            if added.returncode:
+                raise UserError(f"base={ref}: {' '.join(added.stderr.split())}")
             yield tree
         finally:
-            _git(root, "worktree", "remove", "--force", str(tree))
+            # Twice, since git locks one that it was stopped from making.
+            _git(root, "worktree", "remove", "--force", "--force", str(tree))
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,13 +12,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 
 def main() -> None:
-    """Serves until the input ends."""
+    """Serves until the input ends; a terminal's Ctrl-C is the parent's, which ends the input."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     tree, settings = sys.argv[1], json.loads(sys.argv[2])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else prints is no answer

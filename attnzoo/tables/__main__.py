@@ -66,6 +66,7 @@ def command(arguments: Sequence[str]) -> None:
     given = grammar.given(arguments)
     from attnzoo.tables.run import run
     from attnzoo.tables.settings import settings_of
+    from attnzoo.tables.spreading import FAILED, FAILED_OF_PART, end_with_launcher
 
     said = shlex.join(["python", "-m", "attnzoo.tables", *arguments])
     settings = settings_of(given, plugins_of(arguments), said)
@@ -74,12 +75,12 @@ def command(arguments: Sequence[str]) -> None:
 
         fine = check(settings)
     else:
+        if settings.part is not None:
+            end_with_launcher()
         with commands.going_on(commands.SAME_COMMAND):
             fine = run(settings)
     if not fine:
-        from attnzoo.tables.spreading import FAILED
-
-        sys.exit(FAILED)
+        sys.exit(FAILED if settings.part is None else FAILED_OF_PART)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -95,10 +95,11 @@ def publish(folder: Path, job: Job, record: Mapping[str, Any]) -> None:
     write_json(folder / job.place, {**record, "files": []})
     remove(work)
     before = _before(folder, job)
-    before.unlink(missing_ok=True)
-    with suppress(OSError):  # what is not empty stays
-        before.parent.rmdir()
-        before.parent.parent.rmdir()
+    if before.exists():  # else another part may be about to put something there
+        before.unlink()
+        with suppress(OSError):  # what is not empty stays
+            before.parent.rmdir()
+            before.parent.parent.rmdir()
 
 
 def _moved(made: Path, place: Path) -> None:
@@ -120,7 +121,6 @@ def write_error(folder: Path, job: Job, kind: str, said: str, *, passing: bool) 
         if passing and _of_other_code(path, job):
             return
         aside = _before(folder, job)
-        aside.parent.mkdir(parents=True, exist_ok=True)
         said = f"{said} (the record of before lies in {aside.relative_to(folder)})"
     seed = next((o.partition("=")[2] for o in job.overrides if o.startswith("seed=")), "0")
     content = {
@@ -131,8 +131,10 @@ def write_error(folder: Path, job: Job, kind: str, said: str, *, passing: bool) 
         "kind": kind,
     }
     write_json(error_path(path), content)
-    if path.exists():
-        path.replace(aside)
+    while path.exists():
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another part has just taken the empty folder away
+            path.replace(aside)
 
 
 def _of_other_code(path: Path, job: Job) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def run(settings: Settings) -> bool:
     jobs = (search_jobs if settings.search else jobs_of)(settings.protocol, settings.cells)
     mine = _share(jobs, settings.part)
     make_writable(settings.out, f"out={settings.out}")
-    with _alone(settings.out, shared=settings.part is not None):
+    with _alone(settings.out, settings.part):
         failed = (_search if settings.search else _run_tables)(settings, mine)
         _tidy(settings, mine)
     # A setting of a search that fails by itself is one that is not chosen.
@@ -210,10 +210,15 @@ def _log(folder: Path, job: Job) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path, *, shared: bool) -> Iterator[None]:
+def _alone(folder: Path, part: tuple[int, int] | None) -> Iterator[None]:
     """Keeps two commands from working at the same runs; parts of one share the folder."""
+    shared = part is not None
+    own = [folder / f"{LOCK}-{part[0]}-of-{part[1]}"] if part is not None else []
     try:
-        with held(folder / LOCK, shared=shared):
+        with ExitStack() as locks:
+            locks.enter_context(held(folder / LOCK, shared=shared))
+            for lock in own:
+                locks.enter_context(held(lock))
             (folder / WORK).mkdir(exist_ok=True)
             if not shared:
                 with held(folder / REPORT_LOCK, waits=True):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from attnzoo import application, grammar
+from attnzoo import application, commands, grammar
 from attnzoo.bench.settings import positive
 from attnzoo.errors import UserError
 from attnzoo.files import remove
@@ -21,6 +24,8 @@ FOLDER = ".launch"
 """Inside the results, for what the launcher writes; it goes when all is done."""
 FAILED = 1
 """The command's exit status where a cell failed and the others are complete."""
+FAILED_OF_PART = 3
+"""The same with `part=`: whoever started it must tell it from a fault, which is 1."""
 
 
 @dataclass
@@ -29,6 +34,18 @@ class Share:
 
     part: str = "0/1"
     arguments: list[str] = field(default_factory=list)
+    tracebacks: bool = False
+
+
+class PartEnded(Exception):
+    """A part ended by what is no bad input; its status, as a shell counts it, goes with it."""
+
+    def __init__(self, said: str, status: int) -> None:
+        super().__init__(said, status)
+        self.status = status
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def spread(arguments: Sequence[str]) -> None:
@@ -53,17 +70,19 @@ def spread(arguments: Sequence[str]) -> None:
         joined(wanted.out, wanted.protocol, wanted.tables)
     kept = [text for text in others if not text.startswith("parts=")]
     folder = wanted.out.absolute() / FOLDER
-    application.spread(
-        _share,
-        Share,
-        [
-            "part=" + ",".join(f"{number}/{parts}" for number in range(parts)),
-            f"arguments=[{','.join(map(quoted, kept))}]",
-            f"hydra.sweep.dir={quoted(folder)}",
-            "hydra.output_subdir=null",
-            *launcher,
-        ],
-    )
+    jobs = [
+        "part=" + ",".join(f"{number}/{parts}" for number in range(parts)),
+        f"arguments=[{','.join(map(quoted, kept))}]",
+        f"tracebacks={commands.full_error()}",
+        f"hydra.sweep.dir={quoted(folder)}",
+        "hydra.output_subdir=null",
+        *launcher,
+    ]
+    try:
+        application.spread(_share, Share, jobs)
+    except PartEnded as ended:
+        print(ended, file=sys.stderr)
+        sys.exit(ended.status)
     remove(folder)
 
 
@@ -75,7 +94,10 @@ def _share(cfg: Any) -> None:
         with undisturbed():
             # A session of its own: a terminal's Ctrl-C comes once, by way of this process.
             part = subprocess.Popen(
-                [sys.executable, "-m", "attnzoo.tables", *arguments], start_new_session=True
+                [sys.executable, "-m", "attnzoo.tables", *arguments],
+                start_new_session=True,
+                stdin=subprocess.PIPE,
+                env=_environment(cfg.tracebacks),
             )
         status = part.wait()
     except BaseException:
@@ -84,5 +106,28 @@ def _share(cfg: Any) -> None:
             part.wait()  # its workers write their checkpoints
         raise
     # What failed of the cells stands in their places, and is told at the end.
-    if status not in (0, FAILED):
-        raise UserError(f"part={cfg.part}: ended with status {status}, see its messages")
+    if status not in (0, FAILED_OF_PART):
+        said = f"part={cfg.part}: ended with status {status}, see its messages"
+        if status == commands.BAD_INPUT:
+            raise UserError(said)
+        raise PartEnded(said, status if status > 0 else 128 - status)
+
+
+def _environment(tracebacks: bool) -> dict[str, str]:
+    """The user's own: in a job Hydra is told to raise what goes wrong."""
+    kept = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
+    return {**kept, _WATCHES: "1", **({"HYDRA_FULL_ERROR": "1"} if tracebacks else {})}
+
+
+_WATCHES = "ATTNZOO_PART_WATCHES_STDIN"
+
+
+def end_with_launcher() -> None:
+    """A part whose job is gone, even by a kill, stops as by SIGTERM; others are left alone."""
+    if os.environ.pop(_WATCHES, None):
+        threading.Thread(target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    os.read(0, 1)  # nothing ever comes, but the end
+    os.kill(os.getpid(), signal.SIGTERM)

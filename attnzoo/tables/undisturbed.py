@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -25,10 +26,13 @@ def undisturbed() -> Iterator[None]:
 
     def wait(number: int, frame: FrameType | None) -> None:
         came.append(number)
-        for one in SIGNALS:
+        for one in before:
             signal.signal(one, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, wait) for number in SIGNALS}
+    heard = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    before: dict[signal.Signals, Any] = {}
+    for one in heard:
+        before[one] = signal.signal(one, wait)
     try:
         yield
     finally:

@@ -312,19 +312,20 @@ def train(training: BaseTraining, work: Path) -> None:
     ):
         while progress.step < training.steps:
             progress.recent.append(training.step())
-            bar.update()
             now = time.monotonic()
             progress.seconds = now - started
             if progress.step % POINT == 0:
                 progress.losses.append(float(np.mean(progress.recent)))
                 progress.recent.clear()
-                bar.set_postfix(loss=f"{progress.losses[-1]:.4f}")
             last = progress.step == training.steps
             if last or stopping.wanted or now - saved > CHECKPOINT_SECONDS:
                 training.save(work)
                 saved = now
             if stopping.wanted:
                 raise stopping.error()
+            if progress.losses:
+                bar.set_postfix(loss=f"{progress.losses[-1]:.4f}", refresh=False)
+            bar.update()
 
 
 def command(arguments: Sequence[str]) -> None:

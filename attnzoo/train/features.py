@@ -134,12 +134,12 @@ def _run(
                 progress.checks.append((step + 1, _check(task, pool, held)))
             now = time.monotonic()
             progress.seconds, last = progress.seconds + now - last, now
-            bar.set_postfix(loss=f"{progress.losses[-1]:.3f}")
             if stopping.wanted or now - kept > CHECKPOINT_SECONDS:
                 _save(checkpoint, settings, parts, progress)
                 kept = now
             if stopping.wanted:
                 raise stopping.error()
+            bar.set_postfix(loss=f"{progress.losses[-1]:.3f}")
 
 
 def _loss(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -116,6 +118,26 @@ def joined() -> Processes:
     return _JOINED[0] if _JOINED else ALONE
 
 
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """The system's own answer to Ctrl-C and SIGTERM meanwhile: nothing is there to be saved.
+
+    Waiting for other processes is not Python's, so that no handler of Python's would be called.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
 def join() -> Processes:
     """This process among those that a launcher has started, connected; alone without a launcher.
 
@@ -129,12 +151,13 @@ def join() -> Processes:
     from torch.distributed.rendezvous import rendezvous
 
     try:
-        store, index, count = next(iter(rendezvous("env://", timeout=MEET)))
-        # CUDA's own for gradients, gloo for all else.
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        torch.distributed.init_process_group(
-            backend, store=store, rank=index, world_size=count, timeout=WAIT
-        )
+        with _ended_by_signals():
+            store, index, count = next(iter(rendezvous("env://", timeout=MEET)))
+            # CUDA's own for gradients, gloo for all else.
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            torch.distributed.init_process_group(
+                backend, store=store, rank=index, world_size=count, timeout=WAIT
+            )
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"WORLD_SIZE={os.environ['WORLD_SIZE']}: the processes cannot connect ({error}); start "

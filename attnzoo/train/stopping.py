@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -43,9 +43,14 @@ class Stopping:
             if says and first:  # unbuffered: a signal may come while something else is printed
                 name = signal.Signals(number).name
                 text = f"\n{name}: saving at the end of this step; once more stops at once\n"
-                os.write(2, text.encode())
+                with suppress(OSError):  # whoever read it got the signal, too, and is gone
+                    os.write(2, text.encode())
 
-        self._before = {number: signal.signal(number, asked) for number in SIGNALS}
+        self._before = {
+            number: signal.signal(number, asked)
+            for number in SIGNALS
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
         try:
             yield
         finally:

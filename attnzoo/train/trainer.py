@@ -222,6 +222,13 @@ class StageTrainer:
             if agreed:
                 raise self._stopping.error() from None
             raise
+        except OSError:
+            # Whoever read the bar got the same Ctrl-C, as `tee` does, and is gone.
+            alone = self.run.processes.count == 1
+            if self._stopping.wanted is None or self._changing or not alone:
+                raise
+            self.save()
+            raise self._stopping.error() from None
 
     def _steps(self) -> None:
         run, progress = self.run, self.run.progress
@@ -247,13 +254,14 @@ class StageTrainer:
                     made + batches.meter.clips, making + batches.meter.seconds
                 )  # fmt: skip
                 speed = frames * (progress.steps - before) / (history.seconds - began)
-                bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} frames/s", refresh=False)
-                bar.update()
                 self._log(loss, speed)
                 if run.due(self.stage, progress.steps):
                     self._shown()
                 if self._due or progress.steps == self.plan.steps:
                     self.save()
+                # Last, since it may find nobody who reads it.
+                bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} frames/s", refresh=False)
+                bar.update()
         # All is saved; a wish of the last step's must not be lost with this stage.
         if run.processes.agreed(0.0, self._stopping.wanted is not None)[1][0]:
             raise self._stopping.error()
