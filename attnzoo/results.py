@@ -12,11 +12,12 @@ A row is one clip's part in one score of one record. Columns of the row itself:
 - `n`: how many samples stand behind `total`; `real`: the same measure of the real clips, or NaN
 
 and of its record, the same in all of its rows: `path`, `cell` (the folder of a table's record, or
-the run's own), `seed`, `schema`, `variant`, `kind`, `method`, `flow`, `slots`, `stack`, `device`,
-`precision`, `noise_training`, `noise_sampling`, `data`, `camera`, `frames`, `size`, `split_hash`,
-`total_parameters`, `added_parameters`, `trained_parameters` (of stage 1), `trained_parameters_2`,
-`training_seconds` (both stages), `sampling_seconds`, `seconds`, `hardware`, and `option.NAME` for
-each option of a variant, as the command line writes it. Texts are categories.
+the run's own; before it the folder of that run of tables, if it lies deeper), `seed`, `schema`,
+`variant`, `kind`, `method`, `flow`, `slots`, `stack`, `device`, `precision`, `noise_training`,
+`noise_sampling`, `data`, `camera`, `frames`, `size`, `split_hash`, `total_parameters`,
+`added_parameters`, `trained_parameters` (of stage 1), `trained_parameters_2`, `training_seconds`
+(both stages), `sampling_seconds`, `seconds`, `hardware`, and `option.NAME` for each option of a
+variant, as the command line writes it. Texts are categories.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ from attnzoo.train.record import LARGEST, NAME, SCHEMA
 
 FILES = re.compile(rf"{re.escape(NAME)}|seed\d+\.json")
 """What records are called: a run's own, and those of tables."""
+
+RECORDS = "records"
+"""The folder of a run of tables in which they lie."""
 
 Row = dict[str, Any]
 
@@ -125,7 +129,7 @@ def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
     same = ("seed", "schema", "variant", "kind", "method", "flow", "slots", "stack", "device")
     facts = {
         "path": os.path.relpath(path, folder),
-        "cell": os.path.basename(os.path.dirname(path)),
+        "cell": _cell(os.path.relpath(path, folder), path),
         **{name: content[name] for name in same},
         "precision": content["precision"],
         "noise_training": content["noise"]["training"],
@@ -152,6 +156,13 @@ def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
         if isinstance(value, int | float) and abs(value) > LARGEST:
             raise ValueError(f"{name} is {value!r:.60}, which is too large")
     return facts
+
+
+def _cell(place: str, path: str) -> str:
+    """Two runs of tables below one folder have cells of the same names: whose it is stands before."""
+    above, found, _ = place.rpartition(f"{os.sep}{RECORDS}{os.sep}")
+    name = os.path.basename(os.path.dirname(path))
+    return "/".join([*above.split(os.sep), name]) if found else name
 
 
 INTEGERS, NUMBERS, TEXTS = (int,), (int, float), (str, type(None))

@@ -72,6 +72,8 @@ def test_facts_of_a_record_are_columns(made: Path) -> None:
 
 def test_failed_cells_and_hidden_folders_are_no_records(made: Path) -> None:
     assert "stsa_flow-cycles" not in set(results.load(made)["cell"])
+    below = set(results.load(made.parent)["cell"])
+    assert f"{made.name}/temporal" in below and "temporal" not in below
     put(made / "records" / ".cells" / "half", {"schema": 3})
     assert len(results.load(made)) > 0
 
