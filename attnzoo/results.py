@@ -159,7 +159,7 @@ def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
 
 
 def _cell(place: str, path: str) -> str:
-    """Two runs of tables below one folder have cells of the same names: whose it is stands before."""
+    """Two runs of tables below one folder have cells of one name: whose it is stands before."""
     above, found, _ = place.rpartition(f"{os.sep}{RECORDS}{os.sep}")
     name = os.path.basename(os.path.dirname(path))
     return "/".join([*above.split(os.sep), name]) if found else name
