@@ -369,6 +369,17 @@ def test_a_failed_or_absent_cell_leaves_its_claims_open(tmp_path: Path) -> None:
     assert all("Temporal: no record" in c.why for c in temporal.comparisons)
     flow = claim(open_ones, "Flow from DensePose")
     assert flow.verdict is UNKNOWN and "not part of this run: flow=iuv" in flow.note
+    lacking = sum(bool(c.not_run) for c in open_ones.claims if c.verdict is UNKNOWN)
+    said = f"cannot be told with this many samples (of {lacking} of these rows are not part of this"
+    assert lacking and said in claims_page(open_ones.claims, None, open_ones.made, ())
+
+
+def test_what_is_said_of_the_data_is_of_what_was_run(found: Findings) -> None:
+    text = " ".join(unlike(found.protocol))
+    assert "Table 5" in text and "DreamPose's row" in text and "the sixth table" in text
+    two = {**found.protocol, "tables": {"table2": {}}, "cells": {"temporal": {}}}
+    text = " ".join(unlike(two))
+    assert not any(word in text for word in ("Table 5", "DreamPose's row", "sixth"))
 
 
 def test_the_page_says_each_claim_its_numbers_and_the_rule(found: Findings) -> None:

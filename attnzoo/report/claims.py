@@ -69,7 +69,8 @@ class Claim:
 class Judged:
     """A claim with its verdict.
 
-    own: the paper's own numbers, in words; settings: those that were chosen for the cells.
+    own: the paper's own numbers, in words; settings: those that were chosen for the cells;
+    not_run: rows that it is of and that this run does not have.
     """
 
     claim: Claim
@@ -78,6 +79,7 @@ class Judged:
     own: str
     settings: str = ""
     note: str = ""
+    not_run: tuple[str, ...] = ()
 
     @property
     def claimed(self) -> tuple[Comparison, ...]:
@@ -341,14 +343,14 @@ def tried_explanation(folder: Folder, scores: Scores) -> Explanation | None:
 
 def _judged(claim: Claim, folder: Folder, scores: Scores, protocol: Mapping[str, Any]) -> Judged:
     known = roles(folder)
-    missing = [name for pair in claim.pairs for name in pair if name not in known]
+    missing = tuple(dict.fromkeys(name for p in claim.pairs for name in p if name not in known))
     found = {
         pair: _compared(claim, (known[pair[0]], known[pair[1]]), folder, scores)
         for pair in claim.pairs
         if pair[0] in known and pair[1] in known
     }
     of_cells = [(known[one], known[other]) for one, other in found]
-    notes = [f"not part of this run: {name}" for name in dict.fromkeys(missing)]
+    notes = [f"not part of this run: {name}" for name in missing]
     notes += one_comparison(folder, scores, of_cells)
     notes += _calmer(claim, folder, scores, [cell for cell, _ in of_cells])
     notes += [
@@ -359,9 +361,9 @@ def _judged(claim: Claim, folder: Folder, scores: Scores, protocol: Mapping[str,
     verdicts = {of_a_pair(found.get(pair, ())) for pair in claim.pairs}
     comparisons = tuple(one for of_pair in found.values() for one in of_pair)
     settings = chosen(protocol, [known[name] for pair in found for name in pair])
-    return Judged(
-        claim, together(verdicts), comparisons, own_numbers(claim), settings, "; ".join(notes)
-    )
+    note = "; ".join(notes)
+    verdict = together(verdicts)
+    return Judged(claim, verdict, comparisons, own_numbers(claim), settings, note, missing)
 
 
 def _calmer(claim: Claim, folder: Folder, scores: Scores, cells: Sequence[str]) -> list[str]:
@@ -474,6 +476,12 @@ def _own(claim: Claim, first: str, second: str) -> list[_Own]:
 def count(found: Sequence[Judged]) -> Mapping[Verdict, int]:
     """How many claims got which verdict."""
     return {verdict: sum(one.verdict is verdict for one in found) for verdict in Verdict}
+
+
+def not_run(found: Sequence[Judged]) -> str:
+    """Of how many claims that cannot be told rows are not part of the run; nothing without any."""
+    n = sum(bool(one.not_run) for one in found if one.verdict is Verdict.unknown)
+    return f"of {n} of these rows are not part of this run" if n else ""
 
 
 def open_ones(found: Sequence[Judged]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnzoo.report.claims import Claim, Judged, count, open_ones, own_verdict
+from attnzoo.report.claims import Claim, Judged, count, not_run, open_ones, own_verdict
 from attnzoo.report.explanation import Explanation
 from attnzoo.report.explanation import __doc__ as ON_TRIAL
 from attnzoo.report.markdown import escaped
@@ -31,12 +31,13 @@ def claims_page(
     unlike: paragraphs on what the comparison is not; caveats: on this run's own numbers, before
     them. nominal: what the rule's 5 % are by simulation.
     """
-    numbers, left = count(found), open_ones(found)
+    numbers, left, lacking = count(found), open_ones(found), not_run(found)
     lines = ["# The paper's claims, on these data", "", made, ""]
     lines.append(
         f"{numbers[Verdict.holds]} of {len(found)} hold{f' ({left})' * bool(left)}, "
         f"{numbers[Verdict.does_not]} do not, "
-        f"{numbers[Verdict.unknown]} cannot be told with this many samples."
+        f"{numbers[Verdict.unknown]} cannot be told with this many samples"
+        f"{f' ({lacking})' * bool(lacking)}."
     )
     lines += [
         "",

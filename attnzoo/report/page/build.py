@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from attnzoo.files import replacing
 from attnzoo.report import explanation, verdict
-from attnzoo.report.claims import Claim, open_ones, own_verdict
+from attnzoo.report.claims import Claim, not_run, open_ones, own_verdict
 from attnzoo.report.folder import Folder
 from attnzoo.report.markdown import named
 from attnzoo.report.measures import MEASURES
@@ -146,6 +146,7 @@ def _render(
         claims=found.claims,
         verdicts=[(one.name, numbers.count(one)) for one in Verdict],
         left_open=open_ones(found.claims),
+        not_run=not_run(found.claims),
         explanation=found.explanation,
         on_trial=_paragraphs(explanation.__doc__),
         powers=found.powers,
