@@ -23,7 +23,7 @@ class UserError(ValueError):
 
 _ERRNOS = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
-    errno.EFBIG, errno.ENOMEM, errno.EIO, errno.ESTALE,
+    errno.EFBIG, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EAGAIN,
 }  # fmt: skip
 _LACKS = re.compile(
     "No space left on device|Disk quota exceeded|Read-only file system|Permission denied|"
@@ -34,13 +34,24 @@ _LACKS = re.compile(
 _NOT_WRITTEN = re.compile(r"PytorchStreamWriter|inline_container|file write failed")
 
 
-_ANYWHERE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+# EAGAIN: of threads that a library cannot start; no file or folder answers so.
+_ANYWHERE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.EAGAIN}
+
+
+_OF_RUST = re.compile(r"\(os error (\d+)\)")
+
+
+def _number(error: BaseException) -> int | None:
+    """The system's number; libraries written in Rust have it in their words alone."""
+    number = getattr(error, "errno", None)
+    found = None if number is not None else _OF_RUST.search(str(error))
+    return int(found[1]) if found else number
 
 
 def passing(error: BaseException) -> bool:
     """Whether a file could not be read for want of something, which says nothing of the file."""
-    return getattr(error, "errno", None) in _PASSING
+    return _number(error) in _PASSING
 
 
 def lacking_anywhere(error: UserError) -> str | None:
@@ -51,7 +62,7 @@ def lacking_anywhere(error: UserError) -> str | None:
     """
     seen: BaseException | None = error.__cause__
     while seen is not None:
-        if getattr(seen, "errno", None) in _ANYWHERE:
+        if _number(seen) in _ANYWHERE:
             return lacking(seen)
         seen = seen.__cause__ or seen.__context__
     return None

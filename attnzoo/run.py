@@ -215,6 +215,7 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
     said = f"resume={folder}"
     if (folder / RECORD).exists():
         _check_record(folder)
+        stored.read(folder, said)  # which samples are made by
         _tidy(folder)
         raise _Finished(f"{_shown(folder)}: this run is finished; nothing to do")
     text = stored.read(folder, said)

@@ -498,6 +498,28 @@ def test_no_room_for_what_is_printed_is_a_lack(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("cause", "status"),
+    [
+        (RuntimeError("Cannot allocate memory (os error 12)"), 74),  # as safetensors says it
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), 74),
+        (RuntimeError("invalid header (os error 22)"), 2),
+    ],
+)
+def test_a_file_that_cannot_be_read_for_want_of_memory_is_no_bad_input(cause, status):
+    def reads(arguments):
+        raise UserError("x.safetensors: cannot be read") from cause
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(SystemExit) as exit_:
+            commands.execute(reads, [])
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert exit_.value.code == status
+
+
+@pytest.mark.parametrize(
     ("does", "status"),
     [
         ("signal.raise_signal(signal.SIGINT)", 130),

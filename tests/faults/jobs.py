@@ -183,7 +183,7 @@ from attnzoo import Kind, register
 from attnzoo.attention import Mechanism
 
 
-@register("hungry", title="hungry", source="a test", kind=Kind.insert, cost="much memory")
+@register("hungry", title="hungry", source="a test", kind=Kind.insert, cost="b*f*h*w*c")
 class Hungry(Mechanism):
     """Asks for memory that it never touches, and changes nothing."""
 

@@ -313,8 +313,8 @@ def test_a_lock_is_one_processes_and_dies_with_it(tmp_path: Path) -> None:
     ("lock", "work"),
     [
         (".rows.jsonl.lock", lambda folder: bench_run.alone(folder / "rows.jsonl")),
-        (".lock", lambda folder: tables_run._alone(folder, shared=False)),
-        (".lock", lambda folder: tables_run._alone(folder, shared=True)),
+        (".lock", lambda folder: tables_run._alone(folder, None)),
+        (".lock", lambda folder: tables_run._alone(folder, (0, 2))),
     ],
 )
 def test_a_rival_is_refused(tmp_path: Path, lock: str, work: Any) -> None:
@@ -328,9 +328,9 @@ def test_tables_sweep_what_others_have_left(tmp_path: Path) -> None:
     left = tmp_path / "records" / "none" / f"{PARTIAL}elsewhere-1-seed0.json"
     left.parent.mkdir(parents=True)
     left.touch()
-    with tables_run._alone(tmp_path, shared=True):
+    with tables_run._alone(tmp_path, (0, 2)):
         assert left.exists()  # another part may be writing it
-    with tables_run._alone(tmp_path, shared=False):
+    with tables_run._alone(tmp_path, None):
         assert not left.exists()
 
 

@@ -67,6 +67,8 @@ def refused_or_right(round: Round, path: Path) -> None:
         shutil.rmtree(round.out)  # a run's own folder: of a finished one no part is made again
         round.forget()
     else:
+        if {"clips", "curves"} & set(path.parts):
+            round.forget()  # the run of its cell is made again
         path.unlink(missing_ok=True)
     round.job.inputs(round.folder)
     round.finish()
