@@ -497,6 +497,18 @@ def test_no_room_for_what_is_printed_is_a_lack(tmp_path):
     assert done.returncode == 74 and done.stderr == "No space left on device\n"
 
 
+def ended(command_):
+    """The status with which it ends; handlers of signals are what they were."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(SystemExit) as exit_:
+            commands.execute(command_, [])
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    return exit_.value.code
+
+
 @pytest.mark.parametrize(
     ("cause", "status"),
     [
@@ -509,14 +521,7 @@ def test_a_file_that_cannot_be_read_for_want_of_memory_is_no_bad_input(cause, st
     def reads(arguments):
         raise UserError("x.safetensors: cannot be read") from cause
 
-    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        with pytest.raises(SystemExit) as exit_:
-            commands.execute(reads, [])
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-    assert exit_.value.code == status
+    assert ended(reads) == status
 
 
 @pytest.mark.parametrize(
@@ -537,9 +542,9 @@ def test_a_status_does_not_depend_on_who_reads(does, status):
     )
     reader, writer = os.pipe()
     os.close(reader)
-    ended = subprocess.run([sys.executable, "-c", code], stderr=writer, env=environment())
+    done = subprocess.run([sys.executable, "-c", code], stderr=writer, env=environment())
     os.close(writer)
-    assert ended.returncode == status
+    assert done.returncode == status
 
 
 @pytest.mark.parametrize(
@@ -553,11 +558,4 @@ def test_a_signal_is_no_bad_input_though_a_library_took_it_for_one(capsys, numbe
         except BaseException as error:
             raise UserError("x.safetensors: cannot be read") from error
 
-    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        with pytest.raises(SystemExit) as exit_:
-            commands.execute(reads, [])
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-    assert exit_.value.code == code and capsys.readouterr().err == f"{said}\n"
+    assert ended(reads) == code and capsys.readouterr().err == f"{said}\n"
