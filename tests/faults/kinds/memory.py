@@ -14,7 +14,14 @@ from rounds import Round
 from kinds.fault import Fault
 
 MIB = 1 << 20
-SAYS = ("memory", "allocate", "start new thread", "temporarily unavailable", "worker process died")
+SAYS = (
+    "memory",
+    "allocate",
+    "start new thread",
+    "temporarily unavailable",
+    "create a primitive",
+    "worker process died",
+)
 """The last is all that is known of a worker which native code has ended."""
 
 
