@@ -237,7 +237,12 @@ def timeless(value: Any) -> Any:
     """A JSON value without what two runs of the same do not have in common."""
     if isinstance(value, dict):
         clocks = {k for k in value if k in CLOCKS or k.startswith("peak_flops")}
-        return {k: timeless(v) for k, v in value.items() if k not in clocks}
+        # A plug-in's file lies in the job's own folder.
+        return {
+            k: Path(v).name if k == "file" and isinstance(v, str) else timeless(v)
+            for k, v in value.items()
+            if k not in clocks
+        }
     return [timeless(v) for v in value] if isinstance(value, list) else value
 
 
