@@ -18,6 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
@@ -25,6 +26,7 @@ from typing import Any, NoReturn, TextIO
 from attnzoo import registry
 from attnzoo.errors import UserError, lacking, lacking_anywhere
 from attnzoo.paths import typed
+from attnzoo.signals import give_to
 
 BAD_INPUT = 2
 LACKS = 74
@@ -121,24 +123,18 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
         lack = None if full_error() else lacking_anywhere(error)
         if lack is not None:
             _end_lacking(lack)
-        with _to_whom_it_may_concern():
-            if _speaks():
-                _complain(error)
+        if _speaks():
+            _last_word(partial(_complain, error))
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
-        with _to_whom_it_may_concern():
-            _say("interrupted")
+        _last_word(partial(_say, "interrupted"))
         sys.exit(INTERRUPTED)
     except SystemExit as end:
         if end.code == TERMINATED:
-            with _to_whom_it_may_concern():
-                _say("terminated")
+            _last_word(partial(_say, "terminated"))
         raise
     except BrokenPipeError:
-        # The reader of our output has gone. What is still buffered has nowhere to go; without
-        # this Python would say so at exit.
-        with _to_whom_it_may_concern():
-            pass
+        _nobody_reads()
         if _going_on:  # in the middle of something, and not as in `attnzoo list | head`
             sys.exit(UNHEARD)
     except Exception as error:
@@ -152,19 +148,19 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
 
 
 def _end_lacking(lack: str) -> NoReturn:
-    with _to_whom_it_may_concern():
-        _say(lack)
+    _last_word(partial(_say, lack))
     sys.exit(LACKS)
 
 
-@contextmanager
-def _to_whom_it_may_concern() -> Iterator[None]:
-    """A last word: the status stays what it is where nobody reads it, or it finds no room.
-
-    Python would try again at exit to print what is still buffered, and end with 120.
-    """
+def _last_word(say: Callable[[], None]) -> None:
+    """The status stays what it is where nobody reads it, or it finds no room."""
     with suppress(OSError):
-        yield
+        say()
+    _nobody_reads()
+
+
+def _nobody_reads() -> None:
+    """What is still buffered may have no reader: Python would say so at exit, and end with 120."""
     for stream in (sys.stdout, sys.stderr):
         _to_nobody(stream)
 
@@ -242,6 +238,4 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
 
 def _end_at_once_next() -> None:
     """The next signal is the system's: it does not wait for what Python is in the middle of."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+    give_to(signal.SIG_DFL)

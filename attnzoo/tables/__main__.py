@@ -46,8 +46,9 @@ how and where
                       the same by a launcher of Hydra's, costs and report here at the end; on one
                       machine with workers=1
 
-Exit status 1: some cell failed; its row says why, and the rest is complete. Of check=true: what is
-there does not come from the protocol; other code or libraries alone are told with status 0."""
+Exit status 1, with part= 3: some cell failed; its row says why, and the rest is complete. Of
+check=true 1: what is there does not come from the protocol; other code or libraries alone are told
+with status 0."""
 
 
 def command(arguments: Sequence[str]) -> None:

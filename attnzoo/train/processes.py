@@ -10,9 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -21,6 +19,7 @@ import torch
 import torch.distributed
 
 from attnzoo.errors import UserError
+from attnzoo.signals import left_to_the_system
 
 T = TypeVar("T")
 
@@ -118,26 +117,6 @@ def joined() -> Processes:
     return _JOINED[0] if _JOINED else ALONE
 
 
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """The system's own answer to Ctrl-C and SIGTERM meanwhile: nothing is there to be saved.
-
-    Waiting for other processes is not Python's, so that no handler of Python's would be called.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-
 def join() -> Processes:
     """This process among those that a launcher has started, connected; alone without a launcher.
 
@@ -151,7 +130,8 @@ def join() -> Processes:
     from torch.distributed.rendezvous import rendezvous
 
     try:
-        with _ended_by_signals():
+        # Waiting is not Python's, so that no handler would be called; nothing is there to be saved.
+        with left_to_the_system():
             store, index, count = next(iter(rendezvous("env://", timeout=MEET)))
             # CUDA's own for gradients, gloo for all else.
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from attnzoo.signals import ASKING, Handlers, give_back, give_to
 
 
 class Stopping:
@@ -24,7 +22,7 @@ class Stopping:
         """
         self.wanted: int | None = None
         self._launched = launched
-        self._before: dict[signal.Signals, Any] = {}
+        self._before: Handlers = {}
 
     @contextmanager
     def listening(self, says: bool = True) -> Iterator[None]:
@@ -32,35 +30,26 @@ class Stopping:
 
         says: whether the first one is answered on the standard error.
         """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
         def asked(number: int, frame: FrameType | None) -> None:
             first, self.wanted = self.wanted is None, self.wanted or number
             # To whoever had them: the next one stops at once.
-            self._give_back(*([number] if self._launched else SIGNALS))
+            self._give_back(*([number] if self._launched else ASKING))
             if says and first:  # unbuffered: a signal may come while something else is printed
                 name = signal.Signals(number).name
                 text = f"\n{name}: saving at the end of this step; once more stops at once\n"
                 with suppress(OSError):  # whoever read it got the signal, too, and is gone
                     os.write(2, text.encode())
 
-        self._before = {
-            number: signal.signal(number, asked)
-            for number in SIGNALS
-            if signal.getsignal(number) is not signal.SIG_IGN
-        }
+        self._before = give_to(asked)
         try:
             yield
         finally:
-            self._give_back(*SIGNALS)
+            self._give_back(*ASKING)
 
     def _give_back(self, *numbers: int) -> None:
-        for number in numbers:
-            if number in self._before:
-                handler = self._before.pop(signal.Signals(number))
-                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        mine = [number for number in map(signal.Signals, numbers) if number in self._before]
+        give_back({number: self._before.pop(number) for number in mine})
 
     def error(self) -> BaseException:
         """What the signal is as an exception, by Python's habit and a shell's."""

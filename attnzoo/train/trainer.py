@@ -222,7 +222,7 @@ class StageTrainer:
             if agreed:
                 raise self._stopping.error() from None
             raise
-        except OSError:
+        except BrokenPipeError:
             # Whoever read the bar got the same Ctrl-C, as `tee` does, and is gone.
             alone = self.run.processes.count == 1
             if self._stopping.wanted is None or self._changing or not alone:
