@@ -127,9 +127,10 @@ def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
     training, stages = content["training"], ("stage1", "stage2")
     data, parameters = content["data"], content["parameters"]
     same = ("seed", "schema", "variant", "kind", "method", "flow", "slots", "stack", "device")
+    place = os.path.relpath(path, folder)
     facts = {
-        "path": os.path.relpath(path, folder),
-        "cell": _cell(os.path.relpath(path, folder), path),
+        "path": place,
+        "cell": _cell(place, path),
         **{name: content[name] for name in same},
         "precision": content["precision"],
         "noise_training": content["noise"]["training"],

@@ -212,15 +212,13 @@ def _log(folder: Path, job: Job) -> Path:
 @contextmanager
 def _alone(folder: Path, part: tuple[int, int] | None) -> Iterator[None]:
     """Keeps two commands from working at the same runs; parts of one share the folder."""
-    shared = part is not None
-    own = [folder / f"{LOCK}-{part[0]}-of-{part[1]}"] if part is not None else []
     try:
         with ExitStack() as locks:
-            locks.enter_context(held(folder / LOCK, shared=shared))
-            for lock in own:
-                locks.enter_context(held(lock))
+            locks.enter_context(held(folder / LOCK, shared=part is not None))
             (folder / WORK).mkdir(exist_ok=True)
-            if not shared:
+            if part is not None:
+                locks.enter_context(held(folder / f"{LOCK}-{part[0]}-of-{part[1]}"))
+            else:
                 with held(folder / REPORT_LOCK, waits=True):
                     for place in (p for p in folder.rglob("*") if p.is_dir()):
                         sweep(place)
