@@ -28,7 +28,8 @@ _ERRNOS = {
 _LACKS = re.compile(
     "No space left on device|Disk quota exceeded|Read-only file system|Permission denied|"
     "Too many open files|File too large|allocate memory|not enough memory|Unable to allocate|"
-    "out of memory|can't start new thread|could not create a (primitive|memory object)",
+    "out of memory|can't start new thread|could not create a (primitive|memory object)|"
+    "failed to map segment",
     re.IGNORECASE,
 )
 _NOT_WRITTEN = re.compile(r"PytorchStreamWriter|inline_container|file write failed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -150,3 +152,36 @@ def test_a_run_leaves_all_of_them_and_the_real_scores(tmp_path: Path) -> None:
     block = LINE + 4 * (CELL + 2)
     with Image.open(tmp_path / "strip.png") as strip:
         assert strip.height == 2 * block
+
+
+LITTLE = """
+import resource, sys
+import subprocess
+import sys
+from pathlib import Path
+import numpy as np
+from attnzoo.errors import lacking
+from attnzoo.train.outputs import encode
+
+path, most = Path(sys.argv[1]), resource.getrlimit(resource.RLIMIT_AS)
+for mebibytes in (0.5, 2, 8, 16, 24, 32, 48, 64, 1024):
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    allowed = pages * resource.getpagesize() + int(mebibytes * 2**20)
+    resource.setrlimit(resource.RLIMIT_AS, (allowed, most[1]))
+    try:
+        encode(path, [np.zeros((512, 512, 3), np.uint8)] * 3, 8)
+        said = "done"
+    except Exception as error:
+        said = "lacks" if lacking(error) else repr(error)
+    resource.setrlimit(resource.RLIMIT_AS, most)
+    print(said, path.exists())
+"""
+
+
+def test_too_little_memory_for_the_encoder_is_told_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    command = [sys.executable, "-c", LITTLE, str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert told[0] == "lacks False" and told[-1] == "done True"
+    assert set(told) <= {"lacks False", "lacks True", "done True"}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]

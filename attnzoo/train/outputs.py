@@ -122,11 +122,17 @@ def write_video(path: Path, shown: Sequence[Shown], fps: int) -> None:
 
 def encode(path: Path, frames: Sequence[Picture], fps: int) -> None:
     """Frames of equal, even size as h264 that every browser plays."""
+    with replacing(path) as beside:
+        try:
+            _encode(beside, frames, fps)
+        except av.error.ExternalError as error:
+            # x264 does not say why. Size and options are right, so that only memory can be wanting.
+            raise MemoryError(f"{path}: x264 could not begin, for want of memory") from error
+
+
+def _encode(path: Path, frames: Sequence[Picture], fps: int) -> None:
     height, width = frames[0].shape[:2]
-    with (
-        replacing(path) as beside,
-        av.open(str(beside), "w", format="mp4", options={"movflags": "faststart"}) as file,
-    ):
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as file:
         stream = file.add_stream("libx264", rate=Fraction(fps))
         stream.width, stream.height = width, height
         stream.pix_fmt = "yuv420p"
