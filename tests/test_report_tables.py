@@ -302,6 +302,19 @@ def test_latencies_have_their_spread_and_stages_are_told_apart(tmp_path: Path) -
     assert "& 600.0 {[}560.0, 700.0] &" in latex(table, "Table 1")
 
 
+def test_times_taken_beside_other_work_are_told(tmp_path: Path) -> None:
+    folder = small_results(tmp_path, "table1")
+    for cell, others in (("disco", 0.62), ("none", 0.02), ("dreampose", None)):
+        edit(folder / "costs" / f"{cell}.json", load={"load": 1.0, "others": others})
+    (table,) = tables_of(folder)
+    (told,) = [note for note in table.notes if "busy" in note]
+    assert told.endswith("compare with no other row's: DisCo-style (0.6 cores).")
+    assert told in markdown(table, "Table 1")
+    edit(folder / "costs" / "disco.json", load={"load": 1.0, "others": "much"})
+    with pytest.raises(UserError, match=r"disco\.json.*load\.others"):
+        tables_of(folder)
+
+
 def test_a_failed_cell_is_marked_and_the_rest_is_complete(
     found: Findings, tables: dict[str, Table]
 ) -> None:

@@ -168,7 +168,7 @@ def test_costs_clips_curves_and_figure(made):
         cost = json.loads((out / f"costs/{cell}.json").read_text())
         assert cost["cell"] == cell and cost["reused"] is False
         assert cost["profile"]["forward"]["latency_s"]["median"] > 0
-        assert cost["environment"]["hardware"]
+        assert cost["environment"]["hardware"] and {*cost["load"]} == {"load", "others"}
     assert cost["profile"] == json.loads((out / "costs/none.json").read_text())["profile"]
     (clip,) = json.loads((out / "clips/index.json").read_text())
     for path in ("none", "stsa", "real", "pose"):

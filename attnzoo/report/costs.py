@@ -11,6 +11,8 @@ from attnzoo.report.table import Cell, Column, Row, number
 
 COST = "Cost"
 MIB = 2**20
+BUSY = 0.1
+"""Cores that others may keep busy while costs are timed."""
 FEW = 4
 """Rounds from which on quartiles say something; of fewer the whole range is shown."""
 STAGE_1 = "stage 1, in which the added modules alone train"
@@ -158,7 +160,22 @@ def cost_notes(folder: Folder, rows: Sequence[Row]) -> list[str]:
             f"; of {', '.join(other)}, which {'has' if len(other) == 1 else 'have'} nothing to "
             "train there, they are of stage 2 and compare with no other row's"
         )
-    return [f"{stages}.", *_spreads(rows)]
+    return [f"{stages}.", *_spreads(rows), *_busy(folder, rows)]
+
+
+def _busy(folder: Folder, rows: Sequence[Row]) -> list[str]:
+    """Which rows were timed beside other work, which makes times longer than they are."""
+    told = {}
+    for row in rows:
+        others = ((folder.costs.get(row.cell) or {}).get("load") or {}).get("others")
+        if others is not None and others > BUSY:
+            told[row.name] = f"{row.name} ({others:.1f} cores)"
+    if not told:
+        return []
+    return [
+        "Other processes kept the machine busy while these were timed, so that their times are too "
+        f"long and compare with no other row's: {', '.join(told.values())}."
+    ]
 
 
 def _spreads(rows: Sequence[Row]) -> list[str]:

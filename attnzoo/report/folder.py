@@ -326,6 +326,11 @@ def _check_cost(cost: Mapping[str, Any]) -> None:
     for key in ("hardware", "versions"):
         if not isinstance(environment.get(key) or {}, dict):
             raise ValueError(f"environment.{key} is no object")
+    load = cost.get("load") or {}  # of earlier results nobody knows it
+    if not isinstance(load, dict):
+        raise ValueError(f"load is {load!r:.60}, no object")
+    if load.get("others") is not None:
+        _finite(load["others"], "load.others")
 
 
 def _check_step(step: Mapping[str, Any], name: str) -> None:

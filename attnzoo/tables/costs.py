@@ -127,6 +127,7 @@ def _write(folder: Path, cost: Cost, found: dict[str, Any]) -> None:
             "cell": cell,
             "profile": found["profile"],
             "environment": found["environment"],
+            "load": found.get("load"),
             "reused": False,
             "key": cost.key,
         }

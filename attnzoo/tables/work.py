@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnzoo import config
+from attnzoo.bench.environment import Load
 from attnzoo.composing import composed
 from attnzoo.data.clip import collate
 from attnzoo.files import remove
@@ -81,7 +82,11 @@ def _read(path: Path) -> None:
 
 
 def profile_cell(overrides: Sequence[str], rounds: int) -> dict[str, Any]:
-    """What the model of these overrides costs, and where that was measured; nothing is trained."""
+    """What the model of these overrides costs, and where that was measured; nothing is trained.
+
+    load: how busy others kept the machine meanwhile.
+    """
+    load = Load()
     cfg = composed(overrides)
     experiment, source = config.experiment_of(cfg), config.source_of(cfg)
     device = choose_device(experiment.device)
@@ -90,4 +95,5 @@ def profile_cell(overrides: Sequence[str], rounds: int) -> dict[str, Any]:
     return {
         "profile": profiler(experiment, rounds=rounds)(model, batch),
         "environment": environment_of(experiment),
+        "load": load.found(),
     }

@@ -306,8 +306,8 @@ def _encoded() -> bytes:
 PREPARE = Job(
     "prepare",
     (
-        "prepare", "data=video", "data.path=clip.mp4", "data.size=32", "data.frames=2", "data.windows=5",
-        f"data.prepared={OUT}", "device=cpu", "attn=none",
+        "prepare", "data=video", "data.path=clip.mp4", "data.size=32", "data.frames=2",
+        "data.windows=5", f"data.prepared={OUT}", "device=cpu", "attn=none",
     ),
     inputs=_clip,
     clocks=("locks/*", "catalogue/*"),

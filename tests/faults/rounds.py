@@ -17,7 +17,6 @@ from jobs import CACHE, GIVEN, JOBS, OUT, Arguments, Job
 
 from attnzoo.commands import LACKS
 
-
 SHORT_S = 10.0
 """A run so short is timed when it is done again."""
 
