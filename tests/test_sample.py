@@ -333,6 +333,21 @@ def test_weights_that_do_not_fit(flowing, read, tmp_path):
     refused("its weights.safetensors is gone")
 
 
+def test_a_model_whose_numbers_have_gone_makes_no_clip(flowing, quick, read, tmp_path, capfd):
+    model, _ = read[1]
+    bias = model.unet.conv_in.bias
+    before = bias.detach().clone()
+    try:
+        bias.data[0] = float("nan")
+        arguments = ["--run", flowing[0], *SAID, "--out", tmp_path / "out"]
+        assert status(*arguments) == commands.BAD_INPUT
+    finally:
+        bias.data.copy_(before)
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert "step 1 of 1: the prediction is not finite, first in unet.conv_in" in last
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_disk_that_is_full_leaves_no_folder(flowing, tmp_path, monkeypatch, capfd):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

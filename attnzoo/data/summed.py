@@ -33,20 +33,16 @@ def notice(path: Path) -> None:
 def read(path: Path, damaged: Callable[[Path], None] = notice) -> dict[str, Any] | None:
     """What `write` has written there; None if nothing is there, or what is there is damaged.
 
-    Without a checksum it is another program's, or an older version's.
-
     Args:
         path: the file.
-        damaged: is told of it if its checksum does not fit.
+        damaged: is told of it if its checksum does not fit, or it has none.
 
     Raises:
         OSError: the machine lacks something, which says nothing of the file.
     """
     try:
         content = json.loads(regular(path).read_text())
-        if not isinstance(content, dict) or SUM not in content:
-            return None
-        if content.pop(SUM) == _sum(content):
+        if isinstance(content, dict) and content.pop(SUM, None) == _sum(content):
             return content
     except OSError as error:
         if passing(error):

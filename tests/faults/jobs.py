@@ -160,8 +160,8 @@ def _protocol(folder: Path, **changes: Any) -> None:
 
 
 _TABLES = ("tables", "protocol=protocol.yaml", f"out={OUT}")
-# Pictures and pages show what the costs were, which are times.
-_REPORT = ("report.html", "plots/*", "tables/*", "protocol.json")
+# Pictures, pages and tables to read show what the costs were, which are times.
+_REPORT = ("report.html", "plots/*", "tables/table*.md", "tables/table*.tex", "protocol.json")
 TABLES = Job(
     "tables",
     (*_TABLES, "workers=2"),
@@ -313,7 +313,7 @@ PREPARE = Job(
     clocks=("locks/*", "catalogue/*"),
     recorded=lambda out: _files(out, "items/*/*"),
     at_work="windows",
-    entries=f"{OUT}/items/*/*",
+    entries=f"{OUT}/[ci][at]*/**/*",  # catalogue and items; sheets are written anew, unread
 )  # fmt: skip
 
 # A clip of a trained run: `attnzoo.sample`
