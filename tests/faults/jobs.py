@@ -111,8 +111,10 @@ def _files(out: Path, *patterns: str) -> Mapping[str, str]:
     return {str(p.relative_to(out)): sha256(p.read_bytes()).hexdigest() for p in found}
 
 
-def _training(name: str, *settings: str, everyday: bool = True) -> Job:
-    arguments = ("run", "attn=stsa", "size=[2,4,4]", *settings, f"hydra.run.dir={OUT}")
+def _training(
+    name: str, *settings: str, attn: str = "stsa size=[2,4,4]", everyday: bool = True
+) -> Job:
+    arguments = ("run", *f"attn={attn}".split(), *settings, f"hydra.run.dir={OUT}")
     return Job(
         name,
         arguments,
@@ -137,6 +139,49 @@ UNSAVED = _training(
     f"train.stage1.steps={UNSAVED_STEPS}",
     everyday=False,
 )
+
+# The same where a step takes long, if the surroundings say so
+
+SLOW_S = 30.0
+SLEEPS = "ATTNZOO_TRIAL_SLEEPS"
+_SLOW = f'''
+import os
+import time
+
+import torch
+
+from attnzoo import Kind, register
+from attnzoo.attention import Mechanism
+
+
+@register("slow", title="slow", source="a test", kind=Kind.insert, cost="b*f*h*w*c")
+class Slow(Mechanism):
+    """Changes nothing, and takes its time for that while it trains."""
+
+    def forward(self, x, *, flow=None):
+        """`[b, f, h, w, c]` to the same."""
+        if self.training and "{SLEEPS}" in os.environ:
+            print("asleep", flush=True)
+            time.sleep({SLOW_S})
+        return x * 0
+
+    def sees(self, query, shape):
+        """Nothing."""
+        return torch.zeros(shape, dtype=torch.bool)
+'''
+
+
+def _with_slow(folder: Path) -> None:
+    (folder / "slow.py").write_text(_SLOW)
+
+
+SLOW = replace(
+    _training(
+        "train-slow", *DATA, "train.stage1.steps=4", "+plugins=[slow.py]", attn="slow",
+        everyday=False,
+    ),
+    inputs=_with_slow,
+)  # fmt: skip
 
 # Tables: cells in worker processes
 
@@ -338,7 +383,7 @@ SAMPLE = Job(
 
 JOBS = {
     job.name: job
-    for job in (TRAIN, UNSAVED, SAMPLE, PREPARE, BENCH, TABLES, SCORE, COVERAGE, HUNGRY)
+    for job in (TRAIN, UNSAVED, SLOW, SAMPLE, PREPARE, BENCH, TABLES, SCORE, COVERAGE, HUNGRY)
 }
 
 

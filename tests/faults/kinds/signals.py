@@ -6,7 +6,7 @@ import signal
 import time
 
 import checking
-from jobs import UNSAVED, UNSAVED_STEPS
+from jobs import SLEEPS, SLOW, SLOW_S, UNSAVED, UNSAVED_STEPS
 from rounds import Round
 
 from kinds.fault import Fault
@@ -66,10 +66,29 @@ def _unsaved(round: Round) -> None:
     round.finish()
 
 
+def _in_a_slow_step(round: Round) -> None:
+    """The first signal waits for the step's end, and the second for nothing."""
+    child = round.start(environment={SLEEPS: "1"})
+    while child.alive() and "asleep" not in child.said:
+        time.sleep(0.005)
+    child.send(signal.SIGTERM)
+    round.pause(child, 1.0)
+    round.expect(child.alive(), "it has not waited for the step's end")
+    second = time.monotonic()
+    child.send(signal.SIGTERM)
+    round.ended(child, *ENDS[signal.SIGTERM])
+    took = time.monotonic() - second
+    round.expect(took < AT_ONCE_S < SLOW_S / 2, f"a second signal took {took:.1f} s")
+    round.faults += 1
+    round.look()
+    round.finish()
+
+
 FAULTS = (
     Fault("terminate", lambda round: _play(round, signal.SIGTERM, False), rounds=2),
     Fault("interrupt", lambda round: _play(round, signal.SIGINT, False), rounds=2),
     Fault("terminate-twice", lambda round: _play(round, signal.SIGTERM, True), rounds=1),
     Fault("interrupt-twice", lambda round: _play(round, signal.SIGINT, True), rounds=1),
+    Fault("terminate-twice-slow", _in_a_slow_step, rounds=2, fits=lambda job: job is SLOW),
     Fault("terminate-unsaved", _unsaved, rounds=3, fits=lambda job: job is UNSAVED),
 )
