@@ -49,6 +49,13 @@ TARGETS = (
         f"(stsa and not flow and not ({SLOW})) or bias_starts",
     ),
     Target("attention/_align.py", "tests/test_align.py"),
+    Target("attention/_backend.py", "tests/test_backends.py", f"not ({SLOW})"),
+    Target(
+        "attention/_mechanism.py",
+        "tests/test_registry.py tests/test_mechanisms.py",
+        f"(temporal or none or stsa) and not flow and not conv and not ({SLOW})",
+    ),
+    Target("attention/none.py", WHOLE, f"none and not ({SLOW})"),
     Target(
         "attention/_grouped.py",
         WHOLE,
@@ -74,6 +81,15 @@ TARGETS = (
     Target("metrics/flicker.py", "tests/test_metrics_motion.py"),
     Target("metrics/warp_error.py", "tests/test_metrics_motion.py"),
     Target("metrics/ghosting.py", "tests/test_metrics_consistency.py", "ghosting"),
+    Target("metrics/consistency.py", "tests/test_metrics_consistency.py"),
+    *(
+        Target(
+            f"metrics/{name}.py",
+            "tests/test_metrics_registry.py tests/test_metrics_score.py",
+            "not training and not command and not shipped",
+        )
+        for name in ("clips", "distances", "score")
+    ),
     Target("metrics/logo.py", "tests/test_metrics_consistency.py"),
     Target("metrics/identity.py", "tests/test_metrics_consistency.py", "person or reason"),
     Target("metrics/entries/l1.py", "tests/test_metrics_profiles.py"),
