@@ -3,9 +3,9 @@
     python tests/quality/licences.py > docs/licences.md
     python tests/quality/licences.py --check docs/licences.md
 
-What pip-licenses reads from installed metadata, restricted to the dependencies of attnzoo and, in a
-second table, of its extras; `--check` fails where a dependency or its licence is not in the file,
-or where it asks for what Apache-2.0 cannot go along with.
+What pip-licenses reads from installed metadata, restricted to the dependencies of attnzoo and, in
+a second table, of its extras. Fails where a licence is not known, or asks for what Apache-2.0
+cannot go along with; `--check` also where the file is not what is installed, in either direction.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-NEVER = re.compile(r"AGPL|Affero|Proprietary|Commons Clause|SSPL", re.I)
+NEVER = re.compile(r"AGPL|Affero|Proprietary|Commons Clause|SSPL|UNKNOWN", re.I)
 """Licences that a dependency may not have; the GPL proper is looked at by hand."""
+EXTRAS = frozenset({"test", "browser", "quality", "wandb"})
+ELSEWHERE = {"xformers": ("BSD-3-Clause", "https://github.com/facebookresearch/xformers")}
+"""Of extras that a machine without a GPU need not install; read from their own pages."""
 
 
 def needed(name: str, extras: frozenset[str] = frozenset()) -> set[str]:
@@ -62,23 +66,29 @@ def page() -> str:
     """The file's text."""
     known = licences()
     base = needed("attnzoo")
-    extras = needed("attnzoo", frozenset({"test", "browser", "quality"})) - base
+    extras = needed("attnzoo", EXTRAS) - base
     lines = [
         "# Licences of dependencies",
         "",
         "Made by `python tests/quality/licences.py > docs/licences.md` from the metadata of what",
-        "is installed with `.[test,browser,quality]`; attnzoo itself is under Apache-2.0. Nothing",
-        "of these is shipped with it.",
+        f"is installed with `.[{','.join(sorted(EXTRAS))}]`; attnzoo itself is under Apache-2.0.",
+        "Nothing of these is shipped with it.",
     ]
     for title, names in (("Needed", base), ("Optional, and of the tests", extras)):
-        lines += ["", f"## {title}", "", "| package | licence |", "| --- | --- |"]
-        for name in sorted(names & set(known)):
-            licence, url = known[name]
-            # Some packages give their licence's whole text.
-            said = licence.splitlines()[0][:60].replace("|", "/") if licence else "UNKNOWN"
-            shown = f"[{name}]({url})" if url.startswith("http") else name
-            lines.append(f"| {shown} | {said} |")
+        lines += table(title, {name: known[name] for name in names & set(known)})
+    lines += table("Not installed there", ELSEWHERE)
     return "\n".join(lines) + "\n"
+
+
+def table(title: str, packages: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Lines of a heading and a row for each package."""
+    lines = ["", f"## {title}", "", "| package | licence |", "| --- | --- |"]
+    for name, (licence, url) in sorted(packages.items()):
+        # Some packages give their licence's whole text.
+        said = licence.splitlines()[0][:60].replace("|", "/") if licence else "UNKNOWN"
+        shown = f"[{name}]({url})" if url.startswith("http") else name
+        lines.append(f"| {shown} | {said} |")
+    return lines
 
 
 def rows(text: str) -> set[tuple[str, str]]:
@@ -98,15 +108,17 @@ def main() -> int:
     text = page()
     bad = [f"{name}: {licence}" for name, licence in rows(text) if NEVER.search(licence)]
     if bad:
-        print(f"licences that do not go with Apache-2.0: {', '.join(bad)}", file=sys.stderr)
+        print(f"unknown, or do not go with Apache-2.0: {', '.join(bad)}", file=sys.stderr)
         return 1
     if given.check is None:
         print(text, end="")
         return 0
-    missing = sorted(rows(text) - rows(given.check.read_text()))
-    for name, licence in missing:
+    installed, listed = rows(text), rows(given.check.read_text())
+    for name, licence in sorted(installed - listed):
         print(f"{given.check}: lacks {name}, {licence}", file=sys.stderr)
-    return bool(missing)
+    for name, licence in sorted(listed - installed):
+        print(f"{given.check}: has {name}, {licence}, which is not installed", file=sys.stderr)
+    return int(installed != listed)
 
 
 if __name__ == "__main__":
