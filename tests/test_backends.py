@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+import types
 import warnings
 
 import pytest
 import torch
+from torch.nn.attention.flex_attention import flex_attention
 
 import attnzoo
 from attnzoo import UserError, registry
@@ -55,14 +58,62 @@ def test_each_computes_softmax_attention(backend, biased):
         with torch.no_grad(), pytest.raises(UserError, match="wrong numbers on a CPU with AVX2"):
             attention(q, k, v, bias, backend=backend)
         return
-    scores = torch.einsum("nmhd,nlhd->nhml", q.double(), k.double()) / 4
-    scores = scores if bias is None else scores + bias.double()
-    expected = torch.einsum("nhml,nlhd->nmhd", scores.softmax(-1), v.double())
     with warnings.catch_warnings():
         # The compiler's own; nothing here can be done about them.
         warnings.simplefilter("ignore")
         came = attention(q, k, v, bias, backend=backend)
-    torch.testing.assert_close(came.double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(came.double(), softmax(q, k, v, bias), rtol=1e-5, atol=1e-6)
+
+
+def softmax(q, k, v, bias):
+    """Equation 4, written out in float64."""
+    scores = torch.einsum("nmhd,nlhd->nhml", q.double(), k.double()) / q.shape[-1] ** 0.5
+    scores = scores if bias is None else scores + bias.double()
+    return torch.einsum("nhml,nlhd->nmhd", scores.softmax(-1), v.double())
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_flex_is_given_what_it_expects(biased, monkeypatch):
+    """As PyTorch computes it uncompiled, which is right on every CPU."""
+    monkeypatch.setattr("attnzoo.attention._backend._FLEX_IS_WRONG", False)
+    monkeypatch.setattr("attnzoo.attention._backend._flex_attention", lambda: flex_attention)
+    q, k, v = sequences(torch.float32)
+    bias = torch.linspace(-2, 2, 2 * 16 * 24).view(2, 16, 24) if biased else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is slow so
+        came = attention(q, k, v, bias, backend=Backend.flex)
+    torch.testing.assert_close(came.double(), softmax(q, k, v, bias), rtol=1e-5, atol=1e-6)
+
+
+class OnCuda(torch.Tensor):
+    """Says of itself that it lies on a GPU."""
+
+    is_cuda = True
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(16, 24), (5, 11)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_xformers_is_given_what_it_expects(biased, queries, keys, monkeypatch):
+    """A stand-in with xformers' rules: tokens before heads; of a bias all sequences and heads, in
+    rows that begin at multiples of 8.
+    """
+
+    def memory_efficient_attention(q, k, v, attn_bias=None):
+        if attn_bias is not None:
+            assert attn_bias.shape == (len(q), q.shape[2], q.shape[1], k.shape[1])
+            assert attn_bias.stride(-1) == 1 and attn_bias.stride(-2) % 8 == 0
+        return softmax(*(t.as_subclass(torch.Tensor) for t in (q, k, v)), attn_bias).to(q.dtype)
+
+    ops = types.ModuleType("xformers.ops")
+    ops.memory_efficient_attention = memory_efficient_attention
+    monkeypatch.setitem(sys.modules, "xformers", types.ModuleType("xformers"))
+    monkeypatch.setitem(sys.modules, "xformers.ops", ops)
+    q, k, v = sequences()
+    q, k, v = q[:, :queries], k[:, :keys], v[:, :keys]
+    bias = torch.linspace(-2, 2, 2 * queries * keys).view(2, queries, keys) if biased else None
+    there = [t.as_subclass(OnCuda) for t in (q, k, v)]
+    came = attention(*there, bias, backend=Backend.xformers)
+    torch.testing.assert_close(came.as_subclass(torch.Tensor), softmax(q, k, v, bias))
 
 
 def test_flex_is_refused_where_it_is_wrong(monkeypatch):
@@ -77,6 +128,14 @@ def test_flex_has_no_gradient_on_a_cpu_and_says_so(name):
     flow = {"flow": torch.zeros(2, 5, 2, 3, 4)} if registry.get(name).needs_flow else {}
     with pytest.raises(UserError, match=r"backend=flex: .* no gradient on a CPU"):
         module(clip(dtype=torch.float32), **flow)
+
+
+def test_flex_has_a_gradient_elsewhere(monkeypatch):
+    monkeypatch.setattr(
+        "attnzoo.attention._backend._flex_attention", lambda: lambda q, k, v, score_mod: q
+    )
+    q, k, v = (t.to("meta").requires_grad_() for t in sequences(torch.float32))
+    assert attention(q, k, v, backend=Backend.flex).shape == q.shape
 
 
 def test_flex_has_no_float64_on_a_cpu_and_says_so():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import pickle
 import subprocess
 import sys
@@ -349,3 +350,14 @@ def test_an_entry_file_that_does_not_import_is_named(tmp_path):
         entry.write_text(text)
         first, second = alone(code).splitlines()
         assert words in first and words in second
+
+
+@pytest.mark.parametrize("name", registry.list_variants())
+def test_all_are_called_alike(name: str) -> None:
+    """So that a slot, a script and an exported graph need not know which one they have."""
+    takes = inspect.signature(registry.get(name).cls.forward).parameters
+    assert {one.name: one.kind for one in takes.values()} == {
+        "self": inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        "x": inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        "flow": inspect.Parameter.KEYWORD_ONLY,
+    }

@@ -55,7 +55,9 @@ TARGETS = (
         "tests/test_registry.py tests/test_mechanisms.py",
         f"(temporal or none or stsa) and not flow and not conv and not ({SLOW})",
     ),
-    Target("attention/none.py", WHOLE, f"none and not ({SLOW})"),
+    Target(
+        "attention/none.py", f"{WHOLE} tests/test_registry.py", f"(none or alike) and not ({SLOW})"
+    ),
     Target(
         "attention/_grouped.py",
         WHOLE,
