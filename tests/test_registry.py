@@ -361,3 +361,35 @@ def test_all_are_called_alike(name: str) -> None:
         "x": inspect.Parameter.POSITIONAL_OR_KEYWORD,
         "flow": inspect.Parameter.KEYWORD_ONLY,
     }
+
+
+SHIFTED = ({"shift": False}, {"shift": True})
+DECLARED = {
+    "crossframe_all": ("include_self=False backend=auto", ({},)),
+    "crossframe_first": ("include_self=False backend=auto", ({},)),
+    "crossframe_middle": ("reference=clip include_self=False backend=auto", ({},)),
+    "crossframe_previous": ("include_self=False backend=auto", ({},)),
+    "motion_module": ("motion_heads=8 groups=32 blocks=1 statistics=clip backend=auto", ({},)),
+    "none": ("", ()),
+    "stsa": ("size=(4, 4, 4) shift=False bias=none backend=auto", SHIFTED),
+    "stsa_flow": (
+        "size=(4, 4, 4) shift=False bias=none align=scatter aligned=all backend=auto", SHIFTED,
+    ),
+    "temporal": ("positions=none backend=auto", ({}, {})),
+    "temporal_conv": ("", ({}, {})),
+}  # fmt: skip
+"""Options with what they are where nothing is said, and the modules of a slot. To change one
+changes what a default run computes."""
+
+
+@pytest.mark.parametrize(("name", "declared"), DECLARED.items())
+def test_defaults_are_those_of_the_pages(name: str, declared: tuple[str, tuple]) -> None:
+    entry = registry.get(name)
+
+    def said(default: object) -> object:
+        return default.value if isinstance(default, Enum) else default
+
+    options = " ".join(f"{option.name}={said(option.default)}" for option in entry.options)
+    assert (options, tuple(entry.modules)) == declared
+    module = registry.create(name, 16, 2)
+    assert all(getattr(module, o.name, o.default) == o.default for o in entry.options)

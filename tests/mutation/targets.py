@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-WHOLE = "tests/test_mechanisms.py tests/test_exactness.py tests/test_streamed.py"
+WHOLE = (
+    "tests/test_mechanisms.py tests/test_exactness.py tests/test_streamed.py tests/test_registry.py"
+)
 """What every mechanism is held to; a target chooses from it by names."""
 SLOW = "compile or export or autocast or unet or dtypes"
 
@@ -55,9 +57,7 @@ TARGETS = (
         "tests/test_registry.py tests/test_mechanisms.py",
         f"(temporal or none or stsa) and not flow and not conv and not ({SLOW})",
     ),
-    Target(
-        "attention/none.py", f"{WHOLE} tests/test_registry.py", f"(none or alike) and not ({SLOW})"
-    ),
+    Target("attention/none.py", WHOLE, f"none and not ({SLOW})"),
     Target(
         "attention/_grouped.py",
         WHOLE,
@@ -69,7 +69,11 @@ TARGETS = (
         Target(f"attention/crossframe_{name}.py", WHOLE, f"crossframe_{name} and not ({SLOW})")
         for name in ("all", "first", "middle", "previous")
     ),
-    Target("attention/motion_module.py", WHOLE, f"motion_module and not ({SLOW})"),
+    Target(
+        "attention/motion_module.py",
+        WHOLE,
+        f"(motion_module or whole_module or norm_of_rows) and not ({SLOW})",
+    ),
     Target("attention/_rows.py", "tests/test_streamed.py tests/test_exactness.py"),
     Target("attention/stsa.py", WHOLE, f"stsa and not flow and not ({SLOW})"),
     Target("attention/stsa_flow.py", f"tests/test_align.py {WHOLE}", f"flow and not ({SLOW})"),

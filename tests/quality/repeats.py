@@ -70,10 +70,10 @@ def done(way: Way, folder: Path) -> Path:
     named = {setting.split("=")[0]: setting for setting in (*RUN, *way.settings)}
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment |= {f"{name}_NUM_THREADS": str(way.threads) for name in ("OMP", "MKL")}
-    subprocess.run(
-        [sys.executable, __file__, "--run", str(folder), *named.values()],
-        env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    command = [sys.executable, __file__, "--run", str(folder), *named.values()]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if ended.returncode:
+        raise SystemExit(f"{way.said}: {ended.stderr}")
     return folder
 
 
@@ -107,7 +107,7 @@ def page(rows: list[str]) -> str:
     code = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     commit = subprocess.run(code, capture_output=True, text=True).stdout.strip() or "unknown"
     lines = [
-        f"`python tests/quality/repeats.py --out results/quality/repeats.md`: "
+        "`python tests/quality/repeats.py --out results/quality/repeats.md`: "
         "a run with one thread, and again in other ways; the largest differences.",
         "",
         f"    {' '.join(RUN)}",
