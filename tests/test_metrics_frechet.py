@@ -71,6 +71,12 @@ def test_too_few_samples_are_refused(n: int) -> None:
         gaussian(torch.zeros(n, 3))
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 2, 3)])
+def test_other_than_rows_of_features_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"features are \[samples, dimensions\], not \(4,"):
+        gaussian(torch.zeros(shape))
+
+
 def test_a_feature_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="not finite"):
         gaussian(torch.tensor([[1.0], [float("nan")]]))

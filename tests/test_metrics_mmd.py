@@ -54,6 +54,8 @@ def test_kid_of_equals_is_zero_on_average() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 samples, not 1"):
         kid(some(1, 3, 0), some(4, 3, 0))
+    with pytest.raises(ValueError, match="at least 1 samples, not 0"):
+        jedi(some(1, 3, 0), some(0, 3, 0))
     with pytest.raises(ValueError, match="do not fit"):
         kid(some(4, 3, 0), some(4, 2, 0))
     with pytest.raises(ValueError, match="not finite"):
