@@ -11,13 +11,13 @@ A row is one clip's part in one score of one record. Columns of the row itself:
 - `total`: the record's score, a mean or a distance; NaN where it is null, and `reason` says why
 - `n`: how many samples stand behind `total`; `real`: the same measure of the real clips, or NaN
 
-and of its record, the same in all of its rows: `path`, `cell` (the folder of a table's record, or
-the run's own; before it the folder of that run of tables, if it lies deeper), `seed`, `schema`,
-`variant`, `kind`, `method`, `flow`, `slots`, `stack`, `device`, `precision`, `noise_training`,
-`noise_sampling`, `data`, `camera`, `frames`, `size`, `split_hash`, `total_parameters`,
-`added_parameters`, `trained_parameters` (of stage 1), `trained_parameters_2`, `training_seconds`
-(both stages), `sampling_seconds`, `seconds`, `hardware`, and `option.NAME` for each option of a
-variant, as the command line writes it. Texts are categories.
+and of its record, the same in all of its rows: `path`, `cell` (the folder of a table's record,
+before it that of its run of tables, if it lies deeper; of other runs the path of the run's own),
+`seed`, `schema`, `variant`, `kind`, `method`, `flow`, `slots`, `stack`, `device`, `precision`,
+`noise_training`, `noise_sampling`, `data`, `camera`, `frames`, `size`, `split_hash`,
+`total_parameters`, `added_parameters`, `trained_parameters` (of stage 1), `trained_parameters_2`,
+`training_seconds` (both stages), `sampling_seconds`, `seconds`, `hardware`, and `option.NAME` for
+each option of a variant, as the command line writes it. Texts are categories.
 """
 
 from __future__ import annotations
@@ -102,6 +102,9 @@ def _read(path: str, folder: Path) -> tuple[Row, list[Row], list[str], list[str]
             found = content.get("schema") if isinstance(content, dict) else None
             raise ValueError(f"its schema is {found}, not {SCHEMA}")
         facts = _facts(content, path, folder)
+        name = os.path.basename(path)
+        if name != NAME and name != f"seed{facts['seed']}.json":
+            raise ValueError(f"its seed is {facts['seed']}: it is another run's")
         clips, scenarios = (_texts(content["sampling"][key], key) for key in ("clips", "scenarios"))
         if len(scenarios) != len(clips):
             raise ValueError(f"{len(scenarios)} scenarios for {len(clips)} clips")
@@ -130,7 +133,7 @@ def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
     place = os.path.relpath(path, folder)
     facts = {
         "path": place,
-        "cell": _cell(place, path),
+        "cell": _cell(place, folder),
         **{name: content[name] for name in same},
         "precision": content["precision"],
         "noise_training": content["noise"]["training"],
@@ -159,11 +162,12 @@ def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
     return facts
 
 
-def _cell(place: str, path: str) -> str:
-    """Two runs of tables below one folder have cells of one name: whose it is stands before."""
-    above, found, _ = place.rpartition(f"{os.sep}{RECORDS}{os.sep}")
-    name = os.path.basename(os.path.dirname(path))
-    return "/".join([*above.split(os.sep), name]) if found else name
+def _cell(place: str, folder: Path) -> str:
+    """Different for any two folders below one: a last part may be the same by chance."""
+    parts = [part for part in os.path.dirname(place).split(os.sep) if part]
+    if len(parts) > 1 and parts[-2] == RECORDS:
+        del parts[-2]
+    return "/".join(parts) or folder.absolute().name
 
 
 INTEGERS, NUMBERS, TEXTS = (int,), (int, float), (str, type(None))

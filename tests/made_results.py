@@ -246,7 +246,12 @@ def made_record(protocol: dict[str, Any], cell: str, seed: int, clips: int) -> d
         "scores": _scores(cell, seed, scenarios),
     }
     record["environment"] |= {
-        "overrides": [*protocol["cells"][cell]["overrides"], f"seed={seed}"],
+        "overrides": [
+            *(f"{key}={value}" for key, value in protocol["settings"].items()),
+            f"seed={seed}",
+            *protocol["cells"][cell]["overrides"],
+            *(f"{key}={value}" for key, value in protocol["cells"][cell]["chosen"].items()),
+        ],
         "key": hashlib.sha256(repr((cell, seed)).encode()).hexdigest(),
         "reused": False,
     }

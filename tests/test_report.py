@@ -102,6 +102,10 @@ def test_a_text_of_a_record_is_never_code(results, tmp_path, elements):
     protocol["settings"] = {EVIL: EVIL}
     protocol["cells"][cell].update(label=EVIL, overrides=[EVIL])
     (folder / "protocol.json").write_text(json.dumps(protocol))
+    for file in (folder / "records").glob("*/seed?.json"):
+        record = json.loads(file.read_text())
+        del record["environment"]["overrides"]  # of other settings it would be refused
+        file.write_text(json.dumps(record))
     for file in (folder / "records").glob("*/*.error.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), "error": EVIL, "kind": EVIL}))
     index = json.loads((folder / "clips" / "index.json").read_text())
@@ -257,6 +261,47 @@ def test_half_a_letter_of_a_path_that_is_no_unicode_is_shown_by_its_bytes(tmp_pa
     assert said in (folder / "tables" / "table3.md").read_text() and said in found.text
     files = unpacked(found)["stsa-4x2x2"]
     assert files["records/stsa-4x2x2/seed0.error.json"] == error
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda record: record.update(seed=1), "its seed is 1, and cell none, seed 0 has 0"),
+        (lambda record: record.update(variant="stsa"), "its variant is stsa, and cell none"),
+        (
+            lambda record: record["environment"]["overrides"].append("attn=stsa"),
+            "made with attn=stsa, and protocol.json says attn=none of cell none",
+        ),
+        (
+            lambda record: record["environment"]["overrides"].remove("train.stage1.steps=80"),
+            "made with train.stage1.steps=its default, and protocol.json says .*=80 of cell none",
+        ),
+        (lambda record: record["environment"].update(overrides="attn=none"), "are 'attn=none'"),
+    ],
+)
+def test_a_record_in_anothers_place_is_refused(results, tmp_path, change, said):
+    folder = shutil.copytree(results, tmp_path / "r")
+    file = folder / "records" / "none" / "seed0.json"
+    record = json.loads(file.read_text())
+    change(record)
+    file.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=f"records/none/seed0.json: .*{said}"):
+        read_folder(folder)
+
+
+def test_records_of_other_data_are_refused_and_of_a_setting_of_data_are_not(tmp_path):
+    folder = small_results(tmp_path / "r", "table1", "table6", videos=False)
+    for file in (folder / "records").glob("table6-*-moving-*/seed*.json"):
+        record = json.loads(file.read_text())
+        record["data"]["split_hash"] = "moving"
+        file.write_text(json.dumps(record))
+    assert read_folder(folder).records
+    file = folder / "records" / "none" / "seed1.json"
+    record = json.loads(file.read_text())
+    record["data"]["split_hash"] = "f" * 64
+    file.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"seed[01].json: made from other data \(split .*one table"):
+        read_folder(folder)
 
 
 def test_costs_curves_and_the_search_may_be_missing(results, tmp_path):

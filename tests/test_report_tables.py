@@ -353,6 +353,10 @@ def with_added(folder: Path) -> Path:
     protocol["tables"]["table1"]["rows"] += [{"label": "added", "cell": ADDED, "group": "added"}]
     edit(folder / "protocol.json", **protocol)
     shutil.copytree(folder / "records" / "temporal", folder / "records" / ADDED)
+    for file in (folder / "records" / ADDED).glob("seed*.json"):
+        environment = json.loads(file.read_text())["environment"]
+        environment["overrides"] += overrides
+        edit(file, environment=environment)
     return folder
 
 

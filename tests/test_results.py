@@ -78,6 +78,24 @@ def test_cells_of_two_runs_of_tables_keep_apart(made: Path, tmp_path: Path) -> N
     cells = set(results.load(tmp_path)["cell"])
     assert cells == {"temporal", "longer/temporal", "deep/er/temporal", "alone"}
     assert set(results.load(tmp_path / "longer")["cell"]) == {"temporal"}
+    assert set(results.load(tmp_path / "alone")["cell"]) == {"alone"}
+
+
+def test_cells_of_runs_that_began_in_one_second_keep_apart(made: Path, tmp_path: Path) -> None:
+    content = json.loads((made / "records/temporal/seed0.json").read_text())
+    for variant in ("none", "temporal"):
+        put(tmp_path / variant / "2026-01-31_12-00-00", {**content, "variant": variant})
+    frame = results.load(tmp_path)
+    assert set(frame.groupby("cell", observed=True).variant.first().items()) == {
+        (f"{variant}/2026-01-31_12-00-00", variant) for variant in ("none", "temporal")
+    }
+
+
+def test_a_record_under_another_seed_is_refused(made: Path, tmp_path: Path) -> None:
+    content = json.loads((made / "records/temporal/seed0.json").read_text())
+    put(tmp_path / "records" / "temporal", content, "seed1.json")
+    with pytest.raises(UserError, match=r"seed1\.json: .* its seed is 0: it is another run's"):
+        results.load(tmp_path)
 
 
 def test_failed_cells_and_hidden_folders_are_no_records(made: Path) -> None:
