@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from attnzoo import registry
 from attnzoo.errors import UserError
 from attnzoo.models.inflate import Slots, Stack, inflate
-from attnzoo.models.slots import InsertSlot, ReplaceSlot
+from attnzoo.models.slots import InsertSlot, ReplaceSlot, SlotLayer, delta_of
 from attnzoo.testing.small_unet import FRAMES, SIZE, inputs, motion, stock
 
 
@@ -128,6 +128,45 @@ def test_motion_is_missing() -> None:
         inflation.context.set(FRAMES, None)
         with pytest.raises(UserError, match=f"attn={name} needs flow"):
             run(unet)
+
+
+class Wrong(nn.Module):
+    """A mechanism that does something else than it must."""
+
+    def __init__(self, what: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.what = what
+        self.to_out = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor, *, flow: Any = None) -> Any:
+        return self.what(x)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        (lambda x: x[..., :1], r"gives \[1, 2, 3, 4, 1\] for \[1, 2, 3, 4, 8\]"),
+        (lambda x: x.flatten(1, 3), r"gives \[1, 24, 8\] for"),
+        (lambda x: (x, None), "gives tuple, and must give one tensor"),
+        (lambda x: x.mul_(0.5), "changes its input in place"),
+        (lambda x: x[0].zero_() + x, "changes its input in place"),
+    ],
+)
+@pytest.mark.parametrize("norm", [True, False])
+def test_a_delta_that_would_be_added_wrongly_is_refused(
+    what: Callable[[Tensor], Any], words: str, norm: bool
+) -> None:
+    layer = SlotLayer(8, Wrong(what), "to_out", norm=norm)
+    with pytest.raises(UserError, match=f"the mechanism Wrong {words}"), torch.no_grad():
+        layer(torch.ones(1, 2, 3, 4, 8))
+    with pytest.raises(UserError, match=f"the mechanism Wrong {words}"), torch.no_grad():
+        delta_of(Wrong(what), torch.ones(1, 2, 3, 4, 8), None)
+
+
+def test_under_inference_mode_there_are_no_versions_to_compare() -> None:
+    with torch.inference_mode():
+        x = torch.ones(1, 2, 3, 4, 8)
+        assert torch.equal(delta_of(Wrong(lambda x: 2 * x), x, None), 2 * x)
 
 
 def test_too_few_frames(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from einops import rearrange
@@ -134,7 +134,7 @@ class SlotLayer(nn.Module):
 
     def forward(self, x: Tensor, motion: Motion | None = None) -> Tensor:
         """`[b, f, h, w, c]` to the same shape and dtype."""
-        delta: Tensor = self.mechanism(self.norm(x), flow=motion)
+        delta = delta_of(self.mechanism, self.norm(x), motion)
         if self.gate is not None:
             delta = delta * self.gate
         return x + delta.to(x.dtype)
@@ -293,13 +293,38 @@ class ReplaceSlot(_Grid, nn.Module):
         motion = self.context.motion_of(self.context.clips(hidden_states.shape[0]))
         self.needs.check(f, motion)
         x = rearrange(hidden_states, "(b f) (h w) c -> b f h w c", f=f, h=h)
-        delta: Tensor = self.mechanism(x, flow=motion)
+        delta = delta_of(self.mechanism, x, motion)
         return rearrange(delta, "b f h w c -> (b f) (h w) c")
 
     def train(self, mode: bool = True) -> ReplaceSlot:
         """Sets the mode of slot, mechanism and children."""
         self.mechanism.training = mode
         return super().train(mode)
+
+
+def delta_of(mechanism: nn.Module, x: Tensor, motion: Motion | None) -> Tensor:
+    """What a mechanism makes of `x`; UserError where that cannot be added to it.
+
+    One channel would be added to all, and a change of `x` itself is none of the delta: numbers
+    would come out of either.
+    """
+    if torch.compiler.is_compiling():
+        return cast(Tensor, mechanism(x, flow=motion))
+    version = None if x.is_inference() else x._version
+    delta: object = mechanism(x, flow=motion)
+    wrong = ""
+    if not isinstance(delta, Tensor):
+        wrong = f"gives {type(delta).__name__}, and must give one tensor"
+    elif delta.shape != x.shape:
+        wrong = f"gives {list(delta.shape)} for {list(x.shape)}, and must keep the shape"
+    elif version is not None and x._version != version:
+        wrong = "changes its input in place, and must work on a copy"
+    if wrong or not isinstance(delta, Tensor):
+        raise UserError(
+            f"the mechanism {type(mechanism).__name__} {wrong}; `python -m attnzoo check NAME` "
+            "tries more of the kind"
+        )
+    return delta
 
 
 def _zero(mechanism: nn.Module, last_linear: str) -> None:
