@@ -20,7 +20,8 @@ _AUTOCAST = {Precision.fp32: None, Precision.bf16: torch.bfloat16, Precision.fp1
 
 
 def environment_of(experiment: Experiment) -> dict[str, Any]:
-    """Hardware, versions, the variant's code and its model, as they stand in a record.
+    """Hardware, versions, the variant's code, its model and what weights it stands on, as they
+    stand in a record.
 
     Raises:
         UserError: this machine lacks what the experiment asks for.
@@ -33,6 +34,7 @@ def environment_of(experiment: Experiment) -> dict[str, Any]:
         "versions": versions(),
         "code": code_of(experiment.variant),
         "model": plain(experiment.model),
+        "based_on": experiment.based_on(),
     }
 
 

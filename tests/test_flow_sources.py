@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +33,7 @@ from attnzoo.data.tiktok import open_tiktok
 from attnzoo.data.video import open_video
 from attnzoo.errors import UserError
 from attnzoo.summary import summary
+from attnzoo.train.settings import Experiment
 
 PAIRS = [(0, 1), (5, 9), (12, 4)]
 
@@ -338,6 +340,21 @@ def test_the_configuration_chooses(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     other = replace(experiment, flow=FlowSource.skeleton)
     unchecked = replace(experiment, motion=Estimation())
     assert len({e.identity("") for e in (experiment, other, unchecked)}) == 3
+
+
+def test_a_run_is_told_by_what_its_weights_hold_and_not_by_their_path(tmp_path: Path) -> None:
+    file = tmp_path / "raft.pth"
+    experiment = Experiment("stsa_flow", motion=Estimation(weights=str(file)))
+    with pytest.raises(UserError, match=r"motion.weights=.*raft.pth: cannot be read"):
+        experiment.identity("")
+    seen = set()
+    for content in (b"one", b"two"):
+        file.write_bytes(content)
+        found = experiment.based_on()
+        assert found["motion"] == hashlib.sha256(content).hexdigest()
+        seen.add(experiment.identity(""))
+    moved = replace(experiment, motion=Estimation(weights=str(file.rename(tmp_path / "b.pth"))))
+    assert len(seen) == 2 and moved.identity("") in seen
 
 
 def with_source(clip: Clip, shift: float) -> Clip:

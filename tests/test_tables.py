@@ -491,7 +491,7 @@ def test_reuse_says_what_other_code_has_made_and_leaves_other_variants(ran, tmp_
         assert "reused_key" not in read_record(folder / "records/stsa/seed0.json")["environment"]
 
 
-@pytest.mark.parametrize("change", ["overrides", "split", "curves", "clips"])
+@pytest.mark.parametrize("change", ["overrides", "split", "base", "curves", "clips"])
 def test_reuse_leaves_what_is_not_of_the_protocol(ran, tmp_path, change):
     """As where a changed protocol's run was killed: its hash is there, and older records."""
     protocol, theirs, new = written(tmp_path), tmp_path / "theirs", tmp_path / "new"
@@ -503,6 +503,8 @@ def test_reuse_leaves_what_is_not_of_the_protocol(ran, tmp_path, change):
         record["environment"]["overrides"][-1] += "1"
     if change == "split":
         record["data"]["split_hash"] = "others"
+    if change == "base":
+        record["environment"]["based_on"] = {"model": "others"}
     place.write_json(path, record)
     gone = theirs / {"curves": "curves/stsa.json", "clips": "clips/stsa"}.get(change, "nothing")
     place.remove(gone)
@@ -888,6 +890,7 @@ def test_seeds_other_than_those_there_are_refused(ran, tmp_path):
         ("reused key", True, "made with other code or libraries: 1: none, seed 1"),
         ("overrides", False, "other settings than the protocol's: 1: none, seed 1"),
         ("split", False, "other data than the protocol's: 1: none, seed 1"),
+        ("base", False, "upon other weights than the protocol's: 1: none, seed 1"),
         ("missing", False, "missing: 2: stsa, seed 1; none, seed 1"),
         ("failed", False, "failed: 1: none, seed 1"),
         ("left", False, "not of the protocol: 1: records/none/seed7.json"),
@@ -906,6 +909,8 @@ def test_whether_results_come_from_the_protocol(ran, tmp_path, change, fine, sai
     elif change == "split":
         record["data"]["split_hash"] = "others"
         place.write_json(path, record)
+    elif change == "base":
+        edited(path, based_on={"model": "others"})
     elif change in ("missing", "failed"):
         path.unlink()
         (out / "records/stsa/seed1.json").unlink()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from attnzoo.errors import UserError
+from attnzoo.paths import typed
+
 
 class FlowSource(Enum):
     """What the flow that mechanisms follow is taken from; metrics keep the data's own.
@@ -57,3 +60,19 @@ class Estimation:
     span: Span = Span.auto
     checked: bool = False
     masked: bool = True
+
+    def digest(self) -> str:
+        """SHA-256 of the file of weights, of which a path says nothing.
+
+        Raises:
+            UserError: none was named, or it cannot be read.
+        """
+        if self.weights is None:
+            raise UserError("no motion.weights=FILE was named")
+        from attnzoo.data.frames import fingerprint
+
+        said = f"motion.weights={self.weights}"
+        try:
+            return fingerprint(typed(self.weights, said))
+        except OSError as error:
+            raise UserError(f"{said}: cannot be read ({error.strerror})") from error

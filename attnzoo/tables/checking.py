@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attnzoo.errors import UserError
-from attnzoo.tables.folder import beside, error_path, made_key, records_in
+from attnzoo.tables.folder import beside, error_path, made_key, records_in, upon
 from attnzoo.tables.jobs import Job, jobs_of
 from attnzoo.tables.joining import PROTOCOL, Before, read_before, with_added
 from attnzoo.tables.protocol import Protocol
@@ -18,10 +18,11 @@ NAMED = 4
 """So many of what differs are named."""
 OTHER_CODE = "made with other code or libraries"
 SETTINGS, DATA = "other settings than the protocol's", "other data than the protocol's"
+BASE = "upon other weights than the protocol's"
 MISSING, FAILED, LEFT = "missing", "failed", "not of the protocol"
 ALONE = "without its clips or curves"
 CHOICE = f"settings that are not those of {CHOSEN}"
-KINDS = (SETTINGS, DATA, MISSING, ALONE, FAILED, LEFT, CHOICE, OTHER_CODE)
+KINDS = (SETTINGS, DATA, BASE, MISSING, ALONE, FAILED, LEFT, CHOICE, OTHER_CODE)
 
 
 def check(settings: Settings) -> bool:
@@ -98,6 +99,8 @@ def _kind(folder: Path, job: Job) -> str | None:
         return SETTINGS
     if record["data"]["split_hash"] not in ("", job.split_hash):
         return DATA
+    if not upon(record, job):
+        return BASE
     if not all(place.exists() for place in beside(folder, job, record)):
         return ALONE
     return None if made_key(record) == job.key else OTHER_CODE

@@ -180,9 +180,15 @@ def reuse(folder: Path, other: Path, job: Job, *, added: bool) -> Mapping[str, A
 
 
 def _alike(record: Mapping[str, Any], job: Job) -> bool:
-    """Whether a record is of the job's settings and data, whatever code made it."""
+    """Whether a record is of the job's settings, data and base, whatever code made it."""
     same = record["environment"].get("overrides") == list(job.overrides)
-    return same and record["data"]["split_hash"] in ("", job.split_hash)
+    return same and record["data"]["split_hash"] in ("", job.split_hash) and upon(record, job)
+
+
+def upon(record: Mapping[str, Any], job: Job) -> bool:
+    """Whether a record stands on the job's files of weights; older ones do not say."""
+    found = record["environment"].get("based_on")
+    return found is None or found == dict(job.based_on)
 
 
 def _copied(source: Path, place: Path) -> None:

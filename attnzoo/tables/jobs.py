@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -32,9 +32,9 @@ class Job:
     """One run.
 
     name: what progress calls it; overrides: of `python -m attnzoo.run`; key: of all that decides
-    the record; place: the record's path in the results folder; split_hash: of its data; clips: the
-    folder there for the generated clips, None for none; curves: what is scored over steps, into the
-    file `curves_place`.
+    the record; place: the record's path in the results folder; split_hash: of its data; based_on:
+    SHA-256 of the files that it stands on; clips: the folder there for the generated clips, None
+    for none; curves: what is scored over steps, into the file `curves_place`.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Job:
     key: str
     place: str
     split_hash: str
+    based_on: Mapping[str, str] = field(default_factory=dict)
     clips: str | None = None
     curves: Curves | None = None
     curves_place: str | None = None
@@ -113,6 +114,7 @@ def _job(
         key=key_of(experiment, found.source, {"shown": shown, "curves": watched}),
         place=f"records/{cell}/seed{seed}.json",
         split_hash=found.source.split_hash,
+        based_on=experiment.based_on(),
         clips=f"clips/{cell}" if shown else None,
         curves=curves,
         curves_place=None if curves is None else f"curves/{cell}.json",

@@ -237,6 +237,18 @@ class Experiment:
                     f"its own: {key}=independent, or leave it out"
                 )
 
+    def based_on(self) -> dict[str, str]:
+        """SHA-256 of the files that a run stands on and whose paths say nothing, by their setting.
+
+        Of published models, which lie in many files, there is none.
+        """
+        found = {}
+        if isinstance(self.model, Embedded):
+            found["model"] = self.model.digest()
+        if self.motion.weights is not None:
+            found["motion"] = self.motion.digest()
+        return found
+
     def identity(self, split_hash: str) -> str:
         """SHA-256 of all that decides the weights; equal for runs that may continue each other.
 
@@ -252,9 +264,9 @@ class Experiment:
         for name in ("checkpoint_seconds", "nonfinite", "deterministic"):
             del decides["training"][name]
         decides["model"].pop("download", None)
-        if isinstance(self.model, Embedded):
+        for setting, sha256 in self.based_on().items():
             # A path stays the same when another training of the base writes there.
-            decides["model"]["weights"] = self.model.digest()
+            decides[setting]["weights"] = sha256
         decides["data"].pop("prepared", None)  # where the same numbers are read from
         text = json.dumps([decides, split_hash], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
