@@ -333,6 +333,24 @@ def test_weights_that_do_not_fit(flowing, read, tmp_path):
     refused("its weights.safetensors is gone")
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ("align: scatter", "align: permute", "align=permute, and .* with align=scatter"),
+        ("seed: 3", "seed: 4", "seed=4, and .* with seed=3"),
+        ("stack: declared", "stack: flat", "stack=flat, and .* with stack=declared"),
+    ],
+)
+def test_a_configuration_that_was_edited_afterwards(flowing, tmp_path, was, now, said):
+    folder = shutil.copytree(flowing[0], tmp_path / "run")
+    file = folder / "config.yaml"
+    assert was in file.read_text()
+    file.write_text(file.read_text().replace(was, now, 1))
+    experiment = config.experiment_of(sample._configuration(folder, []))
+    with pytest.raises(UserError, match=f"config.yaml: has {said}, by record.json: put that back"):
+        trained.load(experiment, trained.weights_of(folder))
+
+
 def test_a_model_whose_numbers_have_gone_makes_no_clip(flowing, quick, read, tmp_path, capfd):
     model, _ = read[1]
     bias = model.unet.conv_in.bias

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from attnzoo.models.choice import Embedded
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.pretrained import compare, readable
 from attnzoo.train.checkpoint import Checkpoints
+from attnzoo.train.description import describe_noise, describe_options
 from attnzoo.train.experiment import WEIGHTS, base_of, inflated
 from attnzoo.train.record import NAME, read_record
 from attnzoo.train.settings import Experiment
@@ -33,7 +35,8 @@ class Weights:
 
     stage: the one that was at work, whose parameters these are, `steps` of it done; None and None
     for what a finished run left. code: SHA-256 of the variant's file as the record has it; base:
-    what a checkpoint has of the base's own weights; sha256: of the file, as a record has it.
+    what a checkpoint has of the base's own weights; sha256: of the file, as a record has it;
+    record: that of a finished run.
     """
 
     file: Path
@@ -42,6 +45,7 @@ class Weights:
     code: str | None = None
     base: str | None = None
     sha256: str | None = None
+    record: Mapping[str, Any] | None = None
 
     @property
     def said(self) -> str:
@@ -68,12 +72,14 @@ def weights_of(folder: Path) -> Weights:
     if (folder / NAME).is_file():
         if not file.is_file():
             raise UserError(f"--run {folder}: the run is finished and its {WEIGHTS} is gone")
-        environment = read_record(folder)["environment"]
+        record = read_record(folder)
+        environment = record["environment"]
         code, whole = environment.get("code"), environment.get("weights_sha256")
         return Weights(
             file,
             code=code.get("sha256") if isinstance(code, dict) else None,
             sha256=whole if isinstance(whole, str) else None,
+            record=record,
         )
     reasons = []
     for checkpoint in Checkpoints(folder, every=0).newest_first():
@@ -110,6 +116,8 @@ def load(experiment: Experiment, found: Weights) -> tuple[DanceModel, str]:
         UserError: the model cannot be built, or the file holds not exactly what was trained, or
             upon another base, or has gone since (a run that goes on deletes its older checkpoints).
     """
+    if found.record is not None:
+        _check_as_recorded(experiment, found.record, found.file.with_name("config.yaml"))
     tensors, about, sha256 = _read(found.file)
     for key, ours in (("variant", experiment.variant), ("method", experiment.method.name)):
         if about.get(key, ours) != ours:
@@ -148,6 +156,31 @@ def load(experiment: Experiment, found: Weights) -> tuple[DanceModel, str]:
         for name, parameter in parameters.items():
             parameter.copy_(tensors[name])
     return model.requires_grad_(False).eval(), sha256
+
+
+def _check_as_recorded(experiment: Experiment, record: Mapping[str, Any], config: Path) -> None:
+    """UserError where a configuration was edited: what it says of the weights would not be so.
+
+    An option that the record does not know is younger than it.
+    """
+    now = {
+        "seed": experiment.seed,
+        "slots": experiment.slots.name,
+        "stack": experiment.stack.name,
+        "noise": describe_noise(experiment).training,
+        **describe_options(experiment),
+    }
+    then = {
+        **{key: record[key] for key in ("seed", "slots", "stack")},
+        "noise": record["noise"]["training"],
+        **record["options"],
+    }
+    for key in now.keys() & then.keys():
+        if now[key] != then[key]:
+            raise UserError(
+                f"{config}: has {key}={now[key]}, and the weights beside it were trained with "
+                f"{key}={then[key]}, by {NAME}: put that back"
+            )
 
 
 def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
