@@ -98,6 +98,12 @@ def _score(given: Any, profiles: dict[Profile, list[Metric]]) -> None:
     started = time.perf_counter()
     for file in (given.csv, given.json):
         _check_output(file)
+    if None not in (given.csv, given.json):
+        table = given.csv.resolve()
+        if table in (given.json.resolve(), report.beside(given.json).resolve()):
+            raise UserError(
+                f"--csv {given.csv}: is what --json {given.json} writes, too; take another file"
+            )
     try:
         pairs = folders.paired(given.real, given.fake)
     except folders.Mismatch as mismatch:

@@ -438,6 +438,50 @@ def test_a_metric_of_ones_own_is_scored_too(
     assert content["disco"] == {} and 0 < content["strict"]["mine"]["value"] <= 1
 
 
+@pytest.mark.parametrize(
+    ("returned", "value", "words"),
+    [
+        ("real.flatten(1).mean(1)[:1]", False, "1 values, and 6 are due per frame"),
+        ("real.flatten(1).mean(1) / 0", False, "a value is infinite"),
+        ("real.flatten(1).mean(1).where(torch.arange(6) > 1, torch.nan)", True,
+         "4 of 12 frames have no value, in 2 videos: v0, v1"),
+    ],
+)  # fmt: skip
+def test_what_a_metric_of_ones_own_leaves_out_is_said(
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    returned: str,
+    value: bool,
+    words: str,
+) -> None:
+    from test_metrics_registry import MINE
+
+    from attnzoo.metrics import registry
+
+    registry.metrics(registry.Profile.strict)
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    file, out = tmp_path / "mine.py", tmp_path / "o.json"
+    text = MINE.replace("NAME", "mine").replace("Kind.clip", "Kind.frame")
+    changed = text.replace("(real - fake).abs().max()", returned)
+    assert changed != text
+    file.write_text(f"import torch\n{changed}")
+    run(*folders, "--plugin", str(file), "--only", "mine,l1", "--json", str(out))
+    content = json.loads(out.read_text())["strict"]
+    assert (content["mine"]["value"] is not None) == value and content["l1"]["value"] > 0
+    assert words in json.dumps(content["mine"])
+
+
+@pytest.mark.parametrize("csv", ["o.json", "o.provenance.json"])
+def test_two_files_of_one_name_are_refused(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], csv: str
+) -> None:
+    real, fake = map(str, folders)
+    files = ["--json", str(tmp_path / "o.json"), "--csv", str(tmp_path / csv)]
+    said = complaint(capsys, "--real", real, "--fake", fake, "--only", "l1", *files)
+    assert "writes, too; take another file" in said and not (tmp_path / "o.json").exists()
+
+
 @pytest.mark.skipif("ATTNZOO_CLIPS" not in os.environ, reason="ATTNZOO_CLIPS is not set")
 def test_real_clips_against_themselves(tmp_path: Path) -> None:
     clips = Path(os.environ["ATTNZOO_CLIPS"]) / "densepose"

@@ -29,7 +29,7 @@ class Gathered:
     said: the network with its digest, None where there is none or it is absent. reason: why it has
     nothing at all. values and counts: by video, mean over its frames and how many those are.
     own: the same measure of the real video itself, of metrics of whole videos. left_out: reasons by
-    video. real, fake: features by video.
+    video. without: by video, how many of its frames have no value. real, fake: features by video.
     """
 
     said: str | None = None
@@ -38,6 +38,7 @@ class Gathered:
     counts: dict[str, int] = field(default_factory=dict)
     own: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    without: dict[str, int] = field(default_factory=dict)
     real: dict[str, Tensor] = field(default_factory=dict)
     fake: dict[str, Tensor] = field(default_factory=dict)
 
@@ -139,6 +140,8 @@ class Measurement:
         if not values:
             gathered.left_out[context.name] = "no frame has a value"
             return
+        if metric.kind is Kind.frame and len(values) < len(real):
+            gathered.without[context.name] = len(real) - len(values)
         gathered.values[context.name] = math.fsum(values) / len(values)
         gathered.counts[context.name] = len(values)
         if metric.kind is Kind.clip:
@@ -147,11 +150,21 @@ class Measurement:
 
 
 def _values(metric: Metric, real: Tensor, fake: Tensor, context: Context) -> list[float]:
-    """What a metric of pairs gives, less frames without a value."""
+    """What a metric of pairs gives, less frames without a value.
+
+    Raises:
+        ValueError: that is not one number for each frame, or the video, or one is infinite.
+    """
     assert metric.compute is not None
     step = CHUNK if metric.kind is Kind.frame else len(real)
     parts = [
         torch.as_tensor(metric.compute(a.float() / 255, b.float() / 255, context)).flatten().cpu()
         for a, b in zip(real.split(step), fake.split(step), strict=True)
     ]
-    return [value for value in torch.cat(parts).double().tolist() if not math.isnan(value)]
+    values = torch.cat(parts).double().tolist()
+    due = len(real) if metric.kind is Kind.frame else 1
+    if len(values) != due:
+        raise ValueError(f"{len(values)} values, and {due} are due {metric.kind.value}")
+    if any(map(math.isinf, values)):
+        raise ValueError("a value is infinite")
+    return [value for value in values if not math.isnan(value)]

@@ -60,6 +60,12 @@ def result(metric: Metric, gathered: Gathered, *, seed: int = 0) -> Result:
             f"{len(gathered.left_out)} videos left out: "
             + "; ".join(f"{name}: {why}" for name, why in gathered.left_out.items())
         )
+    if gathered.without:
+        frames = sum(gathered.without.values())
+        notes.append(
+            f"{frames} of {frames + sum(gathered.counts.values())} frames have no value, in "
+            f"{len(gathered.without)} videos: {', '.join(gathered.without)}"
+        )
     if metric.distance is not None:
         return _of_sets(metric, metric.distance, gathered, notes, seed)
     interval = mean_interval(_by_frames(gathered), LEVEL, seed)
