@@ -111,6 +111,7 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
     """Runs `command` on `arguments` (default: the process's own) and exits with its status."""
     _going_on.clear()
     _signalled.clear()
+    _open_closed()
     _say_any_name()
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored
@@ -132,6 +133,9 @@ def execute(command: Command, arguments: Sequence[str] | None = None) -> NoRetur
     except SystemExit as end:
         if end.code == TERMINATED:
             _last_word(partial(_say, "terminated"))
+        if _going_on and not end.code:  # somebody else's, in a mechanism or a library
+            _last_word(partial(_say, "left by SystemExit before it was done"))
+            sys.exit(FAULT)
         raise
     except BrokenPipeError:
         _nobody_reads()
@@ -163,6 +167,17 @@ def _nobody_reads() -> None:
     """What is still buffered may have no reader: Python would say so at exit, and end with 120."""
     for stream in (sys.stdout, sys.stderr):
         _to_nobody(stream)
+
+
+def _open_closed() -> None:
+    """Streams that were closed take what is printed nowhere, and no file gets their numbers."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_WRONLY)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, os.fdopen(number, "w"))
 
 
 def _say_any_name() -> None:

@@ -282,6 +282,11 @@ def _refuse_used(folder: Path, place: str) -> None:
     """A run that begins anew takes nobody's place; `place` names the folder in an error."""
     if (folder / RECORD).exists():
         raise UserError(f"{place}: holds the record of a finished run; take another folder")
+    if (weights := folder / "weights.safetensors").exists():
+        raise UserError(
+            f"{place}: holds {weights.name} without a record, which would be written over; take "
+            "another folder"
+        )
     if any(_CHECKPOINT.fullmatch(path.name) for path in folder.glob("checkpoints/stage*")):
         raise UserError(
             f"{place}: holds an unfinished run; {_resume(folder)} goes on with it, or take another "

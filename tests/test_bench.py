@@ -58,6 +58,10 @@ def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
     # What is there is not measured again.
     again = bench(*grid, cwd=tmp_path)
     assert again[0] == 0 and rows(tmp_path / "a.jsonl") == found
+    # Nor are rows of another machine, or another number of threads, written over.
+    status, err = bench(*grid, "threads=1", cwd=tmp_path)
+    assert status == 2 and "was measured with threads=" in err and "fresh=true" in err
+    assert rows(tmp_path / "a.jsonl") == found
     # Another grid is not written over it.
     status, err = bench(*SMALL, "attn=temporal", "frames=3", "out=a.jsonl", cwd=tmp_path)
     assert status == 2 and "holds 20 rows of other cells" in err

@@ -240,6 +240,15 @@ def test_a_folder_with_a_record_is_refused(composed, tmp_path, capfd):
     assert re.fullmatch(r"hydra.run.dir=done: [^\n]* another folder\n", capfd.readouterr().err)
 
 
+def test_weights_without_a_record_are_not_written_over(composed, tmp_path, capfd):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/weights.safetensors").write_bytes(b"mine")
+    assert status("hydra.run.dir=own") == commands.BAD_INPUT
+    said = capfd.readouterr().err
+    assert re.fullmatch(r"hydra.run.dir=own: holds weights.safetensors [^\n]*folder\n", said)
+    assert (tmp_path / "own/weights.safetensors").read_bytes() == b"mine"
+
+
 def test_a_wrong_configuration_in_a_folder_is_one_line(composed, tmp_path, capfd):
     for text in ("attn: [", "seed: 1", "attn: {name: none}\ndata: {name: embedded}\nfoo: 1"):
         (tmp_path / "config.yaml").write_text(f"{text}\n{config.END}")
@@ -545,6 +554,39 @@ def test_a_status_does_not_depend_on_who_reads(does, status):
     done = subprocess.run([sys.executable, "-c", code], stderr=writer, env=environment())
     os.close(writer)
     assert done.returncode == status
+
+
+@pytest.mark.parametrize(("does", "status"), [("print('a')", 0), ("wrong()", 2)])
+@pytest.mark.parametrize("closed", ["1", "2", "12"])
+def test_a_status_does_not_depend_on_streams_that_were_closed(tmp_path, does, status, closed):
+    """Nor does what is written get into a file that is opened in their place."""
+    code = (
+        "import sys\n"
+        "from attnzoo import commands, errors\n"
+        "def wrong():\n"
+        "    raise errors.UserError('no')\n"
+        "def does(arguments):\n"
+        f"    with open({str(tmp_path / 'a')!r}, 'w') as file:\n"
+        "        print('text', file=file, flush=True)\n"
+        "        print('out', flush=True)\n"
+        "        print('err', file=sys.stderr, flush=True)\n"
+        f"        {does}\n"
+        "commands.execute(does, [])\n"
+    )
+    close = " ".join(f"{number}>&-" for number in closed)
+    shell = ["sh", "-c", f'exec "$0" -c "$1" {close}', sys.executable, code]
+    assert subprocess.run(shell, env=environment()).returncode == status
+    assert (tmp_path / "a").read_text() == "text\n"
+
+
+def test_a_mechanism_that_leaves_does_not_end_a_run_well(capsys):
+    def leaves(arguments):
+        with commands.going_on("to go on: that"):
+            sys.exit(0)
+
+    assert ended(leaves) == commands.FAULT
+    assert capsys.readouterr().err == "left by SystemExit before it was done; to go on: that\n"
+    assert ended(lambda arguments: sys.exit(0)) == 0  # as --help does
 
 
 @pytest.mark.parametrize(

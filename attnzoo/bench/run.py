@@ -12,6 +12,7 @@ import torch
 from attnzoo.bench.base import against_commit, pairs_table
 from attnzoo.bench.cell import Cell, digest_of
 from attnzoo.bench.compare import compare, comparison_table
+from attnzoo.bench.environment import fixed_environment
 from attnzoo.bench.grid import axes_of, cells
 from attnzoo.bench.noise import noise
 from attnzoo.bench.row import Row, Status, read_rows
@@ -200,6 +201,16 @@ def _kept(settings: Settings) -> Sequence[Row]:
             f"out={settings.out}: holds {len(others)} rows of other cells, such as "
             f"{others[0].cell}; take another file, or fresh=true to write over it"
         )
+    here = fixed_environment(settings.device)
+    for row in rows:
+        there = row.environment
+        differ = [key for key in here if key != "commit" and there.get(key) != here[key]]
+        if differ:
+            key = differ[0]
+            raise UserError(
+                f"out={settings.out}: was measured with {key}={there.get(key)}, here it is "
+                f"{here[key]}; take another file, or fresh=true to write over it"
+            )
     return rows
 
 
