@@ -25,7 +25,8 @@ from attnzoo.metrics.statistics import (
     sign_flip_test,
     small_sample_warning,
 )
-from attnzoo.metrics.statistics.frechet import influences
+from attnzoo.metrics.statistics.frechet import _standard_error, influences
+from attnzoo.metrics.statistics.paired import _signs
 
 
 def rows(n: int, d: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -56,7 +57,10 @@ def test_a_mean_of_few_videos_is_students(n: int) -> None:
     assert (found.low, found.high) == pytest.approx(expected) and "Student" in found.method
 
 
-@pytest.mark.parametrize(("values", "why"), [([0.5], "one video"), ([0.1 + 0.2, 0.3], "equal")])
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [([0.5], "one video"), ([0.1 + 0.2, 0.3], "equal"), ([1e6, 1e6 + 1e-7], "equal")],
+)
 def test_where_there_is_no_interval_the_method_says_why(values: list[float], why: str) -> None:
     found = mean_interval(values)
     assert found.low is None and found.high is None and why in found.method
@@ -65,7 +69,12 @@ def test_where_there_is_no_interval_the_method_says_why(values: list[float], why
 
 @pytest.mark.parametrize(
     ("values", "level", "words"),
-    [([], 0.95, "at least 1"), ([1.0, math.nan], 0.95, "not finite"), ([1.0, 2.0], 95, "level 95")],
+    [
+        ([], 0.95, "at least 1"),
+        ([1.0, math.nan], 0.95, "not finite"),
+        ([1.0, 2.0], 95, "level 95"),
+        ([1.0, 2.0], -0.5, "level -0.5"),
+    ],
 )
 def test_what_has_no_mean_is_refused(values: list[float], level: float, words: str) -> None:
     with pytest.raises(ValueError, match=words):
@@ -139,6 +148,34 @@ def test_clips_of_one_video_count_as_one() -> None:
     assert widths[1] == pytest.approx(widths[0], rel=0.15)
 
 
+@pytest.mark.parametrize(
+    ("real_videos", "fake_videos", "groups"),
+    [
+        ([0, 1, 1, 2, 3], [5, 6, 7, 7, 8, 9, 9], [[0, 1, 2, 3], [5, 6, 7, 8, 9]]),
+        ([0, 1, 1, 2, 3], [0, 1, 2, 2, 3, 3, 0], [[0, 1, 2, 3]]),
+        # Three pairs, two real videos alone, one generated alone, which has no spread.
+        ([0, 1, 2, 3, 4], [0, 0, 1, 2, 2, 9, 9], [[0, 1, 2], [3, 4]]),
+    ],
+)
+def test_the_standard_error_is_of_independent_samples_of_videos(
+    real_videos: list[int], fake_videos: list[int], groups: list[list[int]]
+) -> None:
+    """Welch's: the variances of sums over videos, and Satterthwaite's degrees of freedom."""
+    real, fake = rows(5, 3, 0), rows(7, 3, 1, 0.4)
+    found = influences(real, fake)
+    pairs = (zip(real_videos, found.real, strict=True), zip(fake_videos, found.fake, strict=True))
+    sums: dict[int, float] = {}
+    for video, value in itertools.chain(*pairs):
+        sums[video] = sums.get(video, 0.0) + float(value)
+    squares = [len(g) / (len(g) - 1) * sum(sums[v] ** 2 for v in g) for g in groups]
+    freedom = sum(squares) ** 2 / sum(
+        square**2 / (len(g) - 1) for square, g in zip(squares, groups, strict=True)
+    )
+    units = sorted(set(real_videos) | set(fake_videos))
+    error = _standard_error(found, units, torch.tensor(real_videos), torch.tensor(fake_videos))
+    assert error == pytest.approx((math.sqrt(sum(squares)), freedom), rel=1e-9)
+
+
 def test_few_videos_and_equal_sets_have_no_interval() -> None:
     real, fake = rows(12, 5, 0), rows(12, 5, 1)
     videos = torch.arange(12) // 4
@@ -164,6 +201,22 @@ def test_the_floor_of_equals_is_their_distance_at_half() -> None:
     assert apart.fake is not None and apart.fake > apart.high
     with pytest.raises(ValueError, match="3 real videos make no two halves"):
         floor_by_halves(distance, real[:3], torch.arange(3))
+    for alone in ((fake, None), (None, own)):
+        with pytest.raises(ValueError, match="come together"):
+            floor_by_halves(distance, real, own, *alone)
+
+
+def test_the_floors_range_holds_all_splits_but_five_in_a_hundred() -> None:
+    seen: list[float] = []
+
+    def kept(one: Tensor, other: Tensor) -> float:
+        seen.append(distance(one, other))
+        return seen[-1]
+
+    floor = floor_by_halves(kept, rows(24, 3, 0), torch.arange(24))
+    assert len(seen) == 20 and floor.fake is None
+    assert floor.real == pytest.approx(sum(seen) / 20)
+    assert (floor.low, floor.high) == pytest.approx(tuple(np.percentile(seen, (2.5, 97.5))))
 
 
 def test_extrapolation_finds_the_limit() -> None:
@@ -198,7 +251,9 @@ def test_random_sign_flips_agree_with_all_of_them() -> None:
     signs = 1.0 - 2.0 * (np.arange(2**18)[:, None] >> np.arange(18) & 1)
     exact = (np.abs(signs @ values) >= abs(values.sum())).mean()
     assert sign_flip_test(values.tolist()) == pytest.approx(exact, abs=0.02)
-    assert 0 < sign_flip_test([1.0] * 40) < 0.001
+    # The signs that were seen are one among 10,000, and none of the others is like them.
+    assert sign_flip_test([1.0] * 40) == 1e-4 and sign_flip_test([0.0] * 40) == 1
+    assert set(np.unique(_signs(18, 0))) == {-1.0, 1.0}
 
 
 def test_holm_is_its_example() -> None:
