@@ -292,9 +292,66 @@ def test_what_is_detectable_is_found_four_times_of_five() -> None:
     assert detectable([1.0]) is None
 
 
+@pytest.mark.parametrize("n", [2, 7])
+@pytest.mark.parametrize("comparisons", [1, 4])
+def test_what_is_detectable_is_its_formula(n: int, comparisons: int) -> None:
+    values = np.random.default_rng(n).normal(size=n)
+    quantiles = stats.t.ppf([1 - 0.05 / comparisons / 2, 0.8], n - 1)
+    expected = quantiles.sum() * values.std(ddof=1) / math.sqrt(n)
+    found = detectable(values.tolist(), comparisons=comparisons)
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert detectable(values.tolist()) == detectable(values.tolist(), comparisons=1)
+
+
+def test_a_limit_is_the_line_through_its_means() -> None:
+    """Of a distance that is told by the number of videos alone, and of one that is not."""
+    own = torch.arange(40)
+
+    def line(one: Tensor, other: Tensor) -> float:
+        return 2 + 3 / len(one)
+
+    features = rows(40, 1, 0)
+    found = extrapolate(line, features, features, own, own, repeats=1)
+    assert found.values == pytest.approx([2 + 3 / count for count in found.counts])
+    assert (found.limit, found.slope) == pytest.approx((2, 3)) and found.warning is None
+    assert found.measured == found.values[-1] and set(found.spread) == {0.0}
+    drawn: list[float] = []
+
+    def kept(one: Tensor, other: Tensor) -> float:
+        drawn.append(line(one, other) + float(one.mean()))
+        return drawn[-1]
+
+    found = extrapolate(kept, features, features, own, own, repeats=5)
+    of_size = np.reshape(drawn, (len(found.counts), 5))
+    assert found.values == pytest.approx(of_size.mean(1))
+    assert found.spread == pytest.approx(of_size.std(1, ddof=1), abs=1e-12)
+    slope, limit = np.polyfit(1 / np.array(found.counts), of_size.mean(1), 1)
+    assert (found.limit, found.slope) == pytest.approx((limit, slope))
+
+
+def test_a_curve_that_is_no_line_yet_says_where_its_larger_half_ends() -> None:
+    own, features = torch.arange(40), rows(40, 1, 0)
+    found = extrapolate(
+        lambda one, other: (10 / len(one)) ** 3, features, features, own, own, repeats=1
+    )
+    counts = np.array(found.counts)
+    later = counts >= np.median(counts)
+    ends = np.polyfit(1 / counts[later], np.array(found.values)[later], 1)[1]
+    assert found.warning is not None and found.warning.startswith("40 videos: the larger half")
+    assert f"alone ends at {ends:.4g}, all of them at {found.limit:.4g}" in found.warning
+    low = extrapolate(
+        lambda one, other: 3 / len(one) - 0.001, features, features, own, own, repeats=1
+    )
+    assert low.warning is not None and "the limit -0.001 is below zero" in low.warning
+
+
 @pytest.mark.parametrize(
     ("differences", "comparisons", "words"),
     [
+        ([0.1], 1, "^1 video can show nothing at 5% in 1 comparison:"),
+        ([0.1] * 2, 2, "^2 videos can show nothing at 5% in 2 comparisons:"),
+        ([0.1, -0.1] * 4, 1, r"80% power, 1 comparison\); the one seen is 0"),
+        ([0.1, -0.1] * 4, 2, r"80% power, 2 comparisons\); the one seen is 0"),
         ([0.1] * 3, 1, "3 videos can show nothing at 5%.*6 videos are the least"),
         ([0.1] * 6, 10, "in 10 comparisons.*9 videos are the least"),
         ([0.1, -0.1, 0.12, -0.08, 0.1, -0.11, 0.02], 1, "7 videos carry differences from"),
