@@ -6,6 +6,7 @@ import errno
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 
 DAMAGED: tuple[type[Exception], ...] = (
     OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ImportError,
@@ -61,18 +62,24 @@ def lacking_anywhere(error: UserError) -> str | None:
     Another folder, or permission, would not help: these are no faults of what was given. Memory may
     be asked for in vain by what a damaged file says of itself, and counts for nothing here.
     """
-    seen: BaseException | None = error.__cause__
-    while seen is not None:
+    for seen in _chain(error.__cause__):
         if _number(seen) in _ANYWHERE:
             return lacking(seen)
-        seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it comes from; libraries name one as its own cause (OmegaConf, traced)."""
+    passed: set[int] = set()
+    while error is not None and id(error) not in passed:
+        passed.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def lacking(error: BaseException) -> str | None:
     """One line on what the machine lacks, if that is what an error comes from; else None."""
-    seen: BaseException | None = error
-    while seen is not None:
+    for seen in _chain(error):
         text = " ".join(str(seen).split())
         if isinstance(seen, OSError) and seen.errno in _ERRNOS:
             return f"{seen.strerror}: {seen.filename}" if seen.filename else str(seen.strerror)
@@ -80,5 +87,4 @@ def lacking(error: BaseException) -> str | None:
             return text[:300] or "not enough memory"
         if _NOT_WRITTEN.search(text):  # by torch, which does not say why
             return f"a file could not be written, as where no space is left: {text[:200]}"
-        seen = seen.__cause__ or seen.__context__
     return None

@@ -56,8 +56,10 @@ PathFinder.find_spec = staticmethod(blocked)
 
 
 def environment(**changes: str) -> dict[str, str]:
+    """One thread, as a fork has: numbers are the same where that is."""
     inherited = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
-    return {**inherited, "PYTHONPATH": str(ROOT), **changes}
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return {**threads, **inherited, "PYTHONPATH": str(ROOT), **changes}
 
 
 def start(

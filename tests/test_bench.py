@@ -59,7 +59,8 @@ def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
     again = bench(*grid, cwd=tmp_path)
     assert again[0] == 0 and rows(tmp_path / "a.jsonl") == found
     # Nor are rows of another machine, or another number of threads, written over.
-    status, err = bench(*grid, "threads=1", cwd=tmp_path)
+    others = [text.replace("threads=1", "threads=2") for text in grid]
+    status, err = bench(*others, cwd=tmp_path)
     assert status == 2 and "was measured with threads=" in err and "fresh=true" in err
     assert rows(tmp_path / "a.jsonl") == found
     # Another grid is not written over it.

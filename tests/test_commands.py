@@ -499,6 +499,28 @@ def test_a_lack_of_the_machine_is_no_bad_input_though_a_reader_took_it_for_one(
     assert exit_.value.code == code and capsys.readouterr().err == f"{said}\n"
 
 
+@pytest.mark.parametrize("kind", [UserError, ValueError])
+def test_an_error_that_is_its_own_cause_ends_all_the_same(kind):
+    """OmegaConf's is where it is traced, as by a debugger, or with OC_CAUSE=1."""
+
+    def fails(arguments):
+        first, second = ValueError("first"), ValueError("second")
+        first.__cause__, second.__cause__ = second, first
+        raise kind("no") from first
+
+    if kind is UserError:
+        assert ended(fails) == commands.BAD_INPUT
+    else:
+        with pytest.raises(ValueError, match="no"):
+            commands.execute(fails, [])
+
+
+def test_with_the_causes_of_omegaconf_too(tmp_path):
+    (tmp_path / "config.yaml").write_text(f"attn: {{name: none, factor: 3}}\n{config.END}")
+    shown = command("run", "resume=.", cwd=tmp_path, OC_CAUSE="1")
+    assert shown.returncode == 2 and shown.stderr.count("\n") == 1
+
+
 def test_no_room_for_what_is_printed_is_a_lack(tmp_path):
     arguments = [sys.executable, "-m", "attnzoo", "list"]
     with open("/dev/full", "w") as full:

@@ -105,3 +105,14 @@ def test_stored_fields_are_the_fields(tmp_path: Path) -> None:
         expected = attnzoo.receptive_field("stsa", query, DRAWN, size=[2, 1, 3], shift=False)
         assert (stored["windows"] == expected.numpy()).all()
         assert stored["flow"].shape == DRAWN and stored["flow"][query]
+
+
+@pytest.mark.parametrize("shift", [False, True])
+@pytest.mark.parametrize("frame", range(5))
+def test_without_a_flow_a_token_may_see_the_frames_of_its_group_and_no_other(shift, frame):
+    module = registry.create("stsa_flow", 8, 2, size=(2, 3, 2), shift=shift)
+    groups = [range(1), range(1, 3), range(3, 5)] if shift else [range(2), range(2, 4), range(4, 5)]
+    own = next(group for group in groups if frame in group)
+    mask = module.sees((frame, 1, 1), (5, 3, 4))
+    assert mask.flatten(1).all(1).tolist() == mask.flatten(1).any(1).tolist()
+    assert mask.flatten(1).all(1).nonzero().flatten().tolist() == list(own)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from attnzoo import registry
 from attnzoo.attention import Backend, _streamed
-from attnzoo.attention._rows import Rows
 from attnzoo.bench.cost import peak_memory
 from attnzoo.testing.subject import clip
 
@@ -199,10 +198,3 @@ def test_a_norm_of_rows_is_the_group_norm(statistics, channels):
     with torch.no_grad():
         mine, theirs = module._normed(x, copied=False), module._normed(x, copied=True)
     torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
-
-
-def test_rows_without_values_are_an_index_alone():
-    """On the meta device there is nothing to look at; so many rows come of it all the same."""
-    rows = Rows.of(torch.tensor([2, 0, 0], device="meta"), 3)
-    assert (rows.reader, rows.read, rows.again) == (None, None, None)
-    assert rows.take(torch.zeros(3, 4, device="meta")).shape == (3, 4)

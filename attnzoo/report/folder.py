@@ -45,7 +45,7 @@ class Cell:
     overrides: tuple[str, ...] = ()
     added: bool = False
     searched: bool = True
-    chosen: Mapping[str, str] = field(default_factory=dict)
+    chosen: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def setting(self, key: str, default: str) -> str:
         """The value of an override, by the last part of its name (`camera` of `data.camera`)."""

@@ -42,7 +42,7 @@ class Job:
     key: str
     place: str
     split_hash: str
-    based_on: Mapping[str, str] = field(default_factory=dict)
+    based_on: Mapping[str, str] = field(default_factory=dict, hash=False)
     clips: str | None = None
     curves: Curves | None = None
     curves_place: str | None = None
