@@ -516,7 +516,8 @@ def test_an_error_that_is_its_own_cause_ends_all_the_same(kind):
 
 
 def test_with_the_causes_of_omegaconf_too(tmp_path):
-    (tmp_path / "config.yaml").write_text(f"attn: {{name: none, factor: 3}}\n{config.END}")
+    text = "attn: {name: none}\ndata: {name: embedded}\nfoo: 1"
+    (tmp_path / "config.yaml").write_text(f"{text}\n{config.END}")
     shown = command("run", "resume=.", cwd=tmp_path, OC_CAUSE="1")
     assert shown.returncode == 2 and shown.stderr.count("\n") == 1
 
