@@ -193,7 +193,7 @@ def explained(text: str) -> dict[Survivor, str]:
     for line in text.splitlines():
         if line.startswith("## "):
             file = line.removeprefix("## ").strip("` ")
-        elif item := re.fullmatch(r"- `(.+)` becomes `(.+)`: (.+)", line):
+        elif item := re.fullmatch(r"- `(.+)` becomes `(.*)`: (.+)", line):
             found[file, item[1], item[2]] = item[3]
     return found
 
