@@ -175,7 +175,7 @@ def _check_as_recorded(experiment: Experiment, record: Mapping[str, Any], config
         "noise": record["noise"]["training"],
         **record["options"],
     }
-    for key in now.keys() & then.keys():
+    for key in (key for key in now if key in then):
         if now[key] != then[key]:
             raise UserError(
                 f"{config}: has {key}={now[key]}, and the weights beside it were trained with "
