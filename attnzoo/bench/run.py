@@ -84,6 +84,8 @@ def settings_of(given: Given, plugins: Sequence[str] = ()) -> Settings:
     base = single(given, "base", None)
     if base is not None and (unused := [key for key in WRITTEN if key in given]):
         raise UserError(f"base=, {unused[0]}=: give one of them; with base= no rows are written")
+    if against is not None:
+        read_rows(against, "against")  # before anything that takes long
     found = cells(axes)  # which takes seconds, to know a whole U-Net's levels
     name = digest_of([cell.digest for cell in found])
     return Settings(

@@ -141,6 +141,8 @@ def execute(words: Sequence[str], folder: Path) -> Ran:
             with _watched():
                 command = COMMANDS.get(name) or _command(name)
                 commands.execute(command, arguments)
+        except _Started:
+            status = 0
         except SystemExit as exit_:
             status = exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 1
         except (Exception, Hang):
@@ -260,8 +262,8 @@ COMMANDS: dict[str, commands.Command] = {
 """Doors of the package that have no command, taken as if they had one."""
 
 
-class _Started(SystemExit):
-    """Everything was checked; what would begin now is left out."""
+class _Started(BaseException):
+    """Everything was checked; what would begin now is left out. Nobody takes it for an end."""
 
 
 @contextlib.contextmanager
@@ -278,7 +280,7 @@ def _instead(started: list[Any]) -> Iterator[None]:
 
     def stops(*arguments: Any, **named: Any) -> Any:
         started.append(arguments)
-        raise _Started(0)
+        raise _Started
 
     def tables(settings: Any, mine: Any) -> list[Any]:
         started.append((settings, mine))
