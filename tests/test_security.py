@@ -251,7 +251,9 @@ class Tags(HTMLParser):
 def test_a_variant_named_script_is_a_text_on_the_page(tmp_path: Path) -> None:
     def evil(protocol: dict) -> None:  # type: ignore[type-arg]
         cell = protocol["cells"][protocol["tables"]["table1"]["rows"][2]["cell"]]
-        cell |= {"attn": SCRIPT, "label": SCRIPT, "overrides": [f"attn={SCRIPT}"]}
+        cell |= {"label": SCRIPT, "overrides": [f"attn={SCRIPT}"]}
+        for one in protocol["cells"].values():
+            one["attn"] = SCRIPT
 
     folder = small_results(tmp_path / "evil", "table1", videos=False, change=evil)
     for file in (folder / "records").glob("*/seed?.json"):
@@ -259,6 +261,7 @@ def test_a_variant_named_script_is_a_text_on_the_page(tmp_path: Path) -> None:
         content |= {"variant": SCRIPT, "kind": SCRIPT}
         content["options"] = {SCRIPT: SCRIPT}
         content["environment"]["versions"] = {SCRIPT: SCRIPT}
+        del content["environment"]["overrides"]  # of other settings it would be refused
         file.write_text(json.dumps(content))
     text = page(folder, tmp_path / "evil.html")[0]
     found = Tags(text)
