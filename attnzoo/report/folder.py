@@ -11,10 +11,9 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -23,6 +22,7 @@ from attnzoo import results
 from attnzoo.errors import UserError
 from attnzoo.paths import inside, regular
 from attnzoo.report import TAKEN
+from attnzoo.report.belonging import File, check_data, check_places
 from attnzoo.train.record import check_json, read_record
 
 PROTOCOL = "protocol.json"
@@ -211,10 +211,13 @@ def read_folder(path: Path) -> Folder:
             if row.cell not in cells:
                 raise UserError(f"{path / PROTOCOL}: {table.name} has an unknown cell {row.cell!r}")
     records, failures = _records(path, cells, seeds)
-    for cell, of_cell in records.items():
-        for seed, record in of_cell.items():
-            check_place(path / _place(cell, seed), record, cells[cell], seed, settings)
-    _check_data(path, cells, records)
+    files = [
+        File(path / _place(cell, seed), record, cells[cell], seed)
+        for cell, of_cell in records.items()
+        for seed, record in of_cell.items()
+    ]
+    check_places(files, settings)
+    check_data(files)
     return Folder(
         path=path,
         name=name,
@@ -280,73 +283,6 @@ def _records(
                 raise _wrong(path / failed, missing) from missing
             failures.append(Failure(cell, seed, error, kind))
     return records, tuple(failures)
-
-
-def check_place(
-    path: Path,
-    record: Mapping[str, Any],
-    cell: Cell,
-    seed: int,
-    settings: Mapping[str, Any] = MappingProxyType({}),
-) -> None:
-    """UserError unless a record is that of the cell and the seed in whose place it lies.
-
-    Its variant, its seed, and, where it says from what it was composed, all that the protocol sets.
-    """
-    for name, there, own in (
-        ("seed", record["seed"], seed),
-        ("variant", record["variant"], cell.attn),
-    ):
-        if there != own:
-            raise UserError(
-                f"{path}: its {name} is {there}, and cell {cell.id}, seed {seed} has {own}: it "
-                "belongs into another place, or is another run's"
-            )
-    overrides = record["environment"].get("overrides")
-    if overrides is None:
-        return
-    if not isinstance(overrides, list):
-        raise UserError(f"{path}: its overrides are {overrides!r:.60}, not a list")
-    made = _set_by(map(str, overrides))
-    asked = {
-        **_set_by(f"{key}={value}" for key, value in settings.items()),
-        **_set_by(cell.overrides),
-        **cell.chosen,
-        "seed": str(seed),
-    }
-    for key, value in asked.items():
-        if made.get(key) != value:
-            raise UserError(
-                f"{path}: made with {key}={made.get(key, 'its default')}, and {PROTOCOL} says "
-                f"{key}={value} of cell {cell.id}: the table would compare other settings; make "
-                "it anew by the command that the protocol names"
-            )
-
-
-def _set_by(overrides: Iterable[str]) -> dict[str, str]:
-    """The last value of each setting, by its name."""
-    parts = (override.partition("=") for override in overrides)
-    return {name.lstrip("+"): value for name, _, value in parts}
-
-
-def _check_data(
-    path: Path, cells: Mapping[str, Cell], records: Mapping[str, Mapping[int, Mapping[str, Any]]]
-) -> None:
-    """UserError where cells of the same settings of data were made from other data."""
-    first: dict[tuple[str, ...], tuple[Path, str]] = {}
-    for cell, of_cell in records.items():
-        own = _set_by(cells[cell].overrides)
-        kind = tuple(f"{k}={v}" for k, v in own.items() if k == "data" or k.startswith("data."))
-        for seed, record in of_cell.items():
-            found, place = record["data"]["split_hash"], path / _place(cell, seed)
-            if not found:
-                continue
-            other, known = first.setdefault(kind, (place, found))
-            if known != found:
-                raise UserError(
-                    f"{place}: made from other data (split {found:.12}) than {other} ({known:.12}):"
-                    " they cannot stand in one table"
-                )
 
 
 def _there(folder: Path, place: Path) -> bool:
