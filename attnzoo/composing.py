@@ -57,12 +57,23 @@ def composed_in(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
         cfg = compose(overrides)
     if not OmegaConf.is_missing(cfg, "attn"):
         _check_class(cfg.attn.name)
+    _check_truths(cfg, overrides)
     if list(cfg.plugins) != plugins_of(overrides):
         raise UserError(
             f"plugins={list(cfg.plugins)}: a file of settings is read after plug-ins are loaded; "
             f"name them on the command line, {PLUGIN_FORM}"
         )
     return cfg
+
+
+def _check_truths(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """UserError for a number where true or false is meant: to OmegaConf any but 0 is true."""
+    for text, override in zip(overrides, parsed(overrides), strict=True):
+        number = re.fullmatch(r"[+-]?\d+", str(override.value()))
+        if number is None or number[0] in ("0", "1"):
+            continue
+        if isinstance(OmegaConf.select(cfg, override.key_or_group), bool):
+            raise UserError(f"{text}: must be true or false")
 
 
 def check_options(variant: str, options: dict[str, Any]) -> None:

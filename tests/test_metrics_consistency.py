@@ -404,6 +404,7 @@ LOGO = ("logo_position", "logo_jitter", "logo_shape", "logo_colour")
     ("names", "changes", "words"),
     [
         (["ghosting"], {"body": None}, "where the person is is not known"),
+        (["ghosting"], {"body": 0.25}, "where the person is is not known"),
         (["ghosting"], {"body": 0.5}, "where the person is is not known"),
         (["ghosting"], {"body": 1.0}, "leaves no pixel"),
         (["identity_embedded"], {"body": None}, "no reference picture"),

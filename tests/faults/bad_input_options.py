@@ -87,6 +87,13 @@ RUN = [
     Case("third stage", "run train.stage3.steps=3", ("train.stage3.steps",)),
     Case("unknown setting of Hydra", "run hydra.foo=1", ("hydra.foo",)),
     Case("seed in words", "run seed=one", ("seed=one", "Integer")),
+    Case("two for a truth", "run train.deterministic=2", ("deterministic=2", "true or false")),
+    Case("a truth in quotes", "run train.deterministic='-1'", ("deterministic='-1'", "or false")),
+    Case(
+        "one for a truth",
+        "run train.deterministic=1",
+        right=configured("train.deterministic", True),
+    ),
     Case("negative seed", "run seed=-1", ("seed=-1", "at least 0")),
     Case("a seed of 400 digits", f"run seed={'9' * 400}", ("at most 9223372036854775807",)),
     Case("a batch of a milliard", "run train.batch=1000000000", ("train.batch=1000000000",)),
