@@ -30,7 +30,7 @@ def sha256(path: Path) -> str:
     return _digest(path, stat.st_size, stat.st_mtime_ns)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def _digest(path: Path, size: int, modified: int) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
