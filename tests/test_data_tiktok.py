@@ -191,6 +191,14 @@ def _text(name: str, change: Callable[[str], str]) -> Callable[[Path], Path]:
     return made
 
 
+def _halves(root: Path) -> Path:
+    def change(rows: list[tuple[str, str]]) -> None:
+        for row in range(8):
+            rows[row], rows[row + 8] = (rows[row][0], "[0, 7]"), (rows[row + 8][0], "[8, 15]")
+
+    return rewrite(root, "vid2line", change)
+
+
 def _outside(root: Path) -> Path:
     shutil.copy(tsv(root / "in") / "train_masks.tsv", root / "train_masks.tsv")
     return _text("train.yaml", lambda s: s.replace("train_masks", "../train_masks"))(root / "in")
@@ -240,6 +248,13 @@ BROKEN: dict[str, tuple[Callable[[Path], Path], str]] = {
         "row 5 .*the pose is 48x48; must be as large as the frame, 64x96",
     ),
     "rows of a dance": (_row("vid2line", 0, "[0, 99]"), r"row 0 .*must hold .*\[0, END\], END bel"),
+    "rows of two dances": (
+        _row("vid2line", 0, "[0, 31]"),
+        r"row 16 \(Custom_001_000001.png\): lies among the rows of Custom_000; each dance must",
+    ),
+    "a dance of two halves": (
+        lambda root: _halves(root), "rows 0 and 8 both begin a dance Custom_000; each must have a",
+    ),
     "rows of no dance": (_row("vid2line", 16, "what"), r"row 16 .*must hold .*\[16, END\]"),
     "another key": (
         _text("train_masks.tsv", lambda s: s.replace("000_000003", "000_000009")),
@@ -268,6 +283,19 @@ BROKEN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "fewer fields": (_text("train.yaml", lambda s: "img: a.tsv\n"), "must name a file for each of"),
     "no yaml": (_text("train.yaml", lambda s: "img: [\n"), "train.yaml: not YAML"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(("checked", "frames"), [(32, [0, 5, 15]), (8, [0, 15])])
+def test_other_pictures_under_the_same_names_are_another_split(
+    checked: int, frames: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("attnzoo.data.tiktok.CHECKED", checked)
+    root = folder(tmp_path)
+    found = {open_tiktok(str(root)).split_hash}
+    for frame in frames:
+        (root / f"002/{frame + 1:06d}.png").write_bytes(png(255 - picture(frame)))
+        found.add(open_tiktok(str(root)).split_hash)
+    assert len(found) == 1 + len(frames)
 
 
 @pytest.mark.parametrize("case", BROKEN)

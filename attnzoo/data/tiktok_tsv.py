@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,37 @@ def tsv_takes(description: Path) -> list[Take]:
     keys, dances = _dances(lines)
     for other in files.values():
         other.row(len(keys) - 1, keys[-1])
-    return [TsvTake(files, rows, tuple(keys[rows.start : rows.stop])) for rows in dances]
+    takes = [TsvTake(files, rows, tuple(keys[rows.start : rows.stop])) for rows in dances]
+    _check_names(takes, lines)
+    return [*takes]
+
+
+def _check_names(takes: Sequence[TsvTake], lines: Tsv) -> None:
+    """UserError where the rows of a dance are of several, or those of one are called two."""
+    starts: dict[str, int] = {}
+    row = 0
+    for take in takes:
+        for key in take.frames:
+            if _dance(key) != take.name:
+                raise UserError(
+                    f"{lines.name(row, key)}: lies among the rows of {take.name}; each dance must "
+                    "have rows of its own"
+                )
+            row += 1
+        first = row - len(take.frames)
+        before = starts.setdefault(take.name, first)
+        if before != first:
+            raise UserError(
+                f"{lines.path}: rows {before} and {first} both begin a dance {take.name}; each "
+                "must have a name of its own"
+            )
+
+
+def _dance(key: str) -> str:
+    """Whose frame a key names: in Custom_002_000001.png, TiktokDance_00337_0010png the frame's
+    number comes last.
+    """
+    return re.sub(r"_[^_]*$", "", key)
 
 
 def _files(description: Path) -> dict[str, Path]:
@@ -177,8 +207,7 @@ class TsvTake(Take):
 
     def __init__(self, files: dict[str, Tsv], rows: range, keys: tuple[str, ...]) -> None:
         self._files, self._rows = files, rows
-        # Custom_002_000001.png, TiktokDance_00337_0010png: the frame's number comes last.
-        super().__init__(re.sub(r"_[^_]*$", "", keys[0]), keys)
+        super().__init__(_dance(keys[0]), keys)
 
     def stamps(self) -> list[Stamp]:
         """Of the three files of rows."""
