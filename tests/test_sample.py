@@ -28,6 +28,7 @@ from attnzoo.models.dance import DanceModel
 from attnzoo.models.methods import Method
 from attnzoo.models.stretches import stretches
 from attnzoo.train import experiment as training
+from attnzoo.train.description import describe_trained
 from attnzoo.train.outputs import Picture
 from attnzoo.train.settings import Experiment
 
@@ -215,6 +216,11 @@ def test_an_unfinished_run_by_its_newest_averages(flowing, read, kept, tmp_path,
     (checkpoints / "stage1-000001/progress.json").write_text(json.dumps(stage))
     with pytest.raises(UserError, match=r"upon other weights of the base .* begins with 0{12}"):
         trained.load(experiment, trained.weights_of(folder))
+    stage = {"stage": 1, "steps": 1, "trained": {**describe_trained(experiment), "seed": 4}}
+    (checkpoints / "stage1-000001/progress.json").write_text(json.dumps(stage))
+    said = re.escape(f"{folder / 'config.yaml'}: has seed=3, and the weights there were trained")
+    with pytest.raises(UserError, match=said):
+        trained.load(experiment, trained.weights_of(folder))
     (checkpoints / "stage1-000001/progress.json").unlink()
     with pytest.raises(UserError, match="nothing trained lies there"):
         trained.weights_of(folder)
@@ -347,7 +353,7 @@ def test_a_configuration_that_was_edited_afterwards(flowing, tmp_path, was, now,
     assert was in file.read_text()
     file.write_text(file.read_text().replace(was, now, 1))
     experiment = config.experiment_of(sample._configuration(folder, []))
-    with pytest.raises(UserError, match=f"config.yaml: has {said}, by record.json: put that back"):
+    with pytest.raises(UserError, match=f"config.yaml: has {said}: put that back"):
         trained.load(experiment, trained.weights_of(folder))
 
 

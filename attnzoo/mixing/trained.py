@@ -19,7 +19,7 @@ from attnzoo.models.choice import Embedded
 from attnzoo.models.dance import DanceModel
 from attnzoo.models.pretrained import compare, readable
 from attnzoo.train.checkpoint import Checkpoints
-from attnzoo.train.description import describe_noise, describe_options
+from attnzoo.train.description import describe_trained
 from attnzoo.train.experiment import WEIGHTS, base_of, inflated
 from attnzoo.train.record import NAME, read_record
 from attnzoo.train.settings import Experiment
@@ -36,7 +36,8 @@ class Weights:
     stage: the one that was at work, whose parameters these are, `steps` of it done; None and None
     for what a finished run left. code: SHA-256 of the variant's file as the record has it; base:
     what a checkpoint has of the base's own weights; sha256: of the file, as a record has it;
-    record: that of a finished run.
+    trained: the settings it was trained with, as `describe_trained` gives them, by record or
+    checkpoint.
     """
 
     file: Path
@@ -45,7 +46,7 @@ class Weights:
     code: str | None = None
     base: str | None = None
     sha256: str | None = None
-    record: Mapping[str, Any] | None = None
+    trained: Mapping[str, Any] | None = None
 
     @property
     def said(self) -> str:
@@ -79,7 +80,7 @@ def weights_of(folder: Path) -> Weights:
             file,
             code=code.get("sha256") if isinstance(code, dict) else None,
             sha256=whole if isinstance(whole, str) else None,
-            record=record,
+            trained=_of_record(record),
         )
     reasons = []
     for checkpoint in Checkpoints(folder, every=0).newest_first():
@@ -92,16 +93,22 @@ def weights_of(folder: Path) -> Weights:
     raise UserError(f"--run {folder}: nothing trained lies there ({why}); give a finished run")
 
 
+def _of_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {key: record[key] for key in ("seed", "slots", "stack")}
+    return {**plain, "noise": record["noise"]["training"], **record["options"]}
+
+
 def _of_checkpoint(folder: Path) -> Weights:
     try:
         check_seal(folder)
         kept = json.loads((folder / PROGRESS).read_text())
-        base = kept.get("base")
+        base, trained = kept.get("base"), kept.get("trained")
         found = Weights(
             folder / AVERAGES,
             int(kept["stage"]),
             int(kept["steps"]),
             base=base if isinstance(base, str) else None,
+            trained=trained if isinstance(trained, dict) else None,
         )
     except DAMAGED as error:
         raise UserError(f"{folder}: not a checkpoint that can be read ({error})") from error
@@ -116,8 +123,8 @@ def load(experiment: Experiment, found: Weights) -> tuple[DanceModel, str]:
         UserError: the model cannot be built, or the file holds not exactly what was trained, or
             upon another base, or has gone since (a run that goes on deletes its older checkpoints).
     """
-    if found.record is not None:
-        _check_as_recorded(experiment, found.record, found.file.with_name("config.yaml"))
+    if found.trained is not None:
+        _check_as_trained(experiment, found.trained, run_of(found.file.parent) / "config.yaml")
     tensors, about, sha256 = _read(found.file)
     for key, ours in (("variant", experiment.variant), ("method", experiment.method.name)):
         if about.get(key, ours) != ours:
@@ -158,28 +165,17 @@ def load(experiment: Experiment, found: Weights) -> tuple[DanceModel, str]:
     return model.requires_grad_(False).eval(), sha256
 
 
-def _check_as_recorded(experiment: Experiment, record: Mapping[str, Any], config: Path) -> None:
+def _check_as_trained(experiment: Experiment, then: Mapping[str, Any], config: Path) -> None:
     """UserError where a configuration was edited: what it says of the weights would not be so.
 
-    An option that the record does not know is younger than it.
+    An option that is not known of the weights is younger than they are.
     """
-    now = {
-        "seed": experiment.seed,
-        "slots": experiment.slots.name,
-        "stack": experiment.stack.name,
-        "noise": describe_noise(experiment).training,
-        **describe_options(experiment),
-    }
-    then = {
-        **{key: record[key] for key in ("seed", "slots", "stack")},
-        "noise": record["noise"]["training"],
-        **record["options"],
-    }
+    now = describe_trained(experiment)
     for key in (key for key in now if key in then):
         if now[key] != then[key]:
             raise UserError(
-                f"{config}: has {key}={now[key]}, and the weights beside it were trained with "
-                f"{key}={then[key]}, by {NAME}: put that back"
+                f"{config}: has {key}={now[key]}, and the weights there were trained with "
+                f"{key}={then[key]}: put that back"
             )
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from safetensors.torch import load_file
@@ -57,12 +58,14 @@ class History:
 class Progress:
     """How far a run is.
 
-    identity: what decides the run's weights, hashed; base: of the base's own weights, None in
+    identity: what decides the run's weights, hashed; base: of the base's own weights; trained: of
+    the settings, those that name the weights, as `describe_trained` gives them; both None in
     checkpoints of before; stage: the one at work, `steps` of it done.
     """
 
     identity: str
     base: str | None = None
+    trained: dict[str, Any] | None = None
     stage: int = 1
     steps: int = 0
     resumed: int = 0

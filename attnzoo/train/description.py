@@ -38,6 +38,19 @@ def describe_options(experiment: Experiment) -> dict[str, Any]:
     return options
 
 
+def describe_trained(experiment: Experiment) -> dict[str, Any]:
+    """The settings without which nobody knows what weights are: in a record they have places of
+    their own.
+    """
+    return {
+        "seed": experiment.seed,
+        "slots": experiment.slots.name,
+        "stack": experiment.stack.name,
+        "noise": describe_noise(experiment).training,
+        **describe_options(experiment),
+    }
+
+
 def describe_noise(experiment: Experiment) -> NoiseRecord:
     """That of training and that of sampling."""
     return NoiseRecord(experiment.training_noise.name, experiment.sampling_noise.name)

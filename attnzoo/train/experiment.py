@@ -37,6 +37,7 @@ from attnzoo.train.description import (
     describe_options,
     describe_parameters,
     describe_sampling,
+    describe_trained,
     describe_training,
 )
 from attnzoo.train.device import check_machine, determinism, make_accelerator
@@ -181,7 +182,8 @@ def _begun(
     (base,) = found
     if snapshot is not None and snapshot.progress.base not in (None, base):
         raise UserError(f"{snapshot.folder} was made upon other weights of the base: {OTHER_BASE}")
-    progress = snapshot.progress if snapshot is not None else Progress(identity, base)
+    new = Progress(identity, base, describe_trained(experiment))
+    progress = snapshot.progress if snapshot is not None else new
     start = (progress.stage, progress.steps)
     if processes.told(start) != start:
         raise UserError(f"{folder}: another process sees another checkpoint there than {start}")
