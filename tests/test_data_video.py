@@ -409,6 +409,19 @@ def _unequal_frames(files: Files) -> tuple[dict[str, object], str]:
     return {"path": str(path)}, "frame 6 is 48x48, the first one 64x64"
 
 
+def _other_picture(files: Files) -> tuple[dict[str, object], str]:
+    path = Path(files.good())
+    (path / "7.png").rename(path / "7.TIF")
+    return {"path": str(path)}, r"good16x64: holds 7\.TIF beside its frames; a frame is a picture"
+
+
+def _pose_with_a_gap(files: Files) -> tuple[dict[str, object], str]:
+    path, pose = Path(files.good()), Path(files.good(17))
+    (pose / "9.png").unlink()
+    said = rf"data.pose={pose}: its frame 8 has number 9, counted from its first one's, that of"
+    return {"path": str(path), "pose": str(pose)}, said
+
+
 def _short_pose(files: Files) -> tuple[dict[str, object], str]:
     pose = files.good(9)
     return {"path": files.good(), "pose": pose}, "data.pose=.*good9x64: 9 frames; the video has"
@@ -447,8 +460,9 @@ def _wide_stride(files: Files) -> tuple[dict[str, object], str]:
     "broken",
     [
         _missing, _empty_file, _no_video, _damaged, _cut_off, _no_pictures, _broken_picture,
-        _no_picture, _deep_picture, _unequal_frames, _short_pose, _small_pose, _missing_pose,
-        _short_mask, _odd_size, _one_frame, _no_stride, _wide_stride,
+        _no_picture, _deep_picture, _unequal_frames, _other_picture, _pose_with_a_gap,
+        _short_pose, _small_pose, _missing_pose, _short_mask, _odd_size, _one_frame, _no_stride,
+        _wide_stride,
     ],
     ids=lambda f: f.__name__.strip("_"),
 )  # fmt: skip

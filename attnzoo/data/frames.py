@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 import warnings
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,11 @@ _SHAPE = 16
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What counts as a frame in a folder."""
+
+OTHERS = (
+    ".avif", ".exr", ".heic", ".jp2", ".pgm", ".ppm", ".tga", ".tif", ".tiff",
+)  # fmt: skip
+"""Pictures all the same: a folder of frames that holds such is not read as if it did not."""
 
 
 def frames_of(path: Path, setting: str) -> Iterator[Picture]:
@@ -63,6 +70,37 @@ def in_order(path: Path) -> tuple[tuple[int, int, str], ...]:
     """A sorting key that reads runs of digits as numbers."""
     parts = re.split(r"(\d+)", path.name)
     return tuple((0, int(p), p) if i % 2 else (1, 0, p) for i, p in enumerate(parts))
+
+
+def numbers_in(folder: Path) -> list[int] | None:
+    """The numbers of a folder's frames from 0 on, in steps of 1 where their steps are all equal.
+
+    Of each name it is the last number. None where these do not count the frames.
+    """
+    found = [re.findall(r"\d+", file.stem) for file in pictures_in(folder)]
+    numbers = [int(one[-1]) for one in found if one]
+    steps = [after - before for before, after in pairwise(numbers)]
+    if len(numbers) < len(found) or min(steps, default=0) <= 0:
+        return None
+    step = math.gcd(*steps)
+    return [(number - numbers[0]) // step for number in numbers]
+
+
+def check_numbers_alike(first: Path, other: Path, what: str) -> None:
+    """UserError where frames that are paired by their places have numbers that say otherwise.
+
+    As where a frame is missing in the middle of one folder and at the end of the other. What is no
+    folder, or has no numbers, has all of its frames. The message begins with `what`.
+    """
+    known = [numbers_in(path) if path.is_dir() else None for path in (first, other)]
+    count = max((len(numbers) for numbers in known if numbers), default=0)
+    ours, theirs = (numbers or range(count) for numbers in known)
+    for place, (one, another) in enumerate(zip(ours, theirs, strict=False)):
+        if one != another:
+            raise UserError(
+                f"{what}: its frame {place} has number {another}, counted from its first one's, "
+                f"that of {first} number {one}: a frame is missing"
+            )
 
 
 def picture(data: bytes | Path, name: str, *, least: int | None = None) -> Picture:
@@ -172,6 +210,12 @@ def _folder(path: Path, setting: str) -> Iterator[Picture]:
     found = pictures_in(path)
     if not found:
         raise UserError(f"{setting}={path}: no pictures in this folder ({' '.join(SUFFIXES)})")
+    for other in sorted(path.iterdir()):
+        if other.suffix.lower() in OTHERS and not other.name.startswith("."):
+            raise UserError(
+                f"{setting}={path}: holds {other.name} beside its frames; a frame is a picture in "
+                f"one of {' '.join(SUFFIXES)}"
+            )
     for file in found:
         yield picture(file, f"{setting}={file}")
 

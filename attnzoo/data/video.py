@@ -15,7 +15,14 @@ from attnzoo.data.backdrop import Backdrop
 from attnzoo.data.catalogue import Stamp
 from attnzoo.data.flow import FINE
 from attnzoo.data.flow_settings import FlowSource
-from attnzoo.data.frames import Picture, fingerprint, frames_of, size_text, square
+from attnzoo.data.frames import (
+    Picture,
+    check_numbers_alike,
+    fingerprint,
+    frames_of,
+    size_text,
+    square,
+)
 from attnzoo.data.look import Look
 from attnzoo.data.source import Source
 from attnzoo.data.spool import Spool
@@ -107,6 +114,10 @@ def open_video(
     if windows < 0:
         raise UserError(f"data.windows={windows}: must be at least 0, and 0 means every window")
     file = typed(path, f"data.path={path}")
+    for setting, beside in (("pose", pose), ("mask", mask)):
+        if beside is not None:
+            other = typed(beside, f"data.{setting}={beside}")
+            check_numbers_alike(file, other, f"data.{setting}={beside}")
     kept = Spool(_frames(file, pose, mask, size))
     check_length(len(kept), frames, stride, short, f"data.path={path}")
     files = {"path": file, "pose": pose, "mask": mask}

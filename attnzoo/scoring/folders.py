@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnzoo.data.frames import in_order, pictures_in
+from attnzoo.data.frames import check_numbers_alike, in_order, pictures_in
 from attnzoo.errors import UserError
 from attnzoo.scoring.reading import Shape, shape_of
 
+_LOG = logging.getLogger(__name__)
+
 VIDEOS = (".mp4", ".gif", ".webm", ".mkv", ".mov", ".avi", ".m4v")
 """Files that are taken for videos."""
+
+_TEXTS = (".csv", ".html", ".json", ".jsonl", ".log", ".md", ".txt", ".yaml", ".yml")
+"""What may lie beside videos and is none for certain."""
+
+_TOLD = 4
+"""Names in a notice."""
 
 LAYOUT = "<video>/<frame>.png or <video>.mp4 (or .gif, ...)"
 
@@ -40,7 +49,7 @@ def paired(real: Path, fake: Path) -> list[Pair]:
     pairs = []
     for name in (name for name in reals if name in fakes):
         shape, other = shape_of(reals[name], "--real"), shape_of(fakes[name], "--fake")
-        fault = _unlike(shape, other)
+        fault = _unlike(shape, other) or _misnumbered(reals[name], fakes[name])
         if fault:
             faults.append(f"{name}: {fault}")
         elif shape.frames < 2:
@@ -71,8 +80,12 @@ def videos_in(folder: Path, option: str) -> dict[str, Path]:
         what = "is a file" if folder.exists() else "no such folder"
         raise UserError(f"{option} {folder}: {what}; give a folder of {LAYOUT}")
     found: dict[str, Path] = {}
+    left = []
     for path in sorted(folder.iterdir(), key=in_order):
-        if path.name.startswith(".") or not _is_video(path):
+        if path.name.startswith("."):
+            continue
+        if not _is_video(path):
+            left += [] if path.suffix.lower() in _TEXTS else [path.name]
             continue
         name = path.name if path.is_dir() else path.stem
         if name in found:
@@ -85,6 +98,12 @@ def videos_in(folder: Path, option: str) -> dict[str, Path]:
         )
     if not found:
         raise UserError(f"{option} {folder}: holds no videos; give a folder of {LAYOUT}")
+    if left:
+        more = ", ..." if len(left) > _TOLD else ""
+        _LOG.warning(
+            "%s %s: %d left out that hold no video as it is read here: %s%s",
+            option, folder, len(left), ", ".join(left[:_TOLD]), more,
+        )  # fmt: skip
     return found
 
 
@@ -92,6 +111,15 @@ def _is_video(path: Path) -> bool:
     if path.is_dir():
         return bool(pictures_in(path))
     return path.suffix.lower() in VIDEOS
+
+
+def _misnumbered(real: Path, fake: Path) -> str:
+    """What keeps frames from being paired by their places, or nothing."""
+    try:
+        check_numbers_alike(real, fake, str(fake))
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _unlike(real: Shape, fake: Shape) -> str:
