@@ -22,9 +22,9 @@ each option of a variant, as the command line writes it. Texts are categories.
 
 from __future__ import annotations
 
-import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attnzoo.errors import UserError
+from attnzoo.json_files import decoded
 from attnzoo.paths import inside, regular
 from attnzoo.train.migration import migrated
 from attnzoo.train.record import LARGEST, NAME, SCHEMA
@@ -65,9 +66,10 @@ def load(folder: str | Path) -> pd.DataFrame:
         raise UserError(
             f"{folder}: no record below it ({NAME}, or seed0.json and so on in a folder of tables)"
         )
+    cells = _cells(paths, folder)
     parts = _Parts()
     for path in paths:
-        parts.add(*_read(path, folder))
+        parts.add(*_read(path, folder, cells[path]))
     return parts.frame()
 
 
@@ -91,17 +93,17 @@ def _unreadable(error: OSError) -> None:
     raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
-def _read(path: str, folder: Path) -> tuple[Row, list[Row], list[str], list[str]]:
+def _read(path: str, folder: Path, cell: str) -> tuple[Row, list[Row], list[str], list[str]]:
     """Facts of a record, its scores, clips and scenarios."""
     if os.path.islink(path):
         inside(folder, os.path.relpath(path, folder), path)
     try:
         with open(regular(Path(path)), "rb") as file:
-            content = migrated(_DECODER.decode(file.read().decode()))
+            content = migrated(decoded(file.read()))
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             found = content.get("schema") if isinstance(content, dict) else None
             raise ValueError(f"its schema is {found}, not {SCHEMA}")
-        facts = _facts(content, path, folder)
+        facts = _facts(content, os.path.relpath(path, folder), cell)
         name = os.path.basename(path)
         if name != NAME and name != f"seed{facts['seed']}.json":
             raise ValueError(f"its seed is {facts['seed']}: it is another run's")
@@ -119,21 +121,13 @@ def _read(path: str, folder: Path) -> tuple[Row, list[Row], list[str], list[str]
         raise UserError(f"{path}: not a record that can be read: {error}") from error
 
 
-def _refused(name: str) -> float:
-    raise ValueError(f"it holds {name}, which is no JSON number")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refused)
-
-
-def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
+def _facts(content: Mapping[str, Any], place: str, cell: str) -> Row:
     training, stages = content["training"], ("stage1", "stage2")
     data, parameters = content["data"], content["parameters"]
     same = ("seed", "schema", "variant", "kind", "method", "flow", "slots", "stack", "device")
-    place = os.path.relpath(path, folder)
     facts = {
         "path": place,
-        "cell": _cell(place, folder),
+        "cell": cell,
         **{name: content[name] for name in same},
         "precision": content["precision"],
         "noise_training": content["noise"]["training"],
@@ -162,12 +156,26 @@ def _facts(content: Mapping[str, Any], path: str, folder: Path) -> Row:
     return facts
 
 
-def _cell(place: str, folder: Path) -> str:
-    """Different for any two folders below one: a last part may be the same by chance."""
-    parts = [part for part in os.path.dirname(place).split(os.sep) if part]
+def _cells(paths: Iterable[str], folder: Path) -> dict[str, str]:
+    """The cell of each record; different for any two folders below one.
+
+    A last part may be the same by chance, and so may all but `RECORDS`.
+    """
+    places = {path: os.path.dirname(os.path.relpath(path, folder)) for path in paths}
+    short = {place: _without_records(place) for place in places.values()}
+    often = Counter(short.values())
+    name = folder.absolute().name
+    return {
+        path: (short[place] if often[short[place]] == 1 else place.replace(os.sep, "/")) or name
+        for path, place in places.items()
+    }
+
+
+def _without_records(place: str) -> str:
+    parts = place.split(os.sep)
     if len(parts) > 1 and parts[-2] == RECORDS:
         del parts[-2]
-    return "/".join(parts) or folder.absolute().name
+    return "/".join(parts)
 
 
 INTEGERS, NUMBERS, TEXTS = (int,), (int, float), (str, type(None))

@@ -15,6 +15,7 @@ from made_results import SCENARIOS, made_protocol, made_record, make_results
 
 from attnzoo import results
 from attnzoo.errors import UserError
+from attnzoo.train.record import read_record
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -79,6 +80,29 @@ def test_cells_of_two_runs_of_tables_keep_apart(made: Path, tmp_path: Path) -> N
     assert cells == {"temporal", "longer/temporal", "deep/er/temporal", "alone"}
     assert set(results.load(tmp_path / "longer")["cell"]) == {"temporal"}
     assert set(results.load(tmp_path / "alone")["cell"]) == {"alone"}
+
+
+def test_a_folder_called_records_is_left_out_of_a_cell_where_that_is_clear(
+    made: Path, tmp_path: Path
+) -> None:
+    content = json.loads((made / "records/temporal/seed0.json").read_text())
+    put(tmp_path / "records" / "temporal", content, "seed0.json")
+    put(tmp_path / "temporal", content)
+    assert set(results.load(tmp_path)["cell"]) == {"records/temporal", "temporal"}
+
+
+def test_a_byte_order_mark_is_let_pass_and_a_key_twice_is_not(tmp_path: Path) -> None:
+    text = json.dumps(broken(lambda c: None))
+    for name, content in (("a", b"\xef\xbb\xbf" + text.encode()), ("b", text.encode())):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_bytes(content)
+    one, two = (frame for _, frame in results.load(tmp_path).groupby("cell", observed=True))
+    assert (one["total"].to_numpy() == two["total"].to_numpy()).any() and len(one) == len(two)
+    twice = text.replace('"seed": 0', '"seed": 0, "seed": 0', 1)
+    (tmp_path / "b" / "record.json").write_text(twice)
+    for read in (lambda: results.load(tmp_path), lambda: read_record(tmp_path / "b")):
+        with pytest.raises(UserError, match=r"b.record.json: not a record.*: it has 'seed' twice"):
+            read()
 
 
 def test_cells_of_runs_that_began_in_one_second_keep_apart(made: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from attnzoo.errors import UserError
 from attnzoo.files import replacing
+from attnzoo.json_files import decoded
 from attnzoo.paths import regular
 from attnzoo.train.migration import migrated
 from attnzoo.train.plain import plain
@@ -208,7 +209,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     path = path / NAME if path.is_dir() else path
     try:
-        content: dict[str, Any] = json.loads(regular(path).read_text())
+        content: dict[str, Any] = decoded(regular(path).read_bytes())
     except OSError as error:
         raise UserError(f"{path}: no record can be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
