@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from attnzoo import commands, config
 from attnzoo.composing import composed
 from attnzoo.errors import UserError
-from attnzoo.paths import check_place
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,8 +76,6 @@ def command(arguments: Sequence[str]) -> None:
         raise UserError(f"--utilisation {given.utilisation}: must be above 0 and at most 1")
     if not given.measure and (given.cold or given.update or given.whole or given.out):
         raise UserError("--cold, --update, --whole, --out: of use with --measure alone")
-    if given.out is not None:
-        check_place(given.out)
     cfg = composed(given.setting)
     from attnzoo.planning.gpus import gpu
 
@@ -88,8 +85,11 @@ def command(arguments: Sequence[str]) -> None:
     experiment.check()
     sizes = _sizes(cfg, experiment.training.batch)
     if given.measure:
-        from attnzoo.planning.measured import measured, note
+        from attnzoo.planning.measured import measured
+        from attnzoo.planning.notes import check_notes, note
 
+        if given.out is not None:
+            check_notes(given.out)
         for what in given.measure:
             how = {"cold": given.cold, "update": given.update, "whole": given.whole}
             found = measured(experiment, sizes, what, **how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from threading import Thread
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from attnzoo.models.methods import Method
 from attnzoo.planning.gpus import GPUS, gpu
 from attnzoo.planning.live import AsOnGPU, Live, backward
 from attnzoo.planning.measured import Measured, measured
+from attnzoo.planning.notes import note
 from attnzoo.planning.plan import GIB, Plan, advice, fits, largest_batch, seconds, with_batch
 from attnzoo.planning.report import report
 from attnzoo.planning.trace import Sampled, Sizes, Step, meta_model, trace, trace_sampling
@@ -102,10 +104,33 @@ def test_what_was_measured_is_kept_with_its_command(tmp_path, monkeypatch, capsy
     assert two["hardware"]["cores"] and two["versions"]["torch"]
     with pytest.raises(UserError, match=r"--out: of use with --measure alone"):
         plan_command.command(["--out", str(file)])
+    file.write_text(file.read_text().rstrip())
+    plan_command.command(["+row=vd", "--measure", "stage1", "--out", str(file)])
+    assert len([json.loads(line) for line in file.read_text().splitlines()]) == 3
+    assert [path.name for path in file.parent.iterdir()] == ["measured.jsonl"]
+    monkeypatch.setattr("attnzoo.planning.measured.measured", None)  # nothing is measured below
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"measured.jsonl: no text in UTF-8"):
+        plan_command.command(["--measure", "stage1", "--out", str(file)])
+    with pytest.raises(UserError, match=r"--out .*: a folder; name a file"):
+        plan_command.command(["--measure", "stage1", "--out", str(tmp_path)])
     blocked = tmp_path / "file"
     blocked.touch()
     with pytest.raises(UserError, match=r"--out .*: cannot be written"):
         plan_command.command(["--measure", "stage1", "--out", str(blocked / "m.jsonl")])
+
+
+def test_two_that_note_at_once_lose_no_line(tmp_path):
+    experiment, sizes = Experiment("none"), Sizes(1, 4, 32, torch.ones(1, 1, 32, 32))
+    one = Measured("stage1", 100, 110, 2.0, parameters=5, trained=3)
+    file = tmp_path / "m.jsonl"
+    notes = [Thread(target=note, args=(file, str(i), experiment, sizes, one)) for i in range(8)]
+    for thread in notes:
+        thread.start()
+    for thread in notes:
+        thread.join()
+    found = {json.loads(line)["command"] for line in file.read_text().splitlines()}
+    assert found == set(map(str, range(8)))
 
 
 def test_committed_measurements_are_within_fifteen_percent():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,9 +15,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from attnzoo.bench.cost import peak_memory
-from attnzoo.bench.hardware import hardware, versions
 from attnzoo.errors import UserError
-from attnzoo.files import replacing
 from attnzoo.models.dance import DanceModel
 from attnzoo.planning.trace import HALF, Sizes, motion, trace, trace_sampling, with_person
 from attnzoo.train.device import check_machine
@@ -141,37 +137,6 @@ def measured(
         update=taken,
         process=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
-
-
-def note(file: Path, command: str, experiment: Experiment, sizes: Sizes, one: Measured) -> None:
-    """Adds a line of JSON to `file`: the command, what was found, machine and versions.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    line = {
-        "command": command,
-        "variant": experiment.variant,
-        "method": experiment.method.name,
-        "model": experiment.model.name,
-        "scale": getattr(experiment.model, "scale", None),
-        "batch": sizes.batch,
-        "frames": sizes.frames,
-        "size": sizes.size,
-        "precision": experiment.precision.name,
-        "checkpointing": experiment.training.gradient_checkpointing and one.what != "sample",
-        **asdict(one),
-        "off": round(one.off, 4),
-        "hardware": hardware(check_machine(experiment)),
-        "versions": versions(),
-    }
-    try:
-        before = file.read_text() if file.is_file() else ""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as beside:
-            beside.write_text(before + json.dumps(line) + "\n")
-    except OSError as error:
-        raise UserError(f"--out {file}: cannot be written ({error.strerror})") from error
 
 
 def _nothing(*_: object) -> None:
