@@ -97,7 +97,9 @@ def _score(given: Any, profiles: dict[Profile, list[Metric]]) -> None:
 
     started = time.perf_counter()
     for file in (given.csv, given.json):
-        _check_output(file)
+        _check_output(file, given.real, given.fake)
+    if given.json is not None:
+        typed(report.beside(given.json), f"--json {given.json}: its provenance")
     if None not in (given.csv, given.json):
         table = given.csv.resolve()
         if table in (given.json.resolve(), report.beside(given.json).resolve()):
@@ -121,7 +123,6 @@ def _score(given: Any, profiles: dict[Profile, list[Metric]]) -> None:
     if given.csv is not None:
         report.write_csv(given.csv, results)
     if given.json is not None:
-        report.write_json(given.json, report.as_json(results))
         settings = {
             "real": str(given.real),
             "fake": str(given.fake),
@@ -129,7 +130,7 @@ def _score(given: Any, profiles: dict[Profile, list[Metric]]) -> None:
             "seed": given.seed,
         }
         about = report.provenance(pairs, measured.repeated, settings)
-        report.write_json(report.beside(given.json), about)
+        report.write_both(given.json, report.as_json(results), about)
 
 
 def _measured(given: Any, metrics: Sequence[Metric], pairs: Sequence[Pair]) -> Measurement:
@@ -167,9 +168,15 @@ def _device(text: str | None) -> torch.device:
     return device
 
 
-def _check_output(file: Path | None) -> None:
+def _check_output(file: Path | None, real: Path, fake: Path) -> None:
     if file is None:
         return
+    for option, folder in (("--real", real), ("--fake", fake)):
+        if folder.resolve() in file.resolve().parent.parents:
+            raise UserError(
+                f"{file}: lies among the frames of a video of {option} {folder}; take another "
+                "folder"
+            )
     if file.is_dir() or not file.parent.is_dir():
         raise UserError(f"{file}: cannot be written; its folder {file.parent} has to exist")
     check_place(file)

@@ -334,6 +334,67 @@ def test_names_sizes_and_lengths_that_do_not_pair_are_listed(
     assert "long: lengths differ, 7 frames real and 6 generated" in said
 
 
+def test_frames_whose_numbers_disagree_do_not_pair(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frame 1 is missing of one, the last of the other: as many are left, and paired wrongly."""
+    real, fake = folders
+    (real / "v0" / "1.png").unlink()
+    (fake / "v0" / "5.png").unlink()
+    said = complaint(capsys, "--real", str(real), "--fake", str(fake))
+    assert "1 of 2 videos do not pair; v0: " in said and len(said.splitlines()) == 1
+    assert f"{fake / 'v0'}: its frame 1 has number 1, counted from its first one's" in said
+    assert f"that of {real / 'v0'} number 2: a frame is missing" in said
+    for path in sorted((fake / "v0").iterdir(), reverse=True):  # counted by tens, the same gap
+        path.rename(path.with_name(f"f{10 * (int(path.stem) + (path.stem != '0')):04d}.png"))
+    run(real, fake, "--only", "l1")
+
+
+def test_what_is_left_out_is_told(
+    folders: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    real, fake = folders
+    for name in ("a.mpg", "b.ts", "notes.txt", ".hidden"):
+        (fake / name).touch()
+    (real / "tif").mkdir()
+    Image.fromarray(dance()[0]).save(real / "tif" / "0.tif")
+    run(real, fake, "--only", "l1")
+    said = "left out that hold no video as it is read here:"
+    assert f"--fake {fake}: 2 {said} a.mpg, b.ts" in caplog.text
+    assert f"--real {real}: 1 {said} tif" in caplog.text
+
+
+def test_results_and_their_provenance_are_of_one_command(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, about = tmp_path / "o.json", tmp_path / "o.provenance.json"
+    run(*folders, "--only", "l1", "--json", str(file))
+    assert about.exists() and {p.name for p in tmp_path.iterdir() if p.is_file()} == {
+        "o.json", "o.provenance.json",
+    }  # fmt: skip
+    before = file.read_text()
+
+    def killed(path: Path, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("attnzoo.scoring.report._write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(*folders, "--only", "l1", "--json", str(file))
+    assert file.read_text() == before and not about.exists()
+
+
+def test_without_a_home_nothing_is_kept(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache.user_folder() == Path.home() / ".cache/attnzoo/features"
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    assert cache.user_folder() is None and "no home folder here" in caplog.text
+
+
 def test_bad_input_is_one_line(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -367,6 +428,7 @@ def test_bad_input_is_one_line(
         (real, fake, ("--weights", "i3d=x"), "no such file"),
         (real, fake, ("--device", "gpu9"), "no such device"),
         (real, fake, ("--json", str(tmp_path / "no" / "o.json")), "has to exist"),
+        (real, fake, ("--csv", str(real / "v0" / "0.png")), "among the frames of a video of --re"),
     )
     for a, b, more, words in cases:
         said = complaint(capsys, "--real", str(a), "--fake", str(b), *more)

@@ -24,10 +24,14 @@ _LAYOUT = "2"
 """Part of every key: entries of before had no checksum."""
 
 
-def user_folder() -> Path:
-    """Where features are kept unless told otherwise."""
+def user_folder() -> Path | None:
+    """Where features are kept unless told otherwise; None, with a notice, for who has no home."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "attnzoo" / "features"
+    try:
+        return Path(base).expanduser() / "attnzoo" / "features"
+    except RuntimeError:
+        _LOG.warning("no home folder here, so features are not kept; --cache FOLDER keeps them")
+        return None
 
 
 def content(video: Tensor) -> str:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from attnzoo.files import replacing
+from attnzoo.files import held, replacing, short
 from attnzoo.metrics.registry import Better, Profile
 from attnzoo.scoring.folders import Pair
 from attnzoo.scoring.results import FEW, LEVEL, Result
@@ -112,10 +112,21 @@ def _entry(result: Result) -> dict[str, Any]:
     return entry if result.reason is None else {**entry, "reason": result.reason}
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes it whole or not at all."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+def write_both(path: Path, results: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Writes results to `path` and their provenance `beside` it.
+
+    Never those of two commands: one waits for the other, and results that a killed one left have
+    no provenance.
+    """
+    with held(path.with_name(f".lock-{short(path)}"), waits=True):
+        beside(path).unlink(missing_ok=True)
+        _write(path, results)
+        _write(beside(path), about)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with replacing(path) as new:
+        new.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def beside(path: Path) -> Path:
