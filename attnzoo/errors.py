@@ -68,13 +68,19 @@ def lacking_anywhere(error: UserError) -> str | None:
     return None
 
 
+_MISTAKES = (
+    LookupError, AttributeError, NameError, TypeError, AssertionError, ArithmeticError,
+)  # fmt: skip
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error, and what it comes from; libraries name one as its own cause (OmegaConf, traced)."""
     passed: set[int] = set()
     while error is not None and id(error) not in passed:
         passed.add(id(error))
         yield error
-        error = error.__cause__ or error.__context__
+        # A mistake of a program that comes while another error is dealt with comes from itself.
+        error = error.__cause__ or (None if isinstance(error, _MISTAKES) else error.__context__)
 
 
 def lacking(error: BaseException) -> str | None:

@@ -1,8 +1,8 @@
 """Files that are whole or not there: written beside their place, to the disk, and renamed into it.
 
 Several processes may write at once, also from several machines on one file system: each has a
-partial file of its own. What a killed process left half-written goes when the same file is next
-written on the same machine, or when the folder is swept by whoever has it alone (`held`).
+partial file of its own. What a killed process left half-written goes when a file is next written
+to the folder on the same machine, or when the folder is swept by whoever has it alone (`held`).
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ PARTIAL = ".partial-"
 SUMS = "sums.json"
 _FULL = 1 << 16
 """Bytes: less is free on a disk that is full."""
+_NAME_BYTES = 150
+"""Of a name that some may be put in front of; file systems allow 255."""
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What locking a file fails with where the file system has no locks."""
 SPECIAL = "a pipe, a socket or a device, and no file"
@@ -67,7 +69,7 @@ def replacing(path: Path, *, over: bool = True) -> Iterator[Path]:
     """
     if special(path):
         raise UserError(f"{path}: {SPECIAL}; name a file, or take it away")
-    _sweep_dead(path)
+    _sweep_dead(path.parent)
     beside = _beside(path)
     try:
         yield beside
@@ -90,7 +92,15 @@ def replacing(path: Path, *, over: bool = True) -> Iterator[Path]:
 
 def _beside(path: Path) -> Path:
     mine = f"{_here()}-{os.getpid()}-{secrets.token_hex(4)}"
-    return path.with_name(f"{PARTIAL}{mine}-{path.name}")
+    return path.with_name(f"{PARTIAL}{mine}-{short(path)}")
+
+
+def short(path: Path) -> str:
+    """A file's name, or, where more in front would make it longer than names may be, its sum."""
+    if len(os.fsencode(path.name)) <= _NAME_BYTES:
+        return path.name
+    suffix = path.suffix if len(os.fsencode(path.suffix)) < _NAME_BYTES else ""
+    return f"{zlib.crc32(os.fsencode(path.name)):08x}{suffix}"
 
 
 def _settle(path: Path) -> None:
@@ -146,14 +156,13 @@ def sweep(folder: Path) -> None:
         remove(path)
 
 
-def _sweep_dead(path: Path) -> None:
-    """Deletes what processes of this machine that are no more left of this file."""
-    start, end = f"{PARTIAL}{_here()}-", f"-{path.name}"
-    for left in path.parent.glob(f"{PARTIAL}*"):
-        if left.name.startswith(start) and left.name.endswith(end):
-            pid = left.name.removeprefix(start).partition("-")[0]
-            if pid.isdecimal() and not _alive(int(pid)):
-                remove(left)
+def _sweep_dead(folder: Path) -> None:
+    """Deletes what processes of this machine that are no more left half-written there."""
+    start = f"{PARTIAL}{_here()}-"
+    for left in folder.glob(f"{start}*"):
+        pid = left.name.removeprefix(start).partition("-")[0]
+        if pid.isdecimal() and not _alive(int(pid)):
+            remove(left)
 
 
 def _alive(pid: int) -> bool:

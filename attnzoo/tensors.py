@@ -27,7 +27,7 @@ def write_tensors(
     """
     with replacing(path) as beside:
         # Still `replacing`'s by name, so that a dead process's is found.
-        room = beside.with_name(f"{beside.name.removesuffix(path.name)}room-{path.name}")
+        room = beside.with_name(f"{beside.stem}-room{beside.suffix}")
         try:
             room.mkdir()
             beside.touch()

@@ -15,8 +15,11 @@ from pathlib import Path
 
 from attnzoo.data import summed
 
-Stamp = tuple[str, int, int]
-"""A file's whole path, its bytes, and when it was changed in nanoseconds."""
+Stamp = tuple[str, int, int, int]
+"""A file's whole path, its bytes, and when it was written and put there, in nanoseconds.
+
+The first time comes along with a file that is copied or unpacked; the second nobody can set.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Page:
 def stamp(file: Path) -> Stamp:
     """The stamp of a file."""
     state = file.stat()
-    return (str(file.absolute()), state.st_size, state.st_mtime_ns)
+    return (str(file.absolute()), state.st_size, state.st_mtime_ns, state.st_ctime_ns)
 
 
 class Catalogue:

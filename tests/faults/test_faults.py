@@ -34,10 +34,12 @@ from attnzoo.bench import cost
 from attnzoo.bench import run as bench_run
 from attnzoo.bench.journal import Journal
 from attnzoo.bench.row import Facts
-from attnzoo.errors import UserError
+from attnzoo.data.catalogue import Catalogue
+from attnzoo.errors import UserError, lacking
 from attnzoo.files import PARTIAL, Held, check_seal, held, replacing, seal
 from attnzoo.scoring.cache import Features
 from attnzoo.tables import run as tables_run
+from attnzoo.tensors import write_tensors
 from attnzoo.train.record import read_record
 
 HERE = Path(__file__).parent
@@ -286,6 +288,23 @@ def test_what_a_killed_process_left_goes_when_the_file_is_written_again(tmp_path
     assert path.read_text() == "mine" and [p.name for p in tmp_path.iterdir()] == ["record.json"]
 
 
+def test_what_was_killed_under_another_name_goes_as_well_and_long_names_do_not_hurt(
+    tmp_path: Path,
+) -> None:
+    def killed() -> None:
+        with replacing(tmp_path / "2026-01-31_12-00-00") as beside:
+            beside.mkdir()
+            (beside / "half").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_a_child(killed) == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 1
+    for name in ("長" * 80 + ".csv", "a" * 255, "b." + "c" * 253):
+        with replacing(tmp_path / name) as beside:
+            beside.write_text("long")
+        write_tensors(tmp_path / name, {"a": torch.zeros(1)})
+    assert all(len(path.name) >= 80 for path in tmp_path.iterdir())
+
+
 def test_a_lock_is_one_processes_and_dies_with_it(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     reader, writer = os.pipe()
@@ -332,6 +351,31 @@ def test_tables_sweep_what_others_have_left(tmp_path: Path) -> None:
         assert left.exists()  # another part may be writing it
     with tables_run._alone(tmp_path, None):
         assert not left.exists()
+
+
+def test_a_mistake_made_while_an_error_is_dealt_with_is_no_lack() -> None:
+    def after(kind: type[Exception]) -> Exception:
+        try:
+            try:
+                raise PermissionError(errno.EACCES, "Permission denied", "/etc/hint")
+            except OSError:
+                raise kind("wrong")  # noqa: B904
+        except Exception as error:
+            return error
+
+    for kind in (KeyError, AttributeError, TypeError, ZeroDivisionError, UnboundLocalError):
+        assert lacking(after(kind)) is None
+    assert lacking(after(RuntimeError)) == "Permission denied: /etc/hint"
+
+
+def test_a_file_that_is_put_in_anothers_place_with_its_time_is_read_again(tmp_path: Path) -> None:
+    file, catalogue = tmp_path / "weights", Catalogue(tmp_path / "catalogue")
+    file.write_text("a")
+    found, state = catalogue.files([file], write=True), file.stat()
+    assert catalogue.files([file], write=True) == found
+    file.write_text("b")
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert catalogue.files([file], write=True) != found
 
 
 def test_a_damaged_record_is_no_finished_run(tmp_path: Path, capfd: Any) -> None:
