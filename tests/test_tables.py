@@ -370,6 +370,12 @@ def test_two_commands_do_not_work_in_one_folder(tmp_path):
     with part, _alone(tmp_path, (1, 2)), pytest.raises(UserError, match="another command"):
         whole()
     whole()
+    other = _alone(tmp_path, (0, 3))
+    with _alone(tmp_path, (0, 2)), pytest.raises(UserError, match="another command"), other:
+        raise AssertionError("two would do the first run")
+    with _alone(tmp_path, (0, 3)):
+        pass
+    assert {p.name for p in tmp_path.iterdir()} == {".lock", ".cells"}
 
 
 def test_parts_share_the_runs(made):

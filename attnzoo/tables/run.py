@@ -217,7 +217,13 @@ def _alone(folder: Path, part: tuple[int, int] | None) -> Iterator[None]:
             locks.enter_context(held(folder / LOCK, shared=part is not None))
             (folder / WORK).mkdir(exist_ok=True)
             if part is not None:
-                locks.enter_context(held(folder / f"{LOCK}-{part[0]}-of-{part[1]}"))
+                number, count = part
+                locks.enter_context(held(folder / f"{LOCK}-{number}-of-{count}"))
+                # Parts of another count would be other shares of the same runs.
+                for other in folder.glob(f"{LOCK}-*-of-*"):
+                    if not other.name.endswith(f"-of-{count}"):
+                        with held(other):
+                            pass
             else:
                 with held(folder / REPORT_LOCK, waits=True):
                     for place in (p for p in folder.rglob("*") if p.is_dir()):
