@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import json
 import os
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -340,7 +341,7 @@ def inherited(plugins: Sequence[str]) -> Iterator[None]:
     A launcher may send jobs to other processes; what a configuration holds is looked up there.
     """
     before = os.environ.get(_INHERITED)
-    os.environ[_INHERITED] = os.pathsep.join(plugins)
+    os.environ[_INHERITED] = json.dumps(list(plugins))  # a path may hold any character
     try:
         yield
     finally:
@@ -420,5 +421,5 @@ def _variants() -> str:
     return "\n".join(rows)
 
 
-for _plugin in filter(None, os.environ.get(_INHERITED, "").split(os.pathsep)):
+for _plugin in json.loads(os.environ.get(_INHERITED, "[]")):
     registry.load_plugin(_plugin)

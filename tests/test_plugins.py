@@ -262,15 +262,17 @@ def test_other_processes_know_it_too():
     """As launchers have it that send jobs away: by pickle, to an interpreter of its own."""
     text = MINE.replace("NAME", "mine").replace("factor: float = 2.0", "way: Way = Way.up")
     text = CHOICE + text.replace("(channels,), factor", "(channels,), 1.0")
-    Path("mine.py").write_text(text)
-    registry.load_plugin("mine.py")
+    Path("with:colon").mkdir()
+    file = Path("with:colon/mine.py")
+    file.write_text(text)
+    registry.load_plugin(str(file))
     node = OmegaConf.merge(OmegaConf.structured(registry.schema("mine")), {"way": "down"})
     # The root of a configuration, of type Run, comes before what is in it.
     Path("kept.pickle").write_bytes(pickle.dumps((config.Run, node)))
     code = (
         "import pathlib, pickle; print(pickle.loads(pathlib.Path('kept.pickle').read_bytes())[1])"
     )
-    with config.inherited([str(Path("mine.py").absolute())]):
+    with config.inherited([str(file.absolute())]):
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
         )
