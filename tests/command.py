@@ -56,9 +56,9 @@ PathFinder.find_spec = staticmethod(blocked)
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """One thread, as a fork has: numbers are the same where that is."""
+    """One thread, as a fork has: numbers are the same where that is. Warnings are errors."""
     inherited = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
     return {**threads, **inherited, "PYTHONPATH": str(ROOT), **changes}
 
 

@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -52,6 +53,7 @@ def become(asked: Asked) -> NoReturn:
         os.chdir(asked.cwd)
         os.environ.clear()
         os.environ.update(asked.environment)
+        warnings.simplefilter("error")
         sys.path[0], sys.argv = asked.cwd, [str(program.__file__), *asked.arguments]
         program.main()
         status = 0

@@ -64,7 +64,7 @@ class Rows:
         """`rows` `[n, c]` to `[m, c]`."""
         if torch.compiler.is_compiling() or self.reader is None:
             return rows.index_select(0, self.index)
-        taken: Tensor = _Take.apply(rows, self)
+        taken: Tensor = _Take.apply(rows, self)  # type: ignore[no-untyped-call]
         return taken
 
     def gradient(self, grad: Tensor) -> Tensor:

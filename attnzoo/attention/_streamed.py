@@ -59,7 +59,7 @@ def _eager_on_cpu(x: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined]
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         and not torch._C._are_functorch_transforms_active()
     )
 
@@ -92,7 +92,7 @@ def streamed(
         dtype = torch.get_autocast_dtype("cpu")
         tensors = tuple(None if t is None else t.to(dtype) for t in tensors)  # type: ignore[assignment]
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        delta: Tensor = _Streamed.apply(plan, heads, *tensors)
+        delta: Tensor = _Streamed.apply(plan, heads, *tensors)  # type: ignore[no-untyped-call]
         return delta
     return _run(plan, heads, *tensors)
 

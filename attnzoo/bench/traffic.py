@@ -22,7 +22,7 @@ class _Traffic(TorchDispatchMode):
     """Adds up what each operator reads and writes; a view moves nothing."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
 
     def __torch_dispatch__(

@@ -69,7 +69,7 @@ class WidenedConv(nn.Conv2d):
         added = old.weight.new_zeros((old.out_channels, channels, *old.weight.shape[2:]))
         self.added = nn.Parameter(added)
         self.train(old.training)
-        self.register_load_state_dict_pre_hook(self._split)
+        self.register_load_state_dict_pre_hook(self._split)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor) -> Tensor:
         """`[n, old + added, h, w]` as the convolution does, old channels first."""

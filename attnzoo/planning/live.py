@@ -27,7 +27,7 @@ class Live(TorchDispatchMode):
 
     def __init__(self, there: Iterable[Tensor]) -> None:
         """`there` are tensors that hold memory before; they do not count."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.held = self.peak = 0
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
         for tensor in there:

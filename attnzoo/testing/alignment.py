@@ -166,8 +166,8 @@ def draw(clips: Sequence[Aligned], path: Path) -> None:
         axes = block.subplots(len(rules), columns, squeeze=False)
         for row, align in zip(axes, rules, strict=True):
             _draw_row(row, clip.grid, group, align)
-    canvas.draw()
-    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    canvas.draw()  # type: ignore[no-untyped-call]
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
     # A palette makes a third of the file.
     drawn.quantize(colors=128).save(path, optimize=True)
 

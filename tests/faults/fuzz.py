@@ -295,6 +295,7 @@ def rounds(first: int, count: int, seed: int) -> tuple[dict[str, Counter[str]], 
                 wrong.append(f"round {begun}: {said['said']}\n    {fault}")
                 print(f"WRONG {wrong[-1]}", flush=True)
             at = begun + 1
+        process.stdout.close()
         if process.wait() and at < last:
             wrong.append(f"round {max(begun, at)}: the process ended with {process.returncode}")
             print(f"WRONG {wrong[-1]}", flush=True)

@@ -11,7 +11,7 @@ import pytest
 from bad_input import KINDS, cases, prepare
 from bad_input_case import Case, judged, run
 from bad_input_files import record
-from fuzz import ROWS, broken_bytes, broken_line
+from fuzz import ROWS, broken_bytes, broken_line, rounds
 
 from attnzoo import results
 from attnzoo.bench.journal import Journal
@@ -76,6 +76,11 @@ def test_the_fuzzer_breaks_the_same_from_the_same_seed():
 
     assert both(1) == both(1)
     assert len({repr(both(seed)) for seed in range(50)}) > 40
+
+
+def test_some_rounds_of_the_fuzzer_end_as_they_should():
+    counts, wrong = rounds(0, 30, seed=1)
+    assert not wrong and sum(count.total() for count in counts.values()) == 30
 
 
 def test_a_record_cut_at_each_byte_says_which_file_it_is(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def _means(
         methods["BCa"] = lambda x, seed: bca(x, level, seed)
     draws = world.draw(rng, (simulations, n))
     for method, interval in methods.items():
-        ends = [interval(x, k) for k, x in enumerate(draws)]
+        ends = [interval(x, k) for k, x in enumerate(draws)]  # type: ignore[no-untyped-call]
         hits = sum(low <= world.mean <= high for low, high in ends)
         yield _row("mean", world.name, n, method, level, hits, simulations)
 

@@ -88,7 +88,7 @@ class _Products(TorchDispatchMode):
     """Counts FLOPs, 2 per multiply-add, of products that have no parameter as a factor."""
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
         self.weights = {_memory(parameter) for parameter in module.parameters()}
 

@@ -205,7 +205,7 @@ class Rounded(TorchDispatchMode):
     """Inside, the float64 result of every operation is rounded to `dtype` and kept as float64."""
 
     def __init__(self, dtype: torch.dtype) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.dtype = dtype
 
     def __torch_dispatch__(
