@@ -11,12 +11,12 @@ from unittest.mock import patch
 
 import psutil
 import torch
+from torch import nn
 
 import attnzoo
-from attnzoo import job, run
-from attnzoo.testing.small_unet import FRAMES, stock
+from attnzoo import job, registry, run
+from attnzoo.testing.small_unet import FRAMES, inputs, motion, stock
 
-ATTACHED = ("temporal", "stsa", "crossframe_first", "motion_module")
 RUN = (
     "attn=stsa", "size=[2,4,4]", "data.size=32", "data.frames=4", "data.clips=2",
     "train.stage1.steps=1", "train.stage1.warmup=0", "train.stage2.steps=1",
@@ -72,17 +72,31 @@ def grown(work: Callable[[int], None], warm: int, rounds: int) -> Held:
 
 
 def attach_rounds(warm: int, rounds: int) -> tuple[Held, int]:
-    """Attaches and detaches by turns; also how many hooks the model has in the end."""
-    unet = stock()
+    """Attaches each variant in its turn, uses it forward and back, and detaches.
+
+    Also how many hooks of any kind the model, and torch, have that they had not before.
+    """
+    unet, follows = stock(), motion(1)
+    given, names = inputs(1), registry.list_variants()
+
+    def hooks() -> int:
+        own = (kept for m in unet.modules() for name, kept in vars(m).items() if _is_hooks(name))
+        of_all = (kept for name, kept in vars(nn.modules.module).items() if _is_hooks(name))
+        return sum(map(len, (*own, *of_all)))
 
     def work(i: int) -> None:
-        attnzoo.attach(unet, ATTACHED[i % len(ATTACHED)], frames=FRAMES)
+        attnzoo.attach(unet, names[i % len(names)], frames=FRAMES)
+        with attnzoo.motion(follows):
+            unet(*given).sample.sum().backward()
+        unet.zero_grad()
         attnzoo.detach(unet)
 
-    found = grown(work, warm, rounds)
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_state_dict_hooks")
-    left = sum(len(getattr(m, name)) for m in unet.modules() for name in hooks)
-    return found, left
+    before = hooks()
+    return grown(work, warm, rounds), hooks() - before
+
+
+def _is_hooks(name: str) -> bool:
+    return name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called"))
 
 
 def runs(folder: Path, warm: int, rounds: int) -> Held:

@@ -9,10 +9,10 @@ from held import attach_rounds, runs
 
 
 def test_attaching_and_detaching_leaves_nothing() -> None:
-    grown, hooks = attach_rounds(warm=24, rounds=24)
+    grown, hooks = attach_rounds(warm=12, rounds=12)
     assert hooks == 0
     assert grown.files == grown.threads == grown.tensors == 0
-    assert grown.objects < 24  # fewer than one a round
+    assert grown.objects < 12  # fewer than one a round
 
 
 @pytest.mark.long
