@@ -26,11 +26,12 @@ _ERRNOS = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
     errno.EFBIG, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EAGAIN,
 }  # fmt: skip
+_NO_PLACE = "No usable temporary directory"
 _LACKS = re.compile(
-    "No space left on device|Disk quota exceeded|Read-only file system|Permission denied|"
-    "Too many open files|File too large|allocate memory|not enough memory|Unable to allocate|"
-    "out of memory|can't start new thread|could not create a (primitive|memory object)|"
-    "failed to map segment",
+    f"{_NO_PLACE}|No space left on device|Disk quota exceeded|Read-only file system|"
+    "Permission denied|Too many open files|File too large|allocate memory|not enough memory|"
+    "Unable to allocate|out of memory|can't start new thread|"
+    "could not create a (primitive|memory object)|failed to map segment",
     re.IGNORECASE,
 )
 _NOT_WRITTEN = re.compile(r"PytorchStreamWriter|inline_container|file write failed")
@@ -63,7 +64,7 @@ def lacking_anywhere(error: UserError) -> str | None:
     be asked for in vain by what a damaged file says of itself, and counts for nothing here.
     """
     for seen in _chain(error.__cause__):
-        if _number(seen) in _ANYWHERE:
+        if _number(seen) in _ANYWHERE or _NO_PLACE in str(seen):
             return lacking(seen)
     return None
 

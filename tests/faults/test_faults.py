@@ -35,7 +35,7 @@ from attnzoo.bench import run as bench_run
 from attnzoo.bench.journal import Journal
 from attnzoo.bench.row import Facts
 from attnzoo.data.catalogue import Catalogue
-from attnzoo.errors import UserError, lacking
+from attnzoo.errors import UserError, lacking, lacking_anywhere
 from attnzoo.files import PARTIAL, Held, check_seal, held, replacing, seal
 from attnzoo.scoring.cache import Features
 from attnzoo.tables import run as tables_run
@@ -366,6 +366,14 @@ def test_a_mistake_made_while_an_error_is_dealt_with_is_no_lack() -> None:
     for kind in (KeyError, AttributeError, TypeError, ZeroDivisionError, UnboundLocalError):
         assert lacking(after(kind)) is None
     assert lacking(after(RuntimeError)) == "Permission denied: /etc/hint"
+
+
+def test_a_machine_without_a_temporary_folder_is_no_bad_input() -> None:
+    refused = UserError("attention/mine.py: does not import")
+    refused.__cause__ = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in []")
+    assert "No usable temporary directory" in (lacking_anywhere(refused) or "")
+    refused.__cause__ = FileNotFoundError(errno.ENOENT, "No such file or directory", "mine")
+    assert lacking_anywhere(refused) is None
 
 
 def test_a_file_that_is_put_in_anothers_place_with_its_time_is_read_again(tmp_path: Path) -> None:
