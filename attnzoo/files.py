@@ -239,7 +239,8 @@ def held(path: Path, *, shared: bool = False, waits: bool = False) -> Iterator[N
 
 def _locked(path: Path, shared: bool, waits: bool) -> int:
     mode = 0 if fcntl is None else fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    while True:
+    taken = False
+    while not taken:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if fcntl is not None:
@@ -249,9 +250,8 @@ def _locked(path: Path, shared: bool, waits: bool) -> int:
                 return file
         except FileNotFoundError:
             pass
-        except BlockingIOError as error:
-            os.close(file)
-            raise Held(str(path)) from error
+        except BlockingIOError:
+            taken = True
         except OSError as error:
             if error.errno in NO_LOCKS:
                 _LOG.warning("%s: this disk has no locks; let no other command work here", path)
@@ -259,3 +259,5 @@ def _locked(path: Path, shared: bool, waits: bool) -> int:
             os.close(file)
             raise
         os.close(file)
+    # Raised here, it does not come from the system's word for a lack of threads, which is the same.
+    raise Held(str(path))

@@ -337,8 +337,9 @@ def test_a_lock_is_one_processes_and_dies_with_it(tmp_path: Path) -> None:
     ],
 )
 def test_a_rival_is_refused(tmp_path: Path, lock: str, work: Any) -> None:
-    with held(tmp_path / lock), pytest.raises(UserError, match="at work"), work(tmp_path):
+    with held(tmp_path / lock), pytest.raises(UserError, match="at work") as told, work(tmp_path):
         raise AssertionError("two are at work")
+    assert lacking_anywhere(told.value) is None  # status 2: what is lacking is no thread
     with work(tmp_path):
         pass
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from checking import final_files
@@ -21,6 +23,8 @@ def unfinished(round: Round) -> None:
     """Of a job that was killed, a file of what it goes on from."""
     child = round.start()
     round.pause(child, round.moment())
+    while child.alive() and not _files(round):  # some jobs write all of it at their end
+        time.sleep(0.001)
     child.send(signal.SIGKILL)
     round.ended(child, -signal.SIGKILL, 0)
     round.look()
@@ -34,10 +38,20 @@ def finished(round: Round) -> None:
     _cut(round)
 
 
-def _cut(round: Round) -> None:
+def _files(round: Round) -> list[Path]:
+    """What may be cut off: final files that hold something, but for what was printed."""
     folders = [place for place in (round.out, round.folder / CACHE) if place.exists()]
-    files = [path for place in folders for path in final_files(place) if path.stat().st_size]
-    files = [path for path in files if path.name not in ("log", "lock") and path.suffix != ".log"]
+    found = []
+    for path in (path for place in folders for path in final_files(place)):
+        if path.name in ("log", "lock") or path.suffix == ".log":
+            continue
+        with suppress(FileNotFoundError):  # the job may be at work
+            found += [path] if path.stat().st_size else []
+    return found
+
+
+def _cut(round: Round) -> None:
+    files = _files(round)
     if not files:
         round.finish()
         return
