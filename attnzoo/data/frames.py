@@ -89,13 +89,12 @@ def numbers_in(folder: Path) -> list[int] | None:
 def check_numbers_alike(first: Path, other: Path, what: str) -> None:
     """UserError where frames that are paired by their places have numbers that say otherwise.
 
-    As where a frame is missing in the middle of one folder and at the end of the other. What is no
-    folder, or has no numbers, has all of its frames. The message begins with `what`.
+    As where a frame is missing in the middle of one folder and at the end of the other. Of what is
+    no folder, or has no numbers, nobody knows, but for how many there are. The message begins with
+    `what`.
     """
-    known = [numbers_in(path) if path.is_dir() else None for path in (first, other)]
-    count = max((len(numbers) for numbers in known if numbers), default=0)
-    ours, theirs = (numbers or range(count) for numbers in known)
-    for place, (one, another) in enumerate(zip(ours, theirs, strict=False)):
+    ours, theirs = (numbers_in(path) if path.is_dir() else None for path in (first, other))
+    for place, (one, another) in enumerate(zip(ours or (), theirs or (), strict=False)):
         if one != another:
             raise UserError(
                 f"{what}: its frame {place} has number {another}, counted from its first one's, "
