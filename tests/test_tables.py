@@ -578,7 +578,7 @@ def test_a_record_that_cannot_be_read_just_now_is_not_made_again(tmp_path, monke
         raise OSError(errno.ESTALE, "Stale file handle")
 
     with monkeypatch.context() as patch, pytest.raises(UserError, match="Stale file handle"):
-        patch.setattr(Path, "read_text", stale)
+        patch.setattr(Path, "read_bytes", stale)
         place.stands(tmp_path, job)
     (tmp_path / job.place).write_text("{")
     assert not place.stands(tmp_path, job)
