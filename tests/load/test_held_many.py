@@ -30,4 +30,4 @@ def test_five_hundred_runs_in_one_process(tmp_path: Path) -> None:
     grown = runs(tmp_path, warm=30, rounds=count)
     print(f"{count} runs: {grown}")
     assert grown.files <= 0 and grown.threads <= 0 and grown.tensors <= 0
-    assert grown.objects < 2 * count and grown.resident < 200 * MIB
+    assert grown.objects < count and grown.resident < 200 * MIB
