@@ -88,7 +88,7 @@ RUN = [
     Case("unknown setting of Hydra", "run hydra.foo=1", ("hydra.foo",)),
     Case("seed in words", "run seed=one", ("seed=one", "Integer")),
     Case("two for a truth", "run train.deterministic=2", ("deterministic=2", "true or false")),
-    Case("a truth in quotes", "run train.deterministic='-1'", ("deterministic='-1'", "or false")),
+    Case("less than none for a truth", "run train.deterministic=-1", ("=-1", "true or false")),
     Case(
         "one for a truth",
         "run train.deterministic=1",
