@@ -163,7 +163,8 @@ def _cells(paths: Iterable[str], folder: Path) -> dict[str, str]:
     """
     places = {path: os.path.dirname(os.path.relpath(path, folder)) for path in paths}
     short = {place: _without_records(place) for place in places.values()}
-    often = Counter(short.values())
+    # A name without `RECORDS` may also be another's whole one.
+    often = Counter([*short.values(), *(place for place in short if place != short[place])])
     name = folder.absolute().name
     return {
         path: (short[place] if often[short[place]] == 1 else place.replace(os.sep, "/")) or name

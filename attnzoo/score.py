@@ -171,8 +171,12 @@ def _device(text: str | None) -> torch.device:
 def _check_output(file: Path | None, real: Path, fake: Path) -> None:
     if file is None:
         return
+    from attnzoo.data.frames import pictures_in
+
     for option, folder in (("--real", real), ("--fake", fake)):
-        if folder.resolve() in file.resolve().parent.parents:
+        # Other folders below may well be for results, as where the videos are those of `.`.
+        below = folder.resolve() in file.resolve().parent.parents and file.parent.is_dir()
+        if below and pictures_in(file.parent):
             raise UserError(
                 f"{file}: lies among the frames of a video of {option} {folder}; take another "
                 "folder"

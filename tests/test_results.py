@@ -89,6 +89,8 @@ def test_a_folder_called_records_is_left_out_of_a_cell_where_that_is_clear(
     put(tmp_path / "records" / "temporal", content, "seed0.json")
     put(tmp_path / "temporal", content)
     assert set(results.load(tmp_path)["cell"]) == {"records/temporal", "temporal"}
+    put(tmp_path / "records" / "records" / "temporal", content, "seed0.json")
+    assert len(set(results.load(tmp_path)["cell"])) == 3
 
 
 def test_a_byte_order_mark_is_let_pass_and_a_key_twice_is_not(tmp_path: Path) -> None:

@@ -369,6 +369,9 @@ def test_results_and_their_provenance_are_of_one_command(
 ) -> None:
     file, about = tmp_path / "o.json", tmp_path / "o.provenance.json"
     run(*folders, "--only", "l1", "--json", str(file))
+    (folders[0] / "tables").mkdir()  # below the videos, and among the frames of none
+    run(*folders, "--only", "l1", "--csv", str(folders[0] / "tables" / "o.csv"))
+    assert (folders[0] / "tables" / "o.csv").is_file()
     assert about.exists() and {p.name for p in tmp_path.iterdir() if p.is_file()} == {
         "o.json", "o.provenance.json",
     }  # fmt: skip
