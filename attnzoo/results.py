@@ -256,7 +256,7 @@ def _numbers(values: list[Any], clips: int, name: str) -> list[Any]:
         raise ValueError(f"score {name} has {len(values)} values for {clips} clips")
     if not set(map(type, values)) <= _NUMBERS:
         raise ValueError(f"score {name} holds what is no number")
-    if max((abs(one) for one in values if one is not None), default=0) > LARGEST:
+    if max(map(abs, filter(None, values)), default=0) > LARGEST:
         raise ValueError(f"score {name} holds a number that is too large")
     return values
 
