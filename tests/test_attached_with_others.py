@@ -120,6 +120,7 @@ def one_transformer() -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["crossframe_first", "motion_module", "stsa_flow"])
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_compiled(name: str) -> None:
@@ -135,6 +136,7 @@ def test_compiled(name: str) -> None:
             torch.testing.assert_close(run(compiled, seed=seed), expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("in_place", [False, True])
 def test_a_compiled_model_notices_what_comes_and_goes(in_place: bool) -> None:
     model = one_transformer()

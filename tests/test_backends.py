@@ -45,7 +45,10 @@ def test_they_agree(name, backend):
 
 
 @pytest.mark.parametrize("biased", [False, True])
-@pytest.mark.parametrize("backend", list(Backend))
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param(b, marks=pytest.mark.long if b is Backend.flex else ()) for b in Backend],
+)
 def test_each_computes_softmax_attention(backend, biased):
     """flex compiles; what has no kernel for this CPU, or no right one, says so."""
     q, k, v = sequences(torch.float32)

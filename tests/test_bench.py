@@ -23,6 +23,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path) -> None:
     grid = (

@@ -384,6 +384,7 @@ def test_pictures_are_of_the_rows(tmp_path: Path) -> None:
 # processes that die
 
 
+@pytest.mark.long
 def test_a_process_that_died_costs_its_own_cell_alone() -> None:
     small = CELL.at(frames=2, height=4, width=4, channels=16, heads=2)
     with Worker(PACKAGE.parent, device=CPU, longest=60.0, memory=None) as worker:

@@ -122,7 +122,10 @@ def test_a_signal_between_two_renames_loses_no_folder(
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
 
 
-@pytest.mark.parametrize("variant", ["stsa_flow", "crossframe_first", "none"])
+@pytest.mark.parametrize(
+    "variant",
+    ["stsa_flow", *(pytest.param(v, marks=pytest.mark.long) for v in ("crossframe_first", "none"))],
+)
 def test_killed_between_checkpoints_goes_back_to_the_last(tmp_path: Path, variant: str) -> None:
     """Nothing is saved at a kill: the steps after the last checkpoint are done again."""
     experiment = tiny_experiment(variant)

@@ -226,6 +226,7 @@ def test_the_explanation_holds_where_it_was_planted(found: Findings) -> None:
     assert [len(one.beside) for one in tried.predictions] == [1, 1, 1, 0, 0]
 
 
+@pytest.mark.long
 def test_the_explanation_falls_where_noise_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +237,7 @@ def test_the_explanation_falls_where_noise_does_not_matter(
     assert [p.verdict for p in tried.predictions] == [HOLDS, HOLDS, HOLDS, NOT, HOLDS]
 
 
+@pytest.mark.long
 def test_the_explanation_falls_where_alignment_does_not_undo_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

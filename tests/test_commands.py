@@ -170,7 +170,8 @@ WRONG = [
     ("hydra.job_logging.loggers.accelerate.level=loud", "accelerate.level=loud", "WARNING"),
     (f"seed={'9' * 5000}", "seed=999", "4300 digits"),
     (f"seed=int({'9' * 5000})", "seed=int(999", "4300 digits"),
-    (f"size={'[' * 500}1{']' * 500}", "size=[[[", "too deep"),
+    # How deep is too deep depends on what else was imported: some libraries raise Python's limit.
+    (f"size={'[' * 500}1{']' * 500}", "size=[[[", "too deep'|'must be [int, int, int]"),
     ("-m seed=range(0,inf)", "seed=range(0,inf)", "without end"),
     ("-m seed=range(0,1,0)", "seed=range(0,1,0)", "without end"),
     ("-m seed=range(0,1000000000000)", "seed=range(0,1000000000000)", "10000 values"),
@@ -287,6 +288,7 @@ def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(composed, tmp_pat
     assert len(folders) == 6 and {f.parent.name for f in folders} == {"none", "stsa"}
 
 
+@pytest.mark.long
 def test_a_sweep_goes_over_options_and_globs(composed):
     assert status("-m", "size=[8,4,4],[4,4,4]") == 0
     assert status("-m", "attn=glob(crossframe*)") == 0
@@ -424,6 +426,7 @@ def test_list_and_show_take_plugins(tmp_path, capfd):
     assert status("--plugin", "gone.py", name="list") == commands.BAD_INPUT
 
 
+@pytest.mark.long
 def test_both_spellings_of_a_command_are_the_same(tmp_path):
     one = command("list", "--names", cwd=tmp_path)
     code = "import runpy\nrunpy.run_module('attnzoo.list', run_name='__main__', alter_sys=True)"

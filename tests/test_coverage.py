@@ -38,6 +38,7 @@ def test_rows_are_as_many_as_announced_and_their_own(monkeypatch: pytest.MonkeyP
     assert all(0 <= row.actual <= 1 and row.error > 0 for row in rows)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_intervals_in_use_hold_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 20 videos of well-behaved worlds: 95 % within what 300 simulations can tell."""

@@ -22,8 +22,8 @@ def run(command: list[str], folder: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param("tutorial", marks=pytest.mark.long), "pipeline"])
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["tutorial", "pipeline"])
 def test_the_code_of_a_page_runs_in_its_order(name: str, tmp_path: Path) -> None:
     blocks = BLOCK.findall((ROOT / "docs" / f"{name}.md").read_text())
     assert len(blocks) > 3

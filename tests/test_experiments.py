@@ -56,12 +56,14 @@ def test_table_1_has_methods_and_variants():
         assert e.model.name == "stable_diffusion" and e.training.stage1.steps == 50_000
 
 
+@pytest.mark.long
 def test_table_2_has_every_cross_frame_attention():
     found = rows("+experiment=table2", *PAPER)
     assert [e.variant for e in found] == TABLE2
     assert tuple(found[-1].options["size"]) == (4, 4, 4)
 
 
+@pytest.mark.long
 def test_table_3_has_three_sizes_and_seeds_multiply_them():
     found = rows("+experiment=table3", "seed=0,1")
     assert [tuple(e.options["size"]) for e in found[::2]] == [(4, 2, 2), (4, 4, 4), (8, 4, 4)]

@@ -180,6 +180,7 @@ def test_a_slot_checkpoints_itself_where_only_blocks_are() -> None:
     assert len(calls) == 2, "once forward, once again for backward"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["temporal", "crossframe_first"])
 def test_compiled_is_the_same(name: str) -> None:
     unet, inflation = inflated(name)

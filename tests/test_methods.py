@@ -331,7 +331,10 @@ def test_rows_of_one_comparison_see_the_same(
     assert seen["disco"] == [one for one in seen["video"] if one[0] == 2]
 
 
-@pytest.mark.parametrize(("method", "at"), [("disco", 2), ("dreampose", 2), ("dreampose", 5)])
+@pytest.mark.parametrize(
+    ("method", "at"),
+    [("disco", 2), ("dreampose", 5), pytest.param("dreampose", 2, marks=pytest.mark.long)],
+)
 def test_stopped_and_resumed_it_ends_with_the_same_bits(
     tmp_path: Path, method: str, at: int
 ) -> None:
@@ -375,6 +378,7 @@ def test_cost_has_the_wider_convolution_and_in_training_the_adapter() -> None:
     assert adapted[0] is False and len(adapted) > 1 and all(adapted[1:])
 
 
+@pytest.mark.long
 def test_from_the_command_line(tmp_path: Path) -> None:
     few = ("train.stage1.steps=2", "train.stage2.steps=1", "hydra.sweep.dir=here")
     done = command("run", "-m", "method=disco,dreampose", "attn=none", *TINY, *few, cwd=tmp_path)

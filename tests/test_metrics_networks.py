@@ -167,6 +167,7 @@ def _bare_inception() -> nn.Module:
         module.load_state_dict_from_url = before
 
 
+@pytest.mark.long
 def test_video_networks_are_torch_fidelitys_extractors(tmp_path: Path) -> None:
     """The same number through its own five-dimensional path as through ours."""
     path = tmp_path / "resnet-50-kinetics.pth"

@@ -85,6 +85,7 @@ def test_torchvision_reads_another_bias_where_a_window_is_clamped_in_space():
     assert not torch.allclose(mine(x), module_peers()["torchvision"].build(mine)(x))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shift", [False, True])
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")

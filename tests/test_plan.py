@@ -47,7 +47,7 @@ def experiment(variant: str = "temporal", checkpointing: bool = False, **changes
         ("crossframe_first", "stage2", Embedded(), False),
         pytest.param("crossframe_first", "stage2", Embedded(), True, marks=pytest.mark.long),
         pytest.param("stsa", "stage2", TINY, False, marks=pytest.mark.long),
-        ("stsa", "stage2", TINY, True),
+        pytest.param("stsa", "stage2", TINY, True, marks=pytest.mark.long),
     ],
 )
 def test_a_steps_memory_is_foretold(variant, what, model, checkpointing):
@@ -56,7 +56,7 @@ def test_a_steps_memory_is_foretold(variant, what, model, checkpointing):
     assert "worked out" in str(found) and found.seconds > 0
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("guidance", [pytest.param(1.0, marks=pytest.mark.long), 2.0])
 def test_a_denoising_steps_memory_is_foretold(guidance):
     found = measured(experiment("stsa", sampling=Sampling(guidance=guidance)), SMALL, "sample")
     # Without gradients stsa works piece by piece on a CPU, and on a GPU as a whole.
@@ -291,6 +291,7 @@ def test_unknown_gpus_and_shares_are_refused():
             plan_command.command(["--utilisation", share])
 
 
+@pytest.mark.long
 def test_the_command_prints_a_plan_without_data_or_weights(tmp_path):
     done = command(
         "plan", "attn=none", "data.size=32", "data.frames=4", "--gpu", "v100", "--gpu", "H200",

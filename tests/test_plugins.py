@@ -83,6 +83,7 @@ def test_a_file_is_loaded_before_all_else_and_kept_with_its_whole_path(composed)
     assert f"- {path}" in config.stored(composed[0])
 
 
+@pytest.mark.long
 def test_a_sweep_goes_over_plugins_and_built_ins(composed):
     write("it's mine.py"), write("other.py", "other")
     plugins = r"+plugins=['it\'s mine.py',other.py]"
@@ -92,6 +93,7 @@ def test_a_sweep_goes_over_plugins_and_built_ins(composed):
     assert {Path(cfg.plugins[0]).name for cfg in composed} == {"it's mine.py"}
 
 
+@pytest.mark.long
 def test_help_lists_it(capfd):
     write("mine.py")
     assert status("+plugins=[mine.py]", "--help") == 0

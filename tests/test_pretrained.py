@@ -474,6 +474,7 @@ def test_a_whole_step_and_a_sample_with_checkpointing_equal_those_without(folder
     assert all(torch.equal(a, b) for a, b in zip(plain, checkpointed, strict=True))
 
 
+@pytest.mark.long
 def test_random_weights_are_the_same_each_time_and_read_no_file():
     one, other = (StableDiffusion(weights=Weights.random, scale=0.05).build() for _ in range(2))
     assert all(torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())

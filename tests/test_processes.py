@@ -85,7 +85,10 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
     return folder, [(*p.communicate(timeout=300), p.returncode) for p in processes]
 
 
-@pytest.mark.parametrize(("name", "batch", "accumulate"), [("batch", 2, 1), ("passes", 1, 2)])
+@pytest.mark.parametrize(
+    ("name", "batch", "accumulate"),
+    [pytest.param("batch", 2, 1, marks=pytest.mark.long), ("passes", 1, 2)],
+)
 def test_two_processes_are_as_one(
     two: tuple[Path, Any], tmp_path: Path, name: str, batch: int, accumulate: int
 ) -> None:

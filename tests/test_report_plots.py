@@ -210,6 +210,7 @@ def test_a_link_out_of_the_folder_is_not_written_through(
     assert not list(elsewhere.iterdir())
 
 
+@pytest.mark.long
 def test_no_plot_of_right_results_is_left_out_as_undrawable(
     folder: Path, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -373,6 +373,7 @@ def test_an_added_row_is_ranked_among_all_and_moves_no_other(small: Path) -> Non
     assert not any("Added rows" in note for note in before.notes)
 
 
+@pytest.mark.long
 def test_an_added_row_changes_no_test_and_no_interval(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "with", ignore=shutil.ignore_patterns("clips", "plots"))
     before, after = findings(made), findings(with_added(tmp_path / "with"))

@@ -220,6 +220,7 @@ def test_records_and_tables_need_no_torch(made: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
+@pytest.mark.long
 def test_rooms_need_no_import_of_their_own() -> None:
     code = (
         "import sys, attnzoo; attnzoo.results.load, attnzoo.report.make; "

@@ -438,6 +438,7 @@ def test_a_variant_of_ones_own_and_its_file_elsewhere(kept, tmp_path, monkeypatc
     assert "its file has changed since the run was trained" in capfd.readouterr().err
 
 
+@pytest.mark.long
 def test_a_model_in_the_published_layout(kept, tmp_path, capfd):
     published = image_variations(tmp_path / "sd")
     own = run(tmp_path / "run", "model=stable_diffusion", f"model.path={published}",

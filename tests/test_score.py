@@ -547,6 +547,7 @@ def test_two_files_of_one_name_are_refused(
     assert "writes, too; take another file" in said and not (tmp_path / "o.json").exists()
 
 
+@pytest.mark.long
 @pytest.mark.skipif("ATTNZOO_CLIPS" not in os.environ, reason="ATTNZOO_CLIPS is not set")
 def test_real_clips_against_themselves(tmp_path: Path) -> None:
     clips = Path(os.environ["ATTNZOO_CLIPS"]) / "densepose"

@@ -215,6 +215,7 @@ def test_tables_run_one_after_the_other_stand_together(made, tmp_path):
     assert described(tmp_path, changed, ["table2"], "c", part=False)["command"] == "c"
 
 
+@pytest.mark.long
 def test_scores_are_those_of_the_run_command(made, one_thread, tmp_path, monkeypatch, capsys):
     # Looked at in the middle of its training by the tables, and not by the command.
     monkeypatch.chdir(tmp_path)
@@ -228,6 +229,7 @@ def test_scores_are_those_of_the_run_command(made, one_thread, tmp_path, monkeyp
     assert timeless(ours["training"]) == timeless(theirs["training"])
 
 
+@pytest.mark.long
 def test_killed_and_resumed_gives_the_same_records(made, one_thread, tmp_path):
     protocol, out, _ = made
     part = ("tables", f"protocol={protocol}", "out=out", "only=table1", "workers=1", "part=0/1")
@@ -736,6 +738,7 @@ def test_how_a_part_ends_is_how_its_launcher_ends(monkeypatch, status, ends):
     assert "HYDRA_FULL_ERROR" not in asked
 
 
+@pytest.mark.long
 def test_a_part_ends_with_its_launcher():
     code = (
         "import time\n"

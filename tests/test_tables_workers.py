@@ -130,7 +130,10 @@ def test_what_the_machine_lacked_may_pass(outcomes):
     assert {name for name, one in outcomes[1].items() if one.passing} == {"dies", "lacks"}
 
 
-@pytest.mark.parametrize("others", [(signal.SIGINT,), (signal.SIGINT, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    "others",
+    [pytest.param((signal.SIGINT,), marks=pytest.mark.long), (signal.SIGINT, signal.SIGTERM)],
+)
 def test_signals_to_all_processes_do_not_stop_a_worker_that_saves(tmp_path, others):
     """As a terminal's Ctrl-C, or a scheduler's SIGTERM, reaches a whole process group."""
     task = Task("slow", tmp_path / "log", stops_slowly, (tmp_path,))

@@ -214,6 +214,7 @@ def seen_by(variant: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list
     return seen
 
 
+@pytest.mark.long
 def test_every_variant_sees_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     variants = ("none", "temporal", "stsa_flow", "crossframe_first")
     seen = [seen_by(v, tmp_path / v, monkeypatch) for v in variants]
@@ -234,6 +235,7 @@ def test_accumulated_parts_are_one_batch(tmp_path: Path) -> None:
         torch.testing.assert_close(tensor, weights[1][name], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.long
 def test_workers_change_nothing_and_global_state_stays(tmp_path: Path) -> None:
     before = torch.get_rng_state()
     _, alone = tiny_run(tmp_path / "0", tiny_experiment())
@@ -447,6 +449,7 @@ def test_generators_do_not_touch_the_global_state() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.long
 def test_gradient_checkpointing_changes_no_weight(tmp_path):
     weights = []
     for name, on in (("plain", False), ("checkpointed", True)):

@@ -48,6 +48,7 @@ def test_a_run_that_is_looked_at_is_the_same(tmp_path: Path) -> None:
     assert watch.end is not None and torch.equal(end[2], watch.end)
 
 
+@pytest.mark.long
 def test_what_an_interrupted_look_has_not_seen_it_sees_when_resumed(tmp_path: Path) -> None:
     experiment = tiny_experiment()
     experiment.training.checkpoint_seconds = 0.0
@@ -61,6 +62,7 @@ def test_what_an_interrupted_look_has_not_seen_it_sees_when_resumed(tmp_path: Pa
     assert record["scores"] == undisturbed["scores"]
 
 
+@pytest.mark.long
 def test_scoring_begins_at_the_first_clip_that_is_named(tmp_path: Path) -> None:
     both, second = Watcher(), Watcher()
     tiny_run(tmp_path / "a", tiny_experiment(), watch=both)

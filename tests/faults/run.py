@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +45,8 @@ from attnzoo.__main__ import COMMANDS  # noqa: E402
 
 MORE = 6
 """Rounds beyond its own of a fault that has not been done to a job yet."""
+SOONER = (1, 2, 4)
+"""In turn, by how much sooner moments come in those: mostly, others came after the job's end."""
 KILLS = 50
 
 
@@ -86,13 +88,14 @@ def main() -> int:
         for job in jobs:
             if not fault.fits(job) or {fault.name, job.name} & {name for name, _ in impossible}:
                 continue
-            for number in _left(fault, job, done, given.rounds):
+            for number, sooner in _left(fault, job, done, given.rounds):
                 try:
                     reference = references.of(job)
                 except RuntimeError as error:
                     impossible.append((job.name, " ".join(str(error).split())[-300:]))
                     print(f"{job.name}: {error}", flush=True)
                     break
+                reference = replace(reference, seconds=reference.seconds / sooner)
                 played = _play(fault, job, number, given.seed, reference, scratch)
                 done[fault.name, job.name, number] = played
                 _write(given.out, done)
@@ -181,14 +184,17 @@ def code() -> str:
 Done = dict[tuple[str, str, int], Played]
 
 
-def _left(fault: Fault, job: Job, done: Done, rounds: int | None) -> Iterator[int]:
-    """The rounds to be played, by what is done when it is asked; rounds: no more than these."""
+def _left(fault: Fault, job: Job, done: Done, rounds: int | None) -> Iterator[tuple[int, int]]:
+    """The rounds to be played, by what is done when asked, and by how much sooner than others.
+
+    rounds: no more than these.
+    """
     own = rounds or max(1, round(job.share * fault.rounds + 0.1))
     for number in range(rounds or own + MORE):
         if number >= own and _faults(done, fault.name, job.name):
             return
         if (fault.name, job.name, number) not in done:
-            yield number
+            yield number, SOONER[max(0, number - own + 1) % len(SOONER)]
 
 
 def _faults(done: Done, fault: str, job: str | None = None) -> int:

@@ -596,15 +596,18 @@ def test_a_row_without_a_fault_gets_more_rounds_and_is_told_of(monkeypatch: Any)
 
     (kill,) = (fault for fault in harness.FAULTS if fault.name == "kill")
     done: harness.Done = {}
-    for number in harness._left(kill, TRAIN, done, None):
+    early = []
+    for number, sooner in harness._left(kill, TRAIN, done, None):
+        early.append(sooner)
         faults = int(number == kill.rounds + 2)
         played = harness.Played("", 0, "kill", "train", number, faults, [], [], 0.0, 0.0)
         done["kill", "train", number] = played
         told = "".join(harness._too_few(done))
         assert ("kill, train: no fault was done" in told) == (not faults)
     assert len(done) == kill.rounds + 3 and "1 kills, fewer than 50" in told
+    assert early == [1] * kill.rounds + [2, 4, 1], "after a round too late, sooner ones"
     assert not list(harness._left(kill, TRAIN, done, None))
-    assert list(harness._left(kill, TRAIN, {}, 2)) == [0, 1]
+    assert list(harness._left(kill, TRAIN, {}, 2)) == [(0, 1), (1, 1)]
 
 
 @pytest.mark.long
