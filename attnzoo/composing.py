@@ -209,6 +209,11 @@ class _BoundedFiles(FileConfigSource):
         return super().load_config(config_path)
 
 
+# Where a launcher's job begins, Hydra enters its own reader again, and takes a class for that by its
+# name alone; it is found by its qualified name, which stays.
+_BoundedFiles.__name__ = FileConfigSource.__name__
+
+
 def bound_files() -> None:
     """From now on Hydra reads files of a bounded size."""
     Plugins.instance()  # enters Hydra's own reader

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -41,11 +42,12 @@ class Held:
         """After all that can go has gone."""
         gc.collect()
         everything = gc.get_objects()
-        storages = {
-            one.untyped_storage().data_ptr(): one.untyped_storage().nbytes()
-            for one in everything
-            if type(one) in (torch.Tensor, torch.nn.Parameter)
-        }
+        storages: dict[int, int] = {}
+        for one in everything:
+            # Those of torch's transforms have no storage of their own.
+            with suppress(NotImplementedError):
+                if type(one) in (torch.Tensor, torch.nn.Parameter):
+                    storages[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
         process = psutil.Process()
         return cls(
             len(os.listdir("/proc/self/fd")),

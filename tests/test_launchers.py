@@ -11,7 +11,6 @@ from command import TINY, command
 from attnzoo.train.record import read_record
 
 
-@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is None,
