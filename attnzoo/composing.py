@@ -209,8 +209,8 @@ class _BoundedFiles(FileConfigSource):
         return super().load_config(config_path)
 
 
-# Where a launcher's job begins, Hydra enters its own reader again, and takes a class for that by its
-# name alone; it is found by its qualified name, which stays.
+# Where a launcher's job begins, Hydra enters its own reader again, and takes a class for that by
+# its name alone; it is found by its qualified name, which stays.
 _BoundedFiles.__name__ = FileConfigSource.__name__
 
 

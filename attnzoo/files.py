@@ -7,6 +7,7 @@ to the folder on the same machine, or when the folder is swept by whoever has it
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import logging
@@ -17,7 +18,7 @@ import socket
 import stat
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -39,6 +40,8 @@ _NAME_BYTES = 150
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What locking a file fails with where the file system has no locks."""
 SPECIAL = "a pipe, a socket or a device, and no file"
+_CWD, _EXCHANGE = -100, 2
+"""`AT_FDCWD` and `RENAME_EXCHANGE` of Linux."""
 _NO_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EROFS)
 
 
@@ -128,9 +131,12 @@ def _to_disk(path: Path) -> None:
 def _exchange(new: Path, path: Path) -> None:
     """Puts a folder in another's place: none replaces one that holds something.
 
-    The old one is moved away and deleted when the new one is there, so that there is none only
-    between two renames, and never half of one.
+    Linux exchanges them in one step; `new` is the old one then. Elsewhere the old one is moved away
+    and deleted when the new one is there, so that there is none only between two renames, and never
+    half of one.
     """
+    if _exchanged(new, path):
+        return
     old = _beside(path)
     try:
         path.replace(old)
@@ -140,6 +146,15 @@ def _exchange(new: Path, path: Path) -> None:
             old.replace(path)
         raise
     remove(old)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether the system could give each the other's name in one step."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError, TypeError):
+        return False
+    return not rename(_CWD, os.fsencode(one), _CWD, os.fsencode(other), _EXCHANGE)
 
 
 def remove(path: Path) -> None:
@@ -177,12 +192,16 @@ def _alive(pid: int) -> bool:
 
 @cache
 def _here() -> str:
-    """Short for this machine; containers on it have process numbers of their own."""
-    try:
-        space = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        space = ""
-    return f"{zlib.crc32(f'{socket.gethostname()} {space}'.encode()):08x}"
+    """Short for this machine; containers on it have process numbers of their own.
+
+    Several may have one name on a file system that they share, as `localhost`.
+    """
+    found = [socket.gethostname()]
+    with suppress(OSError):
+        found.append(os.readlink("/proc/self/ns/pid"))
+    with suppress(OSError):
+        found.append(Path("/etc/machine-id").read_text().strip())
+    return f"{zlib.crc32(' '.join(found).encode()):08x}"
 
 
 def seal(folder: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -359,3 +360,29 @@ def test_replacing_is_all_or_nothing(tmp_path: Path, folder: bool) -> None:
         write(beside, "three")
     assert read.read_text() == "three"
     assert [p.name for p in tmp_path.iterdir()] == ["thing"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems need two renames")
+def test_a_folder_takes_anothers_place_in_one_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between two renames it would leave none under its name."""
+    place = tmp_path / "stage1-000001"
+    place.mkdir()
+    (place / "old").touch()
+
+    def killed(self: Path, target: Path) -> Path:
+        raise AssertionError(f"{self.name} was renamed to {target.name}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed)
+        with replacing(place) as beside:
+            beside.mkdir()
+            (beside / "new").touch()
+    assert [path.name for path in place.iterdir()] == ["new"]
+    monkeypatch.setattr("attnzoo.files._exchanged", lambda one, other: False)
+    with replacing(place) as beside:  # where the system cannot
+        beside.mkdir()
+        (beside / "newer").touch()
+    assert [path.name for path in place.iterdir()] == ["newer"]
+    assert [path.name for path in tmp_path.iterdir()] == [place.name]

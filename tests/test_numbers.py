@@ -27,7 +27,7 @@ from attnzoo.models.finite import NotFinite, first_not_finite
 from attnzoo.train import batches
 from attnzoo.train.batches import Batches, Purpose
 from attnzoo.train.description import curve
-from attnzoo.train.device import make_accelerator
+from attnzoo.train.device import determinism, make_accelerator
 from attnzoo.train.experiment import _sample
 from attnzoo.train.objective import Objective
 from attnzoo.train.processes import joined
@@ -241,6 +241,7 @@ def test_a_spike_is_above_three_times_all_before() -> None:
     steady = [0.1, 0.3] * 10
     assert is_spike(0.91, steady, []) and not is_spike(0.89, steady, [])
     assert not is_spike(9.0, steady[:9], [])  # too few to know
+    assert not is_spike(math.inf, steady, [])  # skipped, and counted as that
     # Neither an earlier spike nor a skipped step is what others are measured by.
     assert is_spike(0.91, [*steady, 5.0, math.nan], [21])
     assert not is_spike(0.91, [0.5, *[0.1] * 49], []) and is_spike(0.91, [0.5, *[0.1] * 50], [])
@@ -308,6 +309,18 @@ def test_two_runs_give_the_same_bytes_whatever_the_loader(
     assert all(one == records[0] for one in records)
     # On a CPU the bytes are the same without it, too.
     assert asked == [True] * 9 and not torch.are_deterministic_algorithms_enabled()
+
+
+def test_determinism_leaves_torch_as_it_was() -> None:
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        for wanted in (False, True):
+            with determinism(wanted):
+                warns = torch.is_deterministic_algorithms_warn_only_enabled()
+                assert warns == (not wanted)
+            assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize("more", list(Purpose))

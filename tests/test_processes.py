@@ -25,7 +25,7 @@ from attnzoo import application
 from attnzoo.errors import UserError
 from attnzoo.train.batches import Share
 from attnzoo.train.checkpoint import Checkpoints
-from attnzoo.train.device import check_machine
+from attnzoo.train.device import check_machine, make_accelerator
 from attnzoo.train.processes import ALONE
 from attnzoo.train.record import read_record
 from attnzoo.train.stopping import Stopping
@@ -243,3 +243,12 @@ def test_a_model_in_pieces_is_refused(variable: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(variable, "true")
     with pytest.raises(UserError, match=f"{variable}: attnzoo does not train by"):
         check_machine(shared(2, 1))
+
+
+def test_no_variable_decides_how_often_weights_are_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`accelerate launch` sets it where its configuration says so, and it goes before numbers."""
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    found = make_accelerator(shared(2, 1), tmp_path, 1)
+    assert found.gradient_accumulation_steps == 1

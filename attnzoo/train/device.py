@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import DataLoaderConfiguration
+from accelerate.utils import DataLoaderConfiguration, GradientAccumulationPlugin
 
 from attnzoo.errors import UserError
 from attnzoo.train.settings import Experiment, Precision, Tracker
@@ -76,14 +76,17 @@ def determinism(wanted: bool) -> Iterator[None]:
     On a CPU there is none in a run; CUDA's matrix products are given the memory that they need for
     it, if nothing on the GPU has run before.
     """
+    if not wanted:
+        yield
+        return
     before = torch.are_deterministic_algorithms_enabled()
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(wanted or before)
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(before, warn_only=warns)
 
 
 def make_accelerator(experiment: Experiment, folder: Path, accumulate: int) -> Accelerator:
@@ -105,7 +108,8 @@ def make_accelerator(experiment: Experiment, folder: Path, accumulate: int) -> A
     accelerator = Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="no" if precision is Precision.fp32 else precision.value,
-        gradient_accumulation_steps=accumulate,
+        # As a number it would give way to a variable that `accelerate launch` may have set.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=accumulate),
         log_with=None if experiment.tracker is Tracker.none else experiment.tracker.value,
         project_dir=str(folder),
         # Processes share the clips of a step, so the schedule goes on by one for all of them.

@@ -19,8 +19,9 @@ LEAST = 10
 def is_spike(loss: float, before: Sequence[float], spikes: Sequence[int]) -> bool:
     """Whether `loss` is above `FACTOR` times the largest of the `WINDOW` losses before it.
 
-    Losses that were spikes themselves (`spikes`: their steps, counted from 1) or no numbers do not
-    count among those before.
+    A loss that is no number is none: its step is skipped, and counted as that. Losses that were
+    spikes themselves (`spikes`: their steps, counted from 1) or no numbers do not count among those
+    before.
     """
     skipped = set(spikes)
     start = max(0, len(before) - WINDOW)
@@ -29,4 +30,4 @@ def is_spike(loss: float, before: Sequence[float], spikes: Sequence[int]) -> boo
         for step, value in enumerate(before[start:], start=start + 1)
         if step not in skipped and math.isfinite(value)
     ]
-    return len(known) >= LEAST and loss > FACTOR * max(known)
+    return len(known) >= LEAST and math.isfinite(loss) and loss > FACTOR * max(known)
