@@ -13,9 +13,10 @@ import linecache
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from attnzoo._options import RegistrationError
@@ -76,11 +77,22 @@ def entry_point_fault(point: EntryPoint, registers: Callable[[], bool], what: st
     return None if registers() else f"{name} {what}"
 
 
+class _Uncached(SourceFileLoader):
+    """Runs the file's text, of which digests are: what Python keeps compiled may be of another that
+    had as many bytes in the same second.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compiled anew."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def import_file(path: Path) -> ModuleType:
     """The module of a `.py` file anywhere, run now."""
     # The whole path makes the module's name, so that two files of one name do not collide.
     name = "attnzoo_plugin_" + "".join(c if c.isalnum() else "_" for c in str(path.with_suffix("")))
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = _Uncached(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     if spec is None or spec.loader is None:
         raise ImportError(f"no loader for {path}")
     module = importlib.util.module_from_spec(spec)

@@ -96,8 +96,24 @@ def test_the_message_names_step_layer_and_checkpoint(tmp_path: Path) -> None:
     assert message.startswith(
         "stage 1, step 2 of 2: the loss is nan, first in unet.mid_block.resnets.0.conv1 (Breaking)"
     )
-    assert f"the last good checkpoint: {tmp_path}/checkpoints/stage1-000001;" in message
+    last = f"the last good checkpoint: {tmp_path}/checkpoints/stage1-000001"
+    assert f"{last}, which has the weights that gave this;" in message
     assert "train.nonfinite=skip" in message and "\n" not in message
+
+
+def test_a_checkpoint_is_good_when_a_step_from_it_went_well(tmp_path: Path) -> None:
+    experiment = short(stage1=Stage(4, 1e-2, 0), checkpoint_seconds=0)
+    with pytest.raises(Diverged) as caught:
+        tiny_run(tmp_path / "a", experiment, build=breaking(4))
+    good, last = (f"{tmp_path}/a/checkpoints/stage1-00000{step}" for step in (2, 3))
+    found = f"checkpoint: {good} ({last} has the weights that gave this);"
+    assert found in str(caught.value) and Path(good).is_dir()
+    # However many are written while steps are skipped.
+    experiment = short(stage1=Stage(16, 1e-2, 0), checkpoint_seconds=0, nonfinite=Nonfinite.skip)
+    with pytest.raises(Diverged) as caught:
+        tiny_run(tmp_path / "b", experiment, build=breaking(3))
+    good = f"{tmp_path}/b/checkpoints/stage1-000001"
+    assert f"checkpoint: {good} (" in str(caught.value) and Path(good).is_dir()
 
 
 def test_without_a_checkpoint_it_says_so(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 import attnzoo
 from attnzoo import commands, config, registry, run
+from attnzoo._imports import import_file
 from attnzoo.errors import UserError
 from attnzoo.train.record import read_record
 from attnzoo.train.settings import Experiment
@@ -209,6 +210,16 @@ def installed(tmp_path, monkeypatch):
     yield discover
     for name in names:
         sys.modules.pop(f"zoo_{name}", None)
+
+
+def test_what_runs_is_the_text_of_which_the_digest_is(tmp_path, monkeypatch):
+    """A file may have as many bytes as before, and the same time: an archive's, or a fast editor's."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "marked.py"
+    for mark in (1, 2):
+        path.write_text(f"MARK = {mark}\n")
+        os.utime(path, (1e9, 1e9))
+        assert import_file(path).MARK == mark
 
 
 def test_an_entry_point_that_fails_is_told_of_and_the_others_are_there(installed, caplog):

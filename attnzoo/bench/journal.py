@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from attnzoo.bench.row import Facts, check_types
 from attnzoo.files import replacing
 
+_LOG = logging.getLogger(__name__)
+
+_SUM = "crc32"
 _NO_ENTRY = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What a line raises that is none of ours."""
 
@@ -21,8 +27,22 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
+def _sum(entry: Mapping[str, object]) -> int:
+    return zlib.crc32(json.dumps(entry).encode())
+
+
+def _entry(line: str) -> dict[str, Any]:
+    """What a line holds; ValueError unless it is as it was written."""
+    entry: dict[str, Any] = json.loads(line)
+    if entry.pop(_SUM) != _sum(entry):
+        raise ValueError("its checksum is another")
+    return entry
+
+
 class Journal:
-    """One line a fact or a round, appended; what is cut off in the middle counts as not there.
+    """One line a fact or a round, appended; what is cut off counts as not there.
+
+    A line that a disk has damaged costs what stands in it, with a notice, and none of the others.
 
     Cells stand there by their keys, which say what was measured, with which code, and where.
     """
@@ -35,13 +55,18 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Whatever a disk has left there: a line that is no text is no line of ours.
         text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
-        head, *lines = text.splitlines() or [""]
+        head, *lines = text.split("\n")
         whole = [json.dumps({"address": address})]
-        for line in lines if head == whole[0] else []:
+        for number, line in enumerate(lines if head == whole[0] else [], start=2):
             try:
-                self._take(json.loads(line))
-            except _NO_ENTRY:
-                break
+                self._take(_entry(line))
+            except _NO_ENTRY as error:
+                if number <= len(lines):  # what was cut off is the last one, and no damage
+                    _LOG.warning(
+                        "%s, line %d is damaged (%s): what stood there is measured again",
+                        path, number, error,
+                    )  # fmt: skip
+                continue
             whole.append(line)
         with replacing(path) as beside:  # a kill here must not take what was known
             beside.write_text("".join(f"{line}\n" for line in whole))
@@ -70,7 +95,7 @@ class Journal:
         self._write({"round": dict(seconds)})
 
     def _write(self, entry: Mapping[str, object]) -> None:
-        self._file.write(json.dumps(entry) + "\n")
+        self._file.write(json.dumps({**entry, _SUM: _sum(entry)}) + "\n")
         self._file.flush()
 
     def close(self) -> None:

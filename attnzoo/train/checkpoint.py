@@ -99,6 +99,7 @@ class Checkpoints:
         self._clock = clock
         self._last = clock()
         self._damaged: set[Path] = set()
+        self._good: Path | None = None
 
     @property
     def due(self) -> bool:
@@ -114,7 +115,7 @@ class Checkpoints:
     ) -> Path:
         """Writes one, and deletes all but the two newest that are not known to be damaged.
 
-        `weights` may be parameters.
+        The last that is known to be good stays, too. `weights` may be parameters.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"stage{progress.stage}-{progress.steps:06d}"
@@ -127,7 +128,8 @@ class Checkpoints:
         self._damaged.discard(path)
         whole = [other for other in self.newest_first() if other not in self._damaged]
         for old in (*self._damaged, *whole[KEPT:]):
-            remove(old)
+            if old != self._good:
+                remove(old)
         self._damaged.clear()
         self._last = self._clock()
         return path
@@ -138,12 +140,21 @@ class Checkpoints:
         found.sort(key=lambda pair: tuple(map(int, pair[0].groups())), reverse=True)
         return [path for _, path in found]
 
+    def went_on(self) -> None:
+        """A step from the newest has changed the weights by a loss that is a number."""
+        self._good = next(iter(self.newest_first()), None)
+
     @property
     def last(self) -> str:
-        """The newest one in words."""
-        for path in self.newest_first():
-            return str(path)
-        return "none was written yet"
+        """The last good one in words; the newest may itself be what makes no number."""
+        found = self.newest_first()
+        if not found:
+            return "none was written yet"
+        if found[0] == self._good:
+            return str(found[0])
+        same = "has the weights that gave this"
+        earlier = self._good if self._good in found else None
+        return f"{found[0]}, which {same}" if earlier is None else f"{earlier} ({found[0]} {same})"
 
     def newest(self, identity: str) -> Snapshot | None:
         """The newest that is whole; None if there is none.

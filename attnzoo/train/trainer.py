@@ -318,6 +318,8 @@ class StageTrainer:
         progress.steps += 1
         if self._spoiled:
             history.skipped.append(progress.steps)
+        elif self.run.processes.first:
+            self.run.checkpoints.went_on()
         if self._overflowed:
             history.overflowed.append(progress.steps)
         if is_spike(loss, history.losses, history.spikes):

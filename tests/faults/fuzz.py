@@ -118,7 +118,10 @@ def line_files(folder: Path) -> None:
 VIDEO = "run data=video data.path={} data.frames=4 data.size=32"
 TIKTOK = "run data=tiktok data.path=T data.frames=4 data.size=32"
 CONFIG = "attn:\n  name: stsa\n  size: [4, 4, 4]\ndata:\n  name: embedded\nseed: 3\nplugins: []\n"
-ROWS = '{"address": "here"}\n{"key": "a", "facts": {"agreement": ""}, "first": 1.5}\n'
+ROWS = (
+    '{"address": "here"}\n'
+    '{"key": "a", "facts": {"agreement": ""}, "first": 1.5, "crc32": 3908325552}\n'
+)
 
 FILES: dict[str, tuple[Callable[[Path], object], str, tuple[str, ...]]] = {
     "MP4": (video("v.mp4", moving(8)), VIDEO.format("v.mp4"), ("v.mp4",)),

@@ -93,6 +93,21 @@ def test_a_journal_cut_off_at_any_byte_keeps_its_whole_lines(tmp_path: Path) -> 
         assert rounds_of(path) == [1.0, 2.0, 3.0][:lines]
 
 
+def test_a_damaged_line_of_a_journal_costs_no_other_and_is_told(tmp_path: Path, caplog) -> None:
+    path = tmp_path / "rows.jsonl.part"
+    journal = Journal(path, "here")
+    journal.add_facts("a", Facts("none"), 0.5)
+    for seconds in (1.0, 2.0, 3.0):
+        journal.add_round({"a": seconds})
+    journal.close()
+    whole = path.read_text()
+    path.write_text(whole.replace("2.0", "7.0"))
+    assert rounds_of(path) == [1.0, 3.0] and "line 4 is damaged" in caplog.text
+    caplog.clear()
+    path.write_text(whole[:-5])
+    assert rounds_of(path) == [1.0, 2.0] and not caplog.text
+
+
 def test_a_journal_is_not_lost_where_it_cannot_be_written_anew(tmp_path, monkeypatch) -> None:
     path = tmp_path / "rows.jsonl.part"
     journal = Journal(path, "here")
