@@ -126,7 +126,7 @@ class Checkpoints:
             (folder / "progress.json").write_text(json.dumps(asdict(progress)))
             seal(folder)
         self._damaged.discard(path)
-        whole = [other for other in self.newest_first() if other not in self._damaged]
+        whole = self._whole()
         for old in (*self._damaged, *whole[KEPT:]):
             if old != self._good:
                 remove(old)
@@ -140,14 +140,18 @@ class Checkpoints:
         found.sort(key=lambda pair: tuple(map(int, pair[0].groups())), reverse=True)
         return [path for _, path in found]
 
+    def _whole(self) -> list[Path]:
+        """Those that are not known to be damaged, the newest first."""
+        return [path for path in self.newest_first() if path not in self._damaged]
+
     def went_on(self) -> None:
         """A step from the newest has changed the weights by a loss that is a number."""
-        self._good = next(iter(self.newest_first()), None)
+        self._good = next(iter(self._whole()), None)
 
     @property
     def last(self) -> str:
         """The last good one in words; the newest may itself be what makes no number."""
-        found = self.newest_first()
+        found = self._whole()
         if not found:
             return "none was written yet"
         if found[0] == self._good:
