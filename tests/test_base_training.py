@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from attnzoo.errors import UserError
 from attnzoo.models.embedded import build_embedded
+from attnzoo.models.finite import NotFinite
 from attnzoo.train import base
 
 WEIGHTS = Path(base.__file__).parents[1] / "weights" / "base.safetensors"
@@ -38,6 +39,17 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypa
         assert torch.equal(a, b)
     for a, b in zip(whole.ema.shadow_params, second.ema.shadow_params, strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_loss_that_is_no_number_changes_nothing(monkeypatch) -> None:
+    monkeypatch.setattr(base, "PEOPLE", 1)
+    trained = training()
+    before = [p.clone() for p in trained.parameters]
+    real = base._loss
+    monkeypatch.setattr(base, "_loss", lambda *given: real(*given) * torch.nan)
+    with pytest.raises(NotFinite, match="step 1 of 4: the loss is nan"):
+        trained.step()
+    assert all(map(torch.equal, before, trained.parameters)) and trained.progress.step == 0
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:

@@ -36,6 +36,7 @@ from attnzoo.metrics.score import score
 from attnzoo.metrics.ssim import ssim
 from attnzoo.metrics.statistics import frechet_interval
 from attnzoo.metrics.warp_error import PairFlow, correspondence, warp_error
+from attnzoo.models.finite import NotFinite
 from attnzoo.train.feature_task import CLASSES, COMPONENTS, blurred, corrupt, make_pool
 from attnzoo.train.features import (
     FeatureTraining,
@@ -356,6 +357,15 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         features(load_features(out), x)[1], features(resumed.network, x)[1], rtol=0.02, atol=0.02
     )
     assert [p.name for p in out.parent.iterdir()] == ["features.safetensors"]
+
+
+def test_a_training_stops_at_a_loss_that_is_no_number(
+    dancers: list, tmp_path: Path  # type: ignore[type-arg]
+) -> None:  # fmt: skip
+    plan = FeatureTraining(steps=6, clips=12, batch=2, learning_rate=1e30)
+    with pytest.raises(NotFinite, match=r"step \d of 6: the .* is (nan|inf)"):
+        train_features(dancers, plan, device=torch.device("cpu"), checkpoint=tmp_path / "a")
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize(("name", "value"), [("steps", 0), ("clips", 9), ("batch", -1)])

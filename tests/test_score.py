@@ -503,6 +503,42 @@ def test_a_metric_of_ones_own_is_scored_too(
     assert content["disco"] == {} and 0 < content["strict"]["mine"]["value"] <= 1
 
 
+SEES = """
+from attnzoo.metrics.distances import FRECHET
+from attnzoo.metrics.entries.fd_embedded import EMBEDDED
+from attnzoo.metrics.registry import Better, Extractor, Kind, Metric, Profile, register
+
+def colours(network, video):
+    return SCALE * video.float().mean((2, 3)) / 255
+
+register(Metric(
+    name="NAME", label="Mine", title="mean colours", profiles=(Profile.strict,), unit="1",
+    better=Better.lower, kind=Kind.set, input_range="RGB", resize="none", crop="none",
+    clip_rule="every frame", source="a test", extractor=Extractor("mine", EMBEDDED, 3, colours),
+    distance=FRECHET,
+))
+"""
+
+
+def test_kept_features_of_a_plugin_are_of_its_own_code(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be edited, and two may call their features alike."""
+    from attnzoo.metrics import registry
+
+    registry.metrics(registry.Profile.strict)
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    found = {}
+    for scale, keeps in ((1, True), (10, True), (100, False)):
+        file, out = tmp_path / f"x{scale}.py", tmp_path / f"{scale}.json"
+        file.write_text(SEES.replace("NAME", f"x{scale}").replace("SCALE", str(scale)))
+        kept = ["--cache", str(tmp_path / "kept")] if keeps else []
+        run(*folders, "--plugin", str(file), "--only", f"x{scale}", "--json", str(out), *kept)
+        found[scale] = json.loads(out.read_text())["strict"][f"x{scale}"]["value"]
+    assert found[10] == pytest.approx(100 * found[1], rel=1e-3)
+    assert found[100] == pytest.approx(100 * found[10], rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("returned", "value", "words"),
     [

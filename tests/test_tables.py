@@ -319,6 +319,22 @@ def test_reuse_takes_over_what_was_run_and_marks_it(made, tmp_path):
     assert (tmp_path / "new/curves/stsa.json").exists() and (tmp_path / "new/clips/none").is_dir()
 
 
+@pytest.mark.parametrize("which", ["clips/none/more", "records/none/seed0.json"])
+def test_reuse_follows_no_link_out_of_the_other_folder(made, tmp_path, which):
+    """It may have come from anywhere, and what it lends is shown in reports."""
+    protocol, out, _ = made
+    theirs = tmp_path / "theirs"
+    shutil.copytree(out, theirs)
+    (tmp_path / "secret").write_bytes((out / "records/none/seed0.json").read_bytes())
+    (theirs / which).unlink(missing_ok=True)
+    (theirs / which).symlink_to(tmp_path / "secret")
+    wanted = settings(protocol, tmp_path / "new", only="table1", reuse=str(theirs))
+    job = next(iter(jobs_of(wanted.protocol, ["none"])))
+    with pytest.raises(UserError, match=r"reuse=.*(is a link|leaves the folder)"):
+        place.reuse(tmp_path / "new", theirs, job, added=False)
+    assert not (tmp_path / "new").exists()
+
+
 def test_reuse_of_another_protocol_is_refused_by_name(made, tmp_path):
     _, out, _ = made
     other = written(tmp_path, clips=2)

@@ -397,6 +397,10 @@ def refused(folder: Path, experiment: Experiment, source: Any = None) -> str:
         ({"training": Training(high_noise=-0.1)}, "train.high_noise=-0.1: must be from 0 to 1"),
         ({"training": Training(stage2=Stage(-1, 1.0, 0))}, "train.stage2.steps=-1"),
         ({"training": Training(stage1=Stage(1, 0.0, 0))}, "train.stage1.learning_rate=0.0"),
+        (
+            {"training": Training(stage1=Stage(1, 1e38, 0))},
+            r"stage1.learning_rate=1e\+38: .* 1e\+30",
+        ),
     ],
 )
 def test_bad_settings(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -107,7 +107,8 @@ class Extractor:
 
     `video` is `[f, 3, H, W]` uint8 on the network's device, k the number of samples in it (frames
     or clips, by the metric's clip rule). `name` says which features of which preprocessing these
-    are, is part of the cache's key, and has to change when either does. `of_file` takes the place
+    are, is part of the cache's key, and has to change when either does; of a plug-in its file's
+    SHA-256 is, too. `of_file` takes the place
     of `extract` for a video that came as one file, where the rule for those is another.
     """
 

@@ -16,7 +16,7 @@ from attnzoo.scoring.cache import Features, content
 from attnzoo.scoring.flow import EstimatedFlow
 from attnzoo.scoring.folders import Pair
 from attnzoo.scoring.reading import read, repeats
-from attnzoo.scoring.weights import Found, Weights
+from attnzoo.scoring.weights import Found, Weights, foreign_code
 
 CHUNK = 16
 """Frames that are floating point at once, for metrics of single frames."""
@@ -118,10 +118,13 @@ class Measurement:
 
     def _features(self, extractor: Extractor, video: Tensor, digest: str, is_file: bool) -> Tensor:
         of_file = is_file and extractor.of_file is not None
+        network = extractor.network
         key = (
             extractor.name + ("-file" if of_file else ""),
-            self._files[extractor.network].key,
+            self._files[network].key,
             digest,
+            # A plug-in may be edited, and call its features as another plug-in does.
+            *filter(None, [foreign_code(extractor.extract, extractor.of_file, network.load)]),
         )
         kept = self._cache.get(*key)
         if kept is not None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from attnzoo._imports import digest
 from attnzoo._options import suggestion
 from attnzoo.errors import UserError
 from attnzoo.metrics.features import WEIGHTS as EMBEDDED
@@ -41,6 +45,8 @@ class Weights:
                     f"--weights FOLDER or --weights {weights.option}=FILE"
                 )
         here = tuple(file for file in files if file is not None)
+        if not here and (code := foreign_code(network.load)):
+            return Found(here, f"{network.title}, whose code has the sha256 {code}", code)
         digests = [sha256(file) for file in here or (EMBEDDED,)]
         said = [
             _said(weights, digest)
@@ -53,6 +59,18 @@ class Weights:
             return self.named[weights.option]
         places = (folder / name for folder in self.folders for name in weights.names)
         return next((place for place in places if place.is_file()), None)
+
+
+def foreign_code(*functions: Callable[..., Any] | None) -> str:
+    """SHA-256 of the files of functions that are none of this package's, as a plug-in's are."""
+    found = set()
+    for function in functions:
+        while isinstance(function, functools.partial):
+            function = function.func
+        module = inspect.getmodule(inspect.unwrap(function)) if function is not None else None
+        if module is not None and module.__name__.partition(".")[0] != "attnzoo":
+            found.add(str(digest(module.__file__ or "")))
+    return "+".join(sorted(found))
 
 
 def _said(weights: WeightFile, digest: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from attnzoo.errors import UserError
 from attnzoo.files import remove, replacing
+from attnzoo.paths import inside
 from attnzoo.tables.jobs import Job
 from attnzoo.train.record import read_record
 
@@ -162,7 +163,7 @@ def reuse(folder: Path, other: Path, job: Job, *, added: bool) -> Mapping[str, A
     """
     if not (other / job.place).is_file():
         return None
-    record = read_record(other / job.place)
+    record = read_record(_lent(other, job.place))
     made = made_key(record)
     if made != job.key and (added or not _alike(record, job)):
         return None
@@ -173,7 +174,7 @@ def reuse(folder: Path, other: Path, job: Job, *, added: bool) -> Mapping[str, A
     if made == job.key:
         del record["environment"]["reused_key"]
     for place in lent:
-        _copied(other / place, folder / place)
+        _copied(_lent(other, place), folder / place)
     error_path(folder / job.place).unlink(missing_ok=True)
     write_json(folder / job.place, record)
     return record
@@ -189,6 +190,19 @@ def upon(record: Mapping[str, Any], job: Job) -> bool:
     """Whether a record stands on the job's files of weights; older ones do not say."""
     found = record["environment"].get("based_on")
     return found is None or found == dict(job.based_on)
+
+
+def _lent(other: Path, place: str) -> Path:
+    """What is to be copied out of another folder, which may have come from anywhere.
+
+    Raises:
+        UserError: it, or something in it, is a link: that may lead to what nobody means to lend.
+    """
+    source = inside(other, place, f"reuse={other}")
+    for path in (other / place, *sorted(source.rglob("*"))):
+        if path.is_symlink():
+            raise UserError(f"reuse={other}: {path} is a link; put the file in its place")
+    return source
 
 
 def _copied(source: Path, place: Path) -> None:

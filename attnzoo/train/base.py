@@ -34,6 +34,7 @@ from attnzoo.models.embedded import build_embedded, load_embedded
 from attnzoo.models.image_encoder import covered_cells
 from attnzoo.tensors import write_tensors
 from attnzoo.train.device import DEVICES, choose_device
+from attnzoo.train.finite import check_finite
 from attnzoo.train.stopping import Stopping
 
 SIZE = 64
@@ -111,7 +112,8 @@ class BaseTraining:
         hint = self.hints.loss(data["surface"], data["reference_surface"], data["mask"])
         self.optimizer.zero_grad(set_to_none=True)
         (loss + HINT * hint).backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        check_finite(step + 1, self.steps, loss + HINT * hint, norm)
         self.optimizer.step()
         self.ema.step(self.parameters)
         self.progress.step += 1

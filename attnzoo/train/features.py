@@ -27,6 +27,7 @@ from attnzoo.files import replacing
 from attnzoo.tensors import write_tensors
 from attnzoo.train.device import DEVICES, choose_device
 from attnzoo.train.feature_task import FeatureTask, Pool, corrupt, make_pool
+from attnzoo.train.finite import check_finite
 from attnzoo.train.stopping import Stopping
 
 CHECKPOINT_SECONDS = 15.0
@@ -126,7 +127,8 @@ def _run(
             loss = _loss(task, pool, rows, generator)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0)
+            norm = torch.nn.utils.clip_grad_norm_(task.parameters(), 1.0)
+            check_finite(step + 1, settings.steps, loss, norm)
             optimizer.step()
             schedule.step()
             progress.losses.append(loss.item())

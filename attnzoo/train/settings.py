@@ -32,6 +32,10 @@ RATE = 1000
 """Frames a second of a video: more than any screen shows."""
 WORKERS = 256
 """Threads that make clips; more of them than any machine keeps busy."""
+LARGEST_MULTIPLE = 1e6
+"""Of a learning rate."""
+LARGEST_RATE = 1e30
+"""A learning rate whose multiples are still numbers of single precision."""
 UNLIMITED = ("train.clip_norm", "train.checkpoint_seconds")
 """Settings of which infinity means: never."""
 
@@ -213,6 +217,10 @@ class Experiment:
             ("train.stage2.warmup", train.stage2.warmup, STEPS),
             ("sample.steps", sample.steps, TIMES),
             ("sample.fps", sample.fps, RATE),
+            ("train.stage1.learning_rate", train.stage1.learning_rate, LARGEST_RATE),
+            ("train.stage2.learning_rate", train.stage2.learning_rate, LARGEST_RATE),
+            ("train.positions_rate", train.positions_rate, LARGEST_MULTIPLE),
+            ("train.weight_decay", train.weight_decay, LARGEST_MULTIPLE),
         ):
             if value > most:
                 raise UserError(f"{name}={value}: must be at most {most}")

@@ -101,7 +101,10 @@ def test_a_record_cut_at_each_byte_says_which_file_it_is(tmp_path: Path) -> None
 
 
 def test_a_journal_cut_at_each_byte_keeps_its_whole_lines(tmp_path: Path) -> None:
-    rounds = ('{"round": {"a": 0.5}, "crc32": 2823358466}', '{"round": {"a": 0.25}, "crc32": 4048432873}')
+    rounds = (
+        '{"round": {"a": 0.5}, "crc32": 2823358466}',
+        '{"round": {"a": 0.25}, "crc32": 4048432873}',
+    )
     whole = ROWS + "".join(f"{line}\n" for line in rounds)
     for end in range(len(whole) + 1):
         path = tmp_path / "j.part"
