@@ -16,6 +16,7 @@ import pytest
 import torch
 from tiny_run import Interrupting, tiny_experiment, tiny_model, tiny_run, tiny_source
 
+import attnzoo
 from attnzoo import registry
 from attnzoo.errors import UserError, lacking
 from attnzoo.files import PARTIAL, replacing
@@ -387,3 +388,18 @@ def test_a_folder_takes_anothers_place_in_one_step(
         (beside / "newer").touch()
     assert [path.name for path in place.iterdir()] == ["newer"]
     assert [path.name for path in tmp_path.iterdir()] == [place.name]
+
+
+def test_a_run_that_goes_on_under_another_version_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    experiment = tiny_experiment()
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            source = tiny_source(Interrupting(3, KeyboardInterrupt()))
+            tiny_run(tmp_path, experiment, source, resume=True)
+    assert "was made by" not in caplog.text
+    now = attnzoo.__version__
+    monkeypatch.setattr(attnzoo, "__version__", "9.9.9")
+    tiny_run(tmp_path, experiment, resume=True)
+    assert f"was made by attnzoo {now} (now 9.9.9): what follows need not be" in caplog.text

@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import Tensor
 
+import attnzoo
 from attnzoo.errors import UserError, lacking
 from attnzoo.files import check_seal, remove, replacing, seal, sweep
 from attnzoo.tensors import write_tensors
@@ -30,6 +32,7 @@ from attnzoo.train.stages import STAGES
 _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"stage(\d+)-(\d+)")
 KEPT = 2
+LIBRARIES = ("torch", "diffusers", "accelerate", "numpy")
 
 
 @dataclass
@@ -60,7 +63,7 @@ class Progress:
 
     identity: what decides the run's weights, hashed; base: of the base's own weights; trained: of
     the settings, those that name the weights, as `describe_trained` gives them; both None in
-    checkpoints of before; stage: the one at work, `steps` of it done.
+    checkpoints of before; stage: the one at work, `steps` of it done; versions: of what trains it.
     """
 
     identity: str
@@ -69,6 +72,7 @@ class Progress:
     stage: int = 1
     steps: int = 0
     resumed: int = 0
+    versions: dict[str, str] = field(default_factory=lambda: _versions())
     histories: dict[int, History] = field(
         default_factory=lambda: {stage: History() for stage in STAGES}
     )
@@ -185,8 +189,9 @@ class Checkpoints:
             if snapshot.progress.identity != identity:
                 raise UserError(
                     f"{path} was made with other settings or data, upon other weights of the base, "
-                    "or with another version of the plug-in or of attnzoo: take a new folder"
+                    "or with another text of the plug-in: take a new folder"
                 )
+            _tell_of_versions(snapshot)
             return snapshot
         if self._damaged:
             _LOG.warning("%s: no whole checkpoint is left: starting over", self.folder)
@@ -202,9 +207,26 @@ class Checkpoints:
                 self.folder.rmdir()
 
 
+def _versions() -> dict[str, str]:
+    return {"attnzoo": attnzoo.__version__, **{name: version(name) for name in LIBRARIES}}
+
+
+def _tell_of_versions(snapshot: Snapshot) -> None:
+    """A run may go on under others, and is told what that may cost; its record has the last."""
+    before, now = snapshot.progress.versions, _versions()
+    other = [f"{k} {v} (now {now.get(k)})" for k, v in before.items() if now.get(k) != v]
+    if other:
+        _LOG.warning(
+            "%s was made by %s: what follows need not be what it would have been",
+            snapshot.folder,
+            ", ".join(other),
+        )
+    snapshot.progress.versions = now
+
+
 def _read(folder: Path) -> Snapshot:
     check_seal(folder)
-    kept = json.loads((folder / "progress.json").read_text())
+    kept = {"versions": {}, **json.loads((folder / "progress.json").read_text())}
     histories = {int(k): History(**v) for k, v in kept.pop("histories").items()}
     return Snapshot(
         folder,
