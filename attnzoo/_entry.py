@@ -36,8 +36,8 @@ class Entry:
     `sees_exactly`: the module's `sees` is what its output depends on, and not only a bound on it.
     `reference`: a function `(module, x, flow=None)` that computes the delta plainly, for float64.
     `expected_failures` has a reason for each check that fails and is meant to. `place` is
-    `file:line` of the registration, `sha256` that of the file's text as it was then (None: there is
-    no text, as in `python -c`).
+    `file:line` of the registration, `sha256` that of the file's text as it was then, of a plug-in
+    with the files beside it that it imports (None: there is no text, as in `python -c`).
     """
 
     name: str

@@ -33,6 +33,7 @@ from attnzoo._imports import (
     plugin_module,
 )
 from attnzoo._options import Option, RegistrationError, converted, cost_code, options_of, suggestion
+from attnzoo._siblings import code_digest
 from attnzoo.errors import UserError
 
 __all__ = [
@@ -55,6 +56,7 @@ ENTRY_POINTS = "attnzoo.attention"
 """The entry-point group by which an installed package offers mechanisms."""
 
 _LOG = logging.getLogger(__name__)
+_PACKAGE = Path(__file__).parent
 _C = TypeVar("_C", bound=type)
 _SCHEMA_SUFFIX = "_options"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -125,7 +127,7 @@ def register(
             cls=cls,
             options=options,
             place=place,
-            sha256=digest(caller.f_code.co_filename),
+            sha256=_code_of(caller.f_code.co_filename),
             sees_exactly=sees_exactly,
             reference=reference,
             expected_failures=dict(expected_failures or {}),
@@ -143,6 +145,11 @@ def register(
         return cls
 
     return enter
+
+
+def _code_of(file: str) -> str | None:
+    """Of a plug-in with what it imports from beside it; all of the package have its version."""
+    return digest(file) if Path(file).is_relative_to(_PACKAGE) else code_digest(file)
 
 
 def get(name: str) -> Entry:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -18,6 +19,7 @@ from omegaconf import OmegaConf
 import attnzoo
 from attnzoo import commands, config, registry, run
 from attnzoo._imports import import_file
+from attnzoo._siblings import code_digest
 from attnzoo.errors import UserError
 from attnzoo.train.record import read_record
 from attnzoo.train.settings import Experiment
@@ -188,6 +190,38 @@ def test_an_edited_plugin_is_another_run():
     edited = write("edited.py", more="\n")
     registry.load_plugin(edited)
     assert Experiment("mine").identity("hash") != before
+
+
+def test_what_a_plugin_imports_from_beside_it_is_its_code_too(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    texts = {
+        "zoo_main.py": "import torch\nimport zoo_a\nfrom zoo_pkg import deep\n",
+        "zoo_a.py": "import attnzoo\nfrom zoo_b import *\nimport zoo_main\n",
+        "zoo_b.py": "x = 1\n",
+        "zoo_other.py": "",
+        "zoo_pkg/__init__.py": "from .near import y\n",
+        "zoo_pkg/near.py": "from zoo_pkg.deep import z\ny = 1\n",
+        "zoo_pkg/deep.py": "z = 1\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def found() -> str | None:
+        return code_digest(str(tmp_path / "zoo_main.py"))
+
+    before = found()
+    for name, text in texts.items():
+        (tmp_path / name).write_text(f"{text}# edited\n")
+        assert (found() == before) == (name == "zoo_other.py"), name
+        (tmp_path / name).write_text(text)
+    assert found() == before
+    shutil.copytree(tmp_path, tmp_path / "moved")
+    assert code_digest(str(tmp_path / "moved/zoo_main.py")) == before
+    # Where all that is installed lies, nothing is anybody's own.
+    shutil.copytree(tmp_path / "moved", tmp_path / "site-packages")
+    alone = hashlib.sha256(texts["zoo_main.py"].encode()).hexdigest()
+    assert code_digest(str(tmp_path / "site-packages/zoo_main.py")) == alone
 
 
 @pytest.fixture

@@ -329,6 +329,7 @@ def test_an_entry_file_that_does_not_import_is_named(tmp_path):
         "_entry.py",
         "_options.py",
         "_imports.py",
+        "_siblings.py",
         "errors.py",
         "files.py",
         "paths.py",
