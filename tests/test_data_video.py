@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
@@ -472,6 +473,36 @@ def test_bad_input_is_one_line(broken, tmp_path: Path) -> None:  # type: ignore[
     with pytest.raises(UserError, match=message) as caught:
         open_video(path, **arguments)
     assert "\n" not in str(caught.value)
+
+
+def write_with_sound(path: Path, frames: int) -> Path:
+    """Noise to see and to hear, 8 frames a second."""
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        video = container.add_stream("libx264", rate=8)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        sound = container.add_stream("ac3", rate=32000, layout="mono")
+        for i in range(frames):
+            seen = av.VideoFrame.from_ndarray(rng.integers(0, 256, (64, 64, 3), np.uint8))
+            heard = av.AudioFrame.from_ndarray(
+                rng.normal(size=(1, 4000)).astype(np.float32), format="fltp", layout="mono"
+            )
+            heard.rate, heard.pts, heard.time_base = 32000, 4000 * i, Fraction(1, 32000)
+            container.mux([*video.encode(seen), *sound.encode(heard)])
+        container.mux([*video.encode(None), *sound.encode(None)])
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4", ".ts"])
+def test_a_file_that_was_cut_is_refused_whatever_else_it_holds(suffix: str, tmp_path: Path) -> None:
+    whole = write_with_sound(tmp_path / f"whole{suffix}", 24)
+    assert len(list(frames_of(whole, "data.path"))) == 24
+    data = whole.read_bytes()
+    for share in (3, 5, 9):
+        cut = tmp_path / f"cut{suffix}"
+        cut.write_bytes(data[: len(data) * share // 10 | 1])
+        with pytest.raises(UserError, match=r"cut\.\w+: cut off, \d+ of at least \d+ bytes"):
+            list(frames_of(cut, "data.path"))
 
 
 @needs_clips

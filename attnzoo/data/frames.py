@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from attnzoo.data.whole import lacks
 from attnzoo.errors import DAMAGED, UserError
 
 Picture = NDArray[np.uint8]
@@ -235,6 +236,8 @@ def _video(path: Path, setting: str) -> Iterator[Picture]:
                 raise UserError(f"{setting}={path}: a text; give a video or a folder of frames")
             if not container.streams.video:
                 raise UserError(f"{setting}={path}: has no video stream")
+            if missing := lacks(path, container.format.name):
+                raise UserError(f"{setting}={path}: cut off, {missing}; give the whole video")
             stream = container.streams.video[0]
             if stream.codec_context is None:
                 raise UserError(f"{setting}={path}: nothing here decodes its format")
@@ -247,7 +250,10 @@ def _video(path: Path, setting: str) -> Iterator[Picture]:
                     f"{setting}={path}: declares pixels {shape} times as wide as high; at least "
                     f"1/{_SHAPE} and at most {_SHAPE} can be applied"
                 )
-            for packet in container.demux(stream):
+            for packet in container.demux():
+                if packet.stream is not stream:
+                    end = max(end, _end(packet))
+                    continue
                 if packet.is_corrupt:
                     raise UserError(f"{setting}={path}: damaged or cut off at frame {number}")
                 for frame in packet.decode():
@@ -283,13 +289,18 @@ def _rgb(frame: av.VideoFrame, name: str) -> Picture:
     return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
 
+def _end(packet: Any) -> float:
+    """When what a packet holds is over, in seconds."""
+    return float(((packet.pts or 0) + (packet.duration or 0)) * (packet.time_base or 0))
+
+
 def _check_whole(container: Any, end: float, message: str) -> None:
-    """UserError where much less was there than the header of a file with one stream promises.
+    """UserError where all streams together end much sooner than the file's header promises.
 
     Matroska and AVI simply end where they were cut; their headers still know how long they were.
     """
     promised = (container.duration or 0) / av.time_base
-    if len(container.streams) == 1 and promised > end + max(1.0, 0.05 * promised):
+    if promised > end + max(1.0, 0.05 * promised):
         raise UserError(f"{message}: {end:.1f} of {promised:.1f} seconds")
 
 
