@@ -256,7 +256,7 @@ def _video(path: Path, setting: str) -> Iterator[Picture]:
                     continue
                 if packet.is_corrupt:
                     raise UserError(f"{setting}={path}: damaged or cut off at frame {number}")
-                for frame in packet.decode():
+                for frame in stream.decode(packet):
                     if frame.is_corrupt:
                         raise UserError(f"{setting}={path}: frame {number} is damaged")
                     if frame.rotation % 90:
