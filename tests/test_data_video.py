@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.stream import Disposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from attnzoo.data.spool import Spool
 from attnzoo.data.windows import Frame, Short, all_starts, places, separate_starts, span, without
 from attnzoo.errors import UserError
 from attnzoo.metrics.warp_error import correspondence, warp_error
+from attnzoo.scoring.reading import shape_of
 
 Frames = NDArray[np.uint8]
 
@@ -473,6 +475,38 @@ def test_bad_input_is_one_line(broken, tmp_path: Path) -> None:  # type: ignore[
     with pytest.raises(UserError, match=message) as caught:
         open_video(path, **arguments)
     assert "\n" not in str(caught.value)
+
+
+def write_streams(path: Path, other: str, kind: Disposition = Disposition.default) -> Path:
+    """A bright video of 8 frames beside another stream of pictures, which is dark."""
+    with av.open(str(path), "w") as container:
+        dark, bright = (container.add_stream(codec, rate=8) for codec in (other, "mpeg4"))
+        for stream in (dark, bright):
+            stream.width, stream.height = 64, 64
+            stream.pix_fmt = "rgb24" if stream.codec_context.name == "png" else "yuv420p"
+        dark.disposition = kind
+        for stream, shade, count in ((dark, 20, 1), (bright, 200, 8)):
+            for _ in range(count):
+                frame = np.full((64, 64, 3), shade, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+            container.mux(stream.encode(None))
+    return path
+
+
+def test_a_cover_is_no_video(tmp_path: Path) -> None:
+    path = write_streams(tmp_path / "a.mp4", "png", Disposition.attached_pic)
+    with av.open(str(path)) as container:
+        assert len(container.streams.video) == 2
+    frames = list(frames_of(path, "data.path"))
+    assert len(frames) == 8
+    assert all(frame.mean() > 150 for frame in frames)
+    assert shape_of(path, "--real").frames == 8
+
+
+def test_of_two_videos_in_a_file_none_is_taken(tmp_path: Path) -> None:
+    path = write_streams(tmp_path / "a.mkv", "mpeg4")
+    with pytest.raises(UserError, match=r"data\.path=.*a\.mkv: has 2 video streams; give a file"):
+        list(frames_of(path, "data.path"))
 
 
 def write_with_sound(path: Path, frames: int) -> Path:

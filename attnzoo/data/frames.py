@@ -20,6 +20,9 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -101,6 +104,20 @@ def check_numbers_alike(first: Path, other: Path, what: str) -> None:
                 f"{what}: its frame {place} has number {another}, counted from its first one's, "
                 f"that of {first} number {one}: a frame is missing"
             )
+
+
+def film_of(container: InputContainer, name: str) -> VideoStream:
+    """The stream that is the video: of pictures, and no cover.
+
+    Raises:
+        UserError: none is, or several are, of which nobody knows which is meant.
+    """
+    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not films:
+        raise UserError(f"{name}: has no video stream")
+    if len(films) > 1:
+        raise UserError(f"{name}: has {len(films)} video streams; give a file with one of them")
+    return films[0]
 
 
 def picture(data: bytes | Path, name: str, *, least: int | None = None) -> Picture:
@@ -234,11 +251,9 @@ def _video(path: Path, setting: str) -> Iterator[Picture]:
                 )
             if container.format.name == "tty":  # what draws the letters of any text
                 raise UserError(f"{setting}={path}: a text; give a video or a folder of frames")
-            if not container.streams.video:
-                raise UserError(f"{setting}={path}: has no video stream")
             if missing := lacks(path, container.format.name):
                 raise UserError(f"{setting}={path}: cut off, {missing}; give the whole video")
-            stream = container.streams.video[0]
+            stream = film_of(container, f"{setting}={path}")
             if stream.codec_context is None:
                 raise UserError(f"{setting}={path}: nothing here decodes its format")
             stream.thread_type = "AUTO"
@@ -294,7 +309,7 @@ def _end(packet: Any) -> float:
     return float(((packet.pts or 0) + (packet.duration or 0)) * (packet.time_base or 0))
 
 
-def _check_whole(container: Any, end: float, message: str) -> None:
+def _check_whole(container: InputContainer, end: float, message: str) -> None:
     """UserError where all streams together end much sooner than the file's header promises.
 
     Matroska and AVI simply end where they were cut; their headers still know how long they were.

@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageSequence
 from torch import Tensor
 
-from attnzoo.data.frames import Picture, frames_of, opened, pictures_in, size_text
+from attnzoo.data.frames import Picture, film_of, frames_of, opened, pictures_in, size_text
 from attnzoo.errors import DAMAGED, UserError
 
 GIF = ".gif"
@@ -57,9 +57,8 @@ def _count(path: Path, option: str) -> int:
             return int(getattr(image, "n_frames", 1))
     try:
         with av.open(str(path.absolute())) as container:
-            return sum(
-                packet.size > 0 and not packet.is_discard for packet in container.demux(video=0)
-            )
+            packets = container.demux(film_of(container, f"{option} {path}"))
+            return sum(packet.size > 0 and not packet.is_discard for packet in packets)
     except (av.error.FFmpegError, OSError) as error:
         raise UserError(f"{option} {path}: cannot be read ({error})") from error
 
