@@ -13,7 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dances import HEIGHT, WIDTH, Frame, folder, mask, picture, png, points, rewrite, tsv
+from dances import (
+    HEIGHT,
+    WIDTH,
+    Frame,
+    folder,
+    mask,
+    picture,
+    png,
+    points,
+    published,
+    rewrite,
+    tsv,
+)
 from PIL import Image
 
 from attnzoo.data.tiktok import open_tiktok
@@ -103,6 +115,16 @@ def test_one_dance_of_several(tmp_path: Path) -> None:
 def test_the_folder_of_one_dance(tmp_path: Path) -> None:
     source = open_tiktok(str(folder(tmp_path) / "002"))
     assert [clip.name for clip in source.test] == ["002-00000"]
+
+
+def test_missing_frames_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = folder(tmp_path, ("002", "003"), 18)
+    open_tiktok(str(root))
+    assert not caplog.text
+    (root / "003/000005.png").unlink()
+    open_tiktok(str(root))
+    assert f"data.path={root}: frames are missing, and what remains counts" in caplog.text
+    assert "as successive: 003 (5)" in caplog.text
 
 
 def test_nobody_found_is_a_blank_pose(tmp_path: Path) -> None:
@@ -209,6 +231,11 @@ def _small(folder_name: str, suffix: str) -> Callable[[Path], object]:
     return lambda root: (root / "002" / folder_name / f"000004.png{suffix}").write_bytes(png(image))
 
 
+def _doubled(root: Path) -> Path:
+    shutil.copy(root / "00001/masks/0004.png", root / "00001/masks/4.png")
+    return root
+
+
 BROKEN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda root: root / "none", "none: no such folder"),
     "empty": (lambda root: root, "no dances there; must hold folders of pictures with groundsam"),
@@ -228,6 +255,14 @@ BROKEN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "damaged frame": (
         _file(lambda r: (r / "002/000004.png").write_bytes(png(picture(0))[:150])),
         r"000004\.png: damaged picture",
+    ),
+    "two pictures for a frame": (
+        _file(lambda r: (r / "002/000004.jpg").write_bytes(png(picture(0)))),
+        r"002: holds 000004\.jpg and 000004\.png, two pictures for one frame",
+    ),
+    "two masks for a frame": (
+        lambda r: _doubled(published(r)),
+        r"masks: holds 0004\.png and 4\.png, two pictures for one frame",
     ),
     "unequal frames": (_file(_small("", "")), r"000004\.png: 48x48, the dance's first .* 64x96"),
     "mask of another shape": (

@@ -22,7 +22,7 @@ from PIL import Image
 
 from attnzoo.data import video as video_module
 from attnzoo.data.clip import collate
-from attnzoo.data.frames import frames_of, square
+from attnzoo.data.frames import frames_of, gaps, square
 from attnzoo.data.source import Source
 from attnzoo.data.spool import Spool
 from attnzoo.data.windows import Frame, Short, all_starts, places, separate_starts, span, without
@@ -418,6 +418,24 @@ def _other_picture(files: Files) -> tuple[dict[str, object], str]:
     return {"path": str(path)}, r"good16x64: holds 7\.TIF beside its frames; a frame is a picture"
 
 
+def _another_of_one_name(files: Files) -> tuple[dict[str, object], str]:
+    path = Path(files.good())
+    (path / "7.jpg").write_bytes((path / "8.png").read_bytes())
+    return {"path": str(path)}, r"good16x64: holds 7\.jpg and 7\.png, two pictures for one frame"
+
+
+def _another_of_one_number(files: Files) -> tuple[dict[str, object], str]:
+    path = Path(files.good())
+    (path / "07.png").write_bytes((path / "8.png").read_bytes())
+    return {"path": str(path)}, r"good16x64: holds 07\.png and 7\.png, two pictures for one frame"
+
+
+def _gif_among_frames(files: Files) -> tuple[dict[str, object], str]:
+    path = Path(files.good())
+    (path / "17.gif").write_bytes((path / "8.png").read_bytes())
+    return {"path": str(path)}, r"good16x64: holds 17\.gif beside its frames"
+
+
 def _pose_with_a_gap(files: Files) -> tuple[dict[str, object], str]:
     path, pose = Path(files.good()), Path(files.good(17))
     (pose / "9.png").unlink()
@@ -463,7 +481,8 @@ def _wide_stride(files: Files) -> tuple[dict[str, object], str]:
     "broken",
     [
         _missing, _empty_file, _no_video, _damaged, _cut_off, _no_pictures, _broken_picture,
-        _no_picture, _deep_picture, _unequal_frames, _other_picture, _pose_with_a_gap,
+        _no_picture, _deep_picture, _unequal_frames, _other_picture, _another_of_one_name,
+        _another_of_one_number, _gif_among_frames, _pose_with_a_gap,
         _short_pose, _small_pose, _missing_pose, _short_mask, _odd_size, _one_frame, _no_stride,
         _wide_stride,
     ],
@@ -475,6 +494,36 @@ def test_bad_input_is_one_line(broken, tmp_path: Path) -> None:  # type: ignore[
     with pytest.raises(UserError, match=message) as caught:
         open_video(path, **arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "lacking"),
+    [
+        ([1, 2, 3, 4, 7, 8], "5, 6"),
+        ([1, 3, 5, 7, 11], "9"),
+        ([*range(4), *range(12, 20)], "4, 5, 6, 7, ..."),
+        ([1, 3, 5, 7], ""),
+        ([1001, 1034, 1067, 1101, 1134], ""),
+        ([5], ""),
+        ([], ""),
+    ],
+)
+def test_gaps_are_where_the_step_is_broken(numbers: list[int], lacking: str) -> None:
+    assert gaps([Path(f"v2-{number}.png") for number in numbers]) == lacking
+
+
+def test_missing_frames_and_folders_below_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_folder(tmp_path / "f", moving(12))
+    open_video(str(path), frames=4)
+    assert not caplog.text
+    for number in (5, 6):
+        (path / f"{number}.png").unlink()
+    write_folder(path / "more", moving(2))
+    open_video(str(path), frames=4)
+    assert f"data.path={path}: 5, 6 missing among its frames" in caplog.text
+    assert f"data.path={path}: left out more: folders of pictures below it" in caplog.text
 
 
 def write_streams(path: Path, other: str, kind: Disposition = Disposition.default) -> Path:

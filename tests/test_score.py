@@ -358,7 +358,11 @@ def test_what_is_left_out_is_told(
         (fake / name).touch()
     (real / "tif").mkdir()
     Image.fromarray(dance()[0]).save(real / "tif" / "0.tif")
+    for side in (real, fake):
+        (side / "v0" / "3.png").unlink()
     run(real, fake, "--only", "l1")
+    assert f"--real {real}: v0: 3 missing among its frames" in caplog.text
+    assert f"--fake {fake}: v0: 3 missing among its frames" in caplog.text
     said = "left out that hold no video as it is read here:"
     assert f"--fake {fake}: 2 {said} a.mpg, b.ts" in caplog.text
     assert f"--real {real}: 1 {said} tif" in caplog.text

@@ -11,9 +11,9 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,14 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What counts as a frame in a folder."""
 
 OTHERS = (
-    ".avif", ".exr", ".heic", ".jp2", ".pgm", ".ppm", ".tga", ".tif", ".tiff",
+    ".apng", ".avif", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".jfif", ".jp2", ".jpe",
+    ".jxl", ".pbm", ".pgm", ".pnm", ".ppm", ".psd", ".tga", ".tif", ".tiff",
 )  # fmt: skip
 """Pictures all the same: a folder of frames that holds such is not read as if it did not."""
+
+
+_NAMED = 4
+"""What a notice names of many."""
 
 
 def frames_of(path: Path, setting: str) -> Iterator[Picture]:
@@ -70,6 +75,32 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted((p for p in found if not p.name.startswith(".")), key=in_order)
 
 
+def frames_in(folder: Path, name: str) -> list[Path]:
+    """The pictures of a folder as its frames, in order.
+
+    Raises:
+        UserError: beside them lies a picture of another format, or two are of one name or number,
+            of which nobody knows which is the frame. The message begins with `name`.
+    """
+    found = pictures_in(folder)
+    others = [p.name for p in folder.iterdir() if p.suffix.lower() in OTHERS] if found else []
+    for other in sorted(others):
+        if not other.startswith("."):
+            raise UserError(
+                f"{name}: holds {other} beside its frames; a frame is a picture in one of "
+                f"{' '.join(SUFFIXES)}"
+            )
+    places: dict[tuple[int | str, ...], Path] = {}
+    for file in found:
+        parts = re.split(r"(\d+)", file.stem)
+        place = tuple(int(part) if i % 2 else part for i, part in enumerate(parts))
+        if (same := places.setdefault(place, file)) is not file:
+            raise UserError(
+                f"{name}: holds {same.name} and {file.name}, two pictures for one frame; leave one"
+            )
+    return found
+
+
 def in_order(path: Path) -> tuple[tuple[int, int, str], ...]:
     """A sorting key that reads runs of digits as numbers."""
     parts = re.split(r"(\d+)", path.name)
@@ -81,13 +112,50 @@ def numbers_in(folder: Path) -> list[int] | None:
 
     Of each name it is the last number. None where these do not count the frames.
     """
-    found = [re.findall(r"\d+", file.stem) for file in pictures_in(folder)]
+    numbers = _numbers(pictures_in(folder))
+    if numbers is None:
+        return None
+    step = math.gcd(*(after - before for before, after in pairwise(numbers)))
+    return [(number - numbers[0]) // step for number in numbers]
+
+
+def _numbers(files: Sequence[Path]) -> list[int] | None:
+    """The last number of each name, where there is one and they grow."""
+    found = [re.findall(r"\d+", file.stem) for file in files]
     numbers = [int(one[-1]) for one in found if one]
     steps = [after - before for before, after in pairwise(numbers)]
-    if len(numbers) < len(found) or min(steps, default=0) <= 0:
-        return None
-    step = math.gcd(*steps)
-    return [(number - numbers[0]) // step for number in numbers]
+    return None if len(numbers) < len(found) or min(steps, default=0) <= 0 else numbers
+
+
+def gaps(files: Sequence[Path]) -> str:
+    """Which numbers frames lack between their first and last one, in words; nothing if none.
+
+    Numbers count frames where most steps are the smallest one: times have none in common.
+    """
+    numbers = _numbers(files)
+    if numbers is None:
+        return ""
+    pairs = list(pairwise(numbers))
+    step = min(after - before for before, after in pairs)
+    wide = [(before, after) for before, after in pairs if after - before != step]
+    if not wide or 2 * len(wide) > len(pairs) or any((b - a) % step for a, b in wide):
+        return ""
+    lacking = chain.from_iterable(range(a + step, b, step) for a, b in wide)
+    named = ", ".join(map(str, islice(lacking, _NAMED)))
+    return named + (", ..." if next(lacking, None) is not None else "")
+
+
+def oddities(path: Path) -> list[str]:
+    """What makes one doubt that a folder's pictures are all its frames; nothing of a file."""
+    if not path.is_dir():
+        return []
+    lacking = gaps(pictures_in(path))
+    told = [f"{lacking} missing among its frames; what remains counts as successive"]
+    below = [p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    names = sorted(p.name for p in below if pictures_in(p))
+    more = ", ..." if len(names) > _NAMED else ""
+    left = [f"left out {', '.join(names[:_NAMED])}{more}: folders of pictures below it"]
+    return (told if lacking else []) + (left if names else [])
 
 
 def check_numbers_alike(first: Path, other: Path, what: str) -> None:
@@ -224,15 +292,9 @@ def _equal(frames: Iterator[Picture], path: Path, setting: str) -> Iterator[Pict
 
 
 def _folder(path: Path, setting: str) -> Iterator[Picture]:
-    found = pictures_in(path)
+    found = frames_in(path, f"{setting}={path}")
     if not found:
         raise UserError(f"{setting}={path}: no pictures in this folder ({' '.join(SUFFIXES)})")
-    for other in sorted(path.iterdir()):
-        if other.suffix.lower() in OTHERS and not other.name.startswith("."):
-            raise UserError(
-                f"{setting}={path}: holds {other.name} beside its frames; a frame is a picture in "
-                f"one of {' '.join(SUFFIXES)}"
-            )
     for file in found:
         yield picture(file, f"{setting}={file}")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from attnzoo.data.catalogue import Catalogue
 from attnzoo.data.flow_settings import FlowSource
+from attnzoo.data.frames import gaps
 from attnzoo.data.source import Source
 from attnzoo.data.store import catalogue_in
 from attnzoo.data.tiktok_dance import Dance, inspect
@@ -35,6 +36,9 @@ from attnzoo.paths import typed
 CHECKED = 128
 """A data set of so many frames at most is decoded whole when it is opened, to find damage before
 any training; of a larger one a frame is decoded when it is first needed."""
+
+_TOLD = 4
+"""Dances that a notice names."""
 
 _YAML = (".yaml", ".yml")
 
@@ -95,6 +99,7 @@ def open_tiktok(
     made: dict[Take, Dance] = {}
     for take in (*parts.train, *parts.test):
         made.setdefault(take, Dance(take, size, memory))
+    _tell_of_gaps(path, list(made))
     for dance in made.values():
         check_length(dance.count, frames, 1, short, f"data.path={path}: {dance.name}")
     inspect([*made.values()], damaged, _catalogue(prepared), CHECKED)
@@ -119,6 +124,17 @@ def open_tiktok(
         split["skipped"] = _skipped([*made.values()], left_out)
     to_train, to_test = (Windows(windows, frames) for windows in kept)
     return Source("tiktok", frames, size, to_train, to_test, split, FlowSource.classical)
+
+
+def _tell_of_gaps(path: str, takes: Sequence[Take]) -> None:
+    lacking = {take.name: gaps([Path(frame) for frame in take.frames]) for take in takes}
+    told = [f"{name} ({missing})" for name, missing in lacking.items() if missing]
+    if told:
+        more = ", ..." if len(told) > _TOLD else ""
+        _log.warning(
+            "data.path=%s: frames are missing, and what remains counts as successive: %s%s",
+            path, ", ".join(told[:_TOLD]), more,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from attnzoo.data.flow import FINE
-from attnzoo.data.frames import in_order, opened, picture, pictures_in
+from attnzoo.data.frames import frames_in, in_order, opened, picture, pictures_in
 from attnzoo.data.limbs import of_keypoints
 from attnzoo.data.skeleton import keypoints
 from attnzoo.data.tiktok_files import FileTake, content, there
@@ -34,7 +34,7 @@ class FolderTake(FileTake):
     """One folder of frames; names are read when it is made, and nothing else."""
 
     def __init__(self, folder: Path) -> None:
-        pictures = pictures_in(folder)
+        pictures = frames_in(folder, str(folder))
         masks, poses = (_names(folder / part) for part in (_MASKS, _POSES))
         super().__init__(
             folder.name,

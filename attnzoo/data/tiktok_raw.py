@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from attnzoo.data.frames import in_order, picture, pictures_in
+from attnzoo.data.frames import frames_in, in_order, picture
 from attnzoo.data.tiktok_files import FileTake, content
 from attnzoo.data.tiktok_take import Shot, Take, check_frame, check_pose, check_shape, person
 from attnzoo.errors import UserError
@@ -34,7 +34,7 @@ class RawTake(FileTake):
     dense = True
 
     def __init__(self, folder: Path) -> None:
-        pictures = pictures_in(folder / IMAGES)
+        pictures = frames_in(folder / IMAGES, str(folder / IMAGES))
         if not pictures:
             raise UserError(f"{folder / IMAGES}: holds no pictures; must hold the dance's frames")
         super().__init__(
@@ -56,7 +56,7 @@ class RawTake(FileTake):
 
 def _beside(pictures: Sequence[Path], folder: Path, what: str) -> list[Path | str]:
     """For each frame its picture in another folder, or what to say of its not being there."""
-    there = {p.stem: p for p in pictures_in(folder)} if folder.is_dir() else {}
+    there = {p.stem: p for p in frames_in(folder, str(folder))} if folder.is_dir() else {}
     return [
         there.get(p.stem, f"{p}: has no {what}; must be {folder / p.stem}.png") for p in pictures
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
@@ -20,6 +21,7 @@ from attnzoo.data.frames import (
     check_numbers_alike,
     fingerprint,
     frames_of,
+    oddities,
     size_text,
     square,
 )
@@ -46,6 +48,8 @@ FOREGROUND = 127.5
 
 NO_POSE = "data=video without data.pose has no poses to take it from"
 NO_JOINTS = "data=video has pose pictures at most, and no joints"
+
+_log = logging.getLogger(__name__)
 
 
 class Video(Recording):
@@ -114,10 +118,12 @@ def open_video(
     if windows < 0:
         raise UserError(f"data.windows={windows}: must be at least 0, and 0 means every window")
     file = typed(path, f"data.path={path}")
-    for setting, beside in (("pose", pose), ("mask", mask)):
+    for setting, beside in (("path", path), ("pose", pose), ("mask", mask)):
         if beside is not None:
             other = typed(beside, f"data.{setting}={beside}")
             check_numbers_alike(file, other, f"data.{setting}={beside}")
+            for oddity in oddities(other):
+                _log.warning("data.%s=%s: %s", setting, beside, oddity)
     kept = Spool(_frames(file, pose, mask, size))
     check_length(len(kept), frames, stride, short, f"data.path={path}")
     files = {"path": file, "pose": pose, "mask": mask}

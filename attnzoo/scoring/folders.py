@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnzoo.data.frames import check_numbers_alike, in_order, pictures_in
+from attnzoo.data.frames import check_numbers_alike, in_order, oddities, pictures_in
 from attnzoo.errors import UserError
 from attnzoo.scoring.reading import Shape, shape_of
 
@@ -44,6 +44,11 @@ def paired(real: Path, fake: Path) -> list[Pair]:
             unequal sizes or unequal lengths.
     """
     reals, fakes = videos_in(real, "--real"), videos_in(fake, "--fake")
+    for option, folder, videos in (("--real", real, reals), ("--fake", fake, fakes)):
+        odd = [f"{name}: {text}" for name, file in videos.items() for text in oddities(file)]
+        if odd:
+            more = "; ..." if len(odd) > _TOLD else ""
+            _LOG.warning("%s %s: %s%s", option, folder, "; ".join(odd[:_TOLD]), more)
     faults = [f"{name}: in --real {real}, not in --fake" for name in reals if name not in fakes]
     faults += [f"{name}: in --fake {fake}, not in --real" for name in fakes if name not in reals]
     pairs = []
