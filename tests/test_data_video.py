@@ -461,6 +461,20 @@ def _short_mask(files: Files) -> tuple[dict[str, object], str]:
     return {"path": files.good(), "mask": files.good(3)}, "data.mask=.*: 3 frames; the video has"
 
 
+def _mask_of_ones(files: Files) -> tuple[dict[str, object], str]:
+    mask = write_folder(files.folder / "m", np.ones((16, 64, 64, 3), np.uint8))
+    said = r"data.mask=.*m: shows nobody where a window begins: its largest value is 1; it must be"
+    return {"path": files.good(), "mask": str(mask)}, said
+
+
+def _mask_of_nobody(files: Files) -> tuple[dict[str, object], str]:
+    mask = np.zeros((16, 64, 64, 3), np.uint8)
+    mask[9] = 255
+    said = r"data.mask=.*m: shows nobody where a window begins: it must be white \(255\)"
+    path = write_folder(files.folder / "m", mask)
+    return {"path": files.good(), "mask": str(path)}, said
+
+
 def _odd_size(files: Files) -> tuple[dict[str, object], str]:
     return {"path": files.good(), "size": 60}, "data.size=60: must be a multiple of 8"
 
@@ -483,8 +497,8 @@ def _wide_stride(files: Files) -> tuple[dict[str, object], str]:
         _missing, _empty_file, _no_video, _damaged, _cut_off, _no_pictures, _broken_picture,
         _no_picture, _deep_picture, _unequal_frames, _other_picture, _another_of_one_name,
         _another_of_one_number, _gif_among_frames, _pose_with_a_gap,
-        _short_pose, _small_pose, _missing_pose, _short_mask, _odd_size, _one_frame, _no_stride,
-        _wide_stride,
+        _short_pose, _small_pose, _missing_pose, _short_mask, _mask_of_ones, _mask_of_nobody,
+        _odd_size, _one_frame, _no_stride, _wide_stride,
     ],
     ids=lambda f: f.__name__.strip("_"),
 )  # fmt: skip

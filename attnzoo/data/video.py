@@ -112,7 +112,8 @@ def open_video(
 
     Raises:
         UserError: a number is too small; a file is missing, empty, damaged or cut off; there are
-            too few frames, or pose or mask have fewer than the video or another size.
+            too few frames, or pose or mask have fewer than the video or another size; the mask
+            shows nobody where a window begins.
     """
     check_numbers(size, frames, stride)
     if windows < 0:
@@ -135,6 +136,8 @@ def open_video(
         "train": separate[:windows] if windows else every,
         "test": separate[:windows] if windows else separate[:TEST_WINDOWS],
     }
+    if mask is not None:
+        _check_seen(recording, {*starts["train"], *starts["test"]}, mask)
     split = {
         "data": "video",
         **known,
@@ -152,6 +155,17 @@ def open_video(
         for part in ("train", "test")
     )
     return Source("video", frames, size, train, test, split, FlowSource.classical)
+
+
+def _check_seen(video: Video, starts: set[int], mask: str) -> None:
+    """Refuses a mask that shows nobody in the first frame of any window."""
+    covers = (video.frame(start).mask for start in sorted(starts))
+    if any(cover is not None and cover.any() for cover in covers):
+        return
+    most = max(int(image.max()) for image in _beside(mask, "mask"))
+    why = "it must be white (255) where the person is, within the central square"
+    dark = f"its largest value is {most}; " if most <= FOREGROUND else ""
+    raise UserError(f"data.mask={mask}: shows nobody where a window begins: {dark}{why}")
 
 
 def _sha256(path: str | Path) -> str:
