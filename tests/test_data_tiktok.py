@@ -117,6 +117,20 @@ def test_the_folder_of_one_dance(tmp_path: Path) -> None:
     assert [clip.name for clip in source.test] == ["002-00000"]
 
 
+def test_dances_of_another_layout_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_tiktok(str(folder(tmp_path, ("002",)) / "002"))
+    assert not caplog.text
+    published(tmp_path, ("003", "004"))
+    published(tmp_path / "more", ("005",))
+    (tmp_path / "004/images").rename(tmp_path / "004/Images")
+    source = open_tiktok(str(tmp_path))
+    assert source.split["sequences"] == {"003": 16}
+    said = f"data.path={tmp_path}: 3 left out that hold no dance as the others do: 002, 004, more"
+    assert said in caplog.text
+
+
 def test_missing_frames_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = folder(tmp_path, ("002", "003"), 18)
     open_tiktok(str(root))

@@ -15,8 +15,8 @@ from attnzoo.data.frames import gaps
 from attnzoo.data.source import Source
 from attnzoo.data.store import catalogue_in
 from attnzoo.data.tiktok_dance import Dance, inspect
-from attnzoo.data.tiktok_folder import folder_takes
-from attnzoo.data.tiktok_raw import raw_takes
+from attnzoo.data.tiktok_folder import GROUNDSAM, KEYPOINTS, folder_takes
+from attnzoo.data.tiktok_raw import DENSEPOSE, IMAGES, MASKS, raw_takes
 from attnzoo.data.tiktok_split import DISCO, dance_of, listed, some
 from attnzoo.data.tiktok_take import Take
 from attnzoo.data.tiktok_tsv import tsv_takes
@@ -38,7 +38,10 @@ CHECKED = 128
 any training; of a larger one a frame is decoded when it is first needed."""
 
 _TOLD = 4
-"""Dances that a notice names."""
+"""Dances or folders that a notice names."""
+
+_PARTS = {IMAGES, MASKS, DENSEPOSE, GROUNDSAM, KEYPOINTS}
+"""Folders of a dance's own."""
 
 _YAML = (".yaml", ".yml")
 
@@ -224,9 +227,25 @@ def _takes(path: str, setting: str) -> Sequence[Take]:
             "and openpose_json inside, or with images, masks and densepose, or a yaml that names "
             "TSV files"
         )
+    _tell_of_left_out(place, f"data.{setting}={path}", takes)
     for take in takes:
         take.place = str(place.resolve())
     return takes
+
+
+def _tell_of_left_out(place: Path, name: str, takes: Sequence[Take]) -> None:
+    """Names the folders that became no dance, as those of another layout."""
+    if not place.is_dir():
+        return
+    known = {take.name for take in takes} | _PARTS
+    folders = sorted(p.name for p in place.iterdir() if p.is_dir())
+    left = [folder for folder in folders if folder not in known and not folder.startswith(".")]
+    if left:
+        more = ", ..." if len(left) > _TOLD else ""
+        _log.warning(
+            "%s: %d left out that hold no dance as the others do: %s%s",
+            name, len(left), ", ".join(left[:_TOLD]), more,
+        )  # fmt: skip
 
 
 def _found(place: Path, path: str, setting: str) -> Sequence[Take]:

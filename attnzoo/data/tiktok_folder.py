@@ -17,14 +17,14 @@ from attnzoo.data.skeleton import keypoints
 from attnzoo.data.tiktok_files import FileTake, content, there
 from attnzoo.data.tiktok_take import Shot, Take, check_frame, check_shape, person, skeleton
 
-_MASKS, _POSES = "groundsam", "openpose_json"
+GROUNDSAM, KEYPOINTS = "groundsam", "openpose_json"
 
 
 def folder_takes(folder: Path) -> list[Take]:
     """The dances of a folder, or the one that the folder itself is; none: an empty list."""
     inside = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
     dances = [p for p in sorted(inside, key=in_order) if pictures_in(p)]
-    own = (folder / _POSES).is_dir() or (folder / _MASKS).is_dir()
+    own = (folder / KEYPOINTS).is_dir() or (folder / GROUNDSAM).is_dir()
     if own and pictures_in(folder):
         dances = [folder]
     return [FolderTake(dance) for dance in dances]
@@ -35,7 +35,7 @@ class FolderTake(FileTake):
 
     def __init__(self, folder: Path) -> None:
         pictures = frames_in(folder, str(folder))
-        masks, poses = (_names(folder / part) for part in (_MASKS, _POSES))
+        masks, poses = (_names(folder / part) for part in (GROUNDSAM, KEYPOINTS))
         super().__init__(
             folder.name,
             pictures,
@@ -70,7 +70,7 @@ def _names(folder: Path) -> frozenset[str]:
 
 def _mask_of(frame: Path, there: frozenset[str]) -> Path | str:
     """The mask's file, or what to say of its not being there."""
-    folder = frame.parent / _MASKS
+    folder = frame.parent / GROUNDSAM
     for suffix in ("png", "jpg"):
         if (name := f"{frame.name}.mask.{suffix}") in there:
             return folder / name
@@ -79,5 +79,5 @@ def _mask_of(frame: Path, there: frozenset[str]) -> Path | str:
 
 def _pose_of(frame: Path, there: frozenset[str]) -> Path | str:
     name = f"{frame.name}.json"
-    file = frame.parent / _POSES / name
+    file = frame.parent / KEYPOINTS / name
     return file if name in there else f"{frame}: has no keypoints; must be {file}"
