@@ -170,6 +170,16 @@ def test_few_windows_are_trained_on_and_tested_alike(tmp_path: Path) -> None:
         video_module.open_video(path, windows=-1)
 
 
+def test_fewer_windows_than_asked_for_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = str(write_folder(tmp_path / "f", moving(9)))
+    assert len(open_video(path, frames=4, windows=2).train) == 2
+    assert not caplog.text
+    assert len(open_video(path, frames=4, windows=50).train) == 2
+    assert "data.windows=50: the video has 2 without a common frame" in caplog.text
+
+
 def test_a_short_video_is_refused_or_loops(tmp_path: Path) -> None:
     frames = moving(9)
     path = str(write_folder(tmp_path / "f", frames))
