@@ -88,6 +88,10 @@ def test_the_yaml_itself_and_the_right_name(
     assert len(source.test) == 2
     with pytest.raises(UserError, match=r"holds other.yaml, train.yaml; name one of them"):
         open_tiktok(str(root))
+    (root / "other.yaml").rename(root / "Other.YAML")
+    (root / "train.yaml").unlink()
+    for place in (root, root / "Other.YAML"):
+        assert open_tiktok(str(place)).split["sequences"] == source.split["sequences"]
 
 
 def test_poses_may_be_pictures(tmp_path: Path) -> None:

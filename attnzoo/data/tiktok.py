@@ -43,8 +43,6 @@ _TOLD = 4
 _PARTS = {IMAGES, MASKS, DENSEPOSE, GROUNDSAM, KEYPOINTS}
 """Folders of a dance's own."""
 
-_YAML = (".yaml", ".yml")
-
 _log = logging.getLogger(__name__)
 
 
@@ -154,7 +152,7 @@ def _parts(takes: Sequence[Take], train: str | None, test: str | None) -> _Parts
         chosen = takes if train is None else listed(takes, train, "data.train")
         return _Parts(chosen, chosen, separate=False)
     place = typed(test, f"data.test={test}")
-    other = test != DISCO and (place.suffix in _YAML or place.is_dir())
+    other = test != DISCO and (_is_yaml(place) or place.is_dir())
     tested = _takes(test, "test") if other else listed(takes, test, "data.test")
     if train is not None:
         trained: Sequence[Take] = listed(takes, train, "data.train")
@@ -250,14 +248,18 @@ def _tell_of_left_out(place: Path, name: str, takes: Sequence[Take]) -> None:
 
 def _found(place: Path, path: str, setting: str) -> Sequence[Take]:
     if place.is_file():
-        return tsv_takes(place) if place.suffix in _YAML else []
-    described = sorted(p for p in place.iterdir() if p.suffix in _YAML)
+        return tsv_takes(place) if _is_yaml(place) else []
+    described = sorted(p for p in place.iterdir() if _is_yaml(p))
     if len(described) > 1:
         names = ", ".join(p.name for p in described)
         raise UserError(f"data.{setting}={path}: holds {names}; name one of them")
     if described:
         return tsv_takes(described[0])
     return raw_takes(place) or folder_takes(place)
+
+
+def _is_yaml(path: Path) -> bool:
+    return path.suffix.lower() in (".yaml", ".yml")
 
 
 def _chosen(takes: Sequence[Take], name: str | None, path: str) -> Sequence[Take]:
