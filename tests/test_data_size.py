@@ -165,6 +165,7 @@ def test_lists_say_what_is_trained_on_and_what_is_tested(tmp_path: Path) -> None
     assert [clip.name[:5] for clip in source.train] == ["00001", "00002", "00341"]
     assert source.split["test_sequences"] == {"00335": 16, "00340": 16}
     (tmp_path / "test.txt").write_text("# held out\n2\n\n00341  # the last\n")
+    (tmp_path / "marked.txt").write_text("2\n00341\n", "utf-8-sig")  # as some editors begin it
     by_list = open_tiktok(root, test=str(tmp_path / "test.txt"))
     assert [clip.name[:5] for clip in by_list.test] == ["00002", "00341"]
     (tmp_path / "train.txt").write_text("00001\n")
@@ -172,7 +173,8 @@ def test_lists_say_what_is_trained_on_and_what_is_tested(tmp_path: Path) -> None
     assert [clip.name[:5] for clip in few.train] == ["00001"]
     every = open_tiktok(root)
     assert len({s.split_hash for s in (source, by_list, few, every)}) == 4
-    assert by_list.split_hash == open_tiktok(root, test=str(tmp_path / "test.txt")).split_hash
+    for name in ("test.txt", "marked.txt"):
+        assert by_list.split_hash == open_tiktok(root, test=str(tmp_path / name)).split_hash
 
 
 def test_another_data_set_may_be_tested_on(tmp_path: Path) -> None:

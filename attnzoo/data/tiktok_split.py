@@ -60,7 +60,7 @@ def dance_of(name: str) -> str:
 
 def _lines(which: str, setting: str) -> list[tuple[int, str]]:
     try:
-        lines = regular(typed(which, f"{setting}={which}")).read_text("utf-8").splitlines()
+        lines = regular(typed(which, f"{setting}={which}")).read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise UserError(
