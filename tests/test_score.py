@@ -325,11 +325,11 @@ def test_names_sizes_and_lengths_that_do_not_pair_are_listed(
     as_folder(fake / "large", dance())
     as_folder(real / "long", dance(7))
     as_folder(fake / "long", dance(6))
-    as_folder(fake / "extra", dance())
+    as_folder(fake / "ex\ntra", dance())
     said = complaint(capsys, "--real", str(real), "--fake", str(fake)).splitlines()
     assert len(said) == 5 and said[-1] == "4 of 6 videos do not pair, listed above"
     assert f"alone: in --real {real}, not in --fake" in said
-    assert f"extra: in --fake {fake}, not in --real" in said
+    assert f"ex tra: in --fake {fake}, not in --real" in said
     assert "large: sizes differ, 24x40 real and 24x32 generated; nothing is resized here" in said
     assert "long: lengths differ, 7 frames real and 6 generated" in said
 

@@ -72,7 +72,7 @@ class Mismatch(UserError):
     def __init__(self, faults: Sequence[str], summary: str) -> None:
         few = len(faults) <= 3
         super().__init__("; ".join([summary, *faults]) if few else f"{summary}, listed above")
-        self.lines = () if few else tuple(faults)
+        self.lines = () if few else tuple(" ".join(fault.split()) for fault in faults)
 
 
 def videos_in(folder: Path, option: str) -> dict[str, Path]:
