@@ -547,7 +547,7 @@ def test_missing_frames_and_folders_below_are_told(
     write_folder(path / "more", moving(2))
     open_video(str(path), frames=4)
     assert f"data.path={path}: 5, 6 missing among its frames" in caplog.text
-    assert f"data.path={path}: left out more: folders of pictures below it" in caplog.text
+    assert f"data.path={path}: folders of pictures below it are left out: more" in caplog.text
 
 
 def write_streams(path: Path, other: str, kind: Disposition = Disposition.default) -> Path:

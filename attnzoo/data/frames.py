@@ -154,7 +154,7 @@ def oddities(path: Path) -> list[str]:
     below = [p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")]
     names = sorted(p.name for p in below if pictures_in(p))
     more = ", ..." if len(names) > _NAMED else ""
-    left = [f"left out {', '.join(names[:_NAMED])}{more}: folders of pictures below it"]
+    left = [f"folders of pictures below it are left out: {', '.join(names[:_NAMED])}{more}"]
     return (told if lacking else []) + (left if names else [])
 
 

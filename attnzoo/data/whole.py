@@ -54,9 +54,10 @@ def _number(stream: BinaryIO) -> int | None:
 
 
 def _avi(stream: BinaryIO, there: int) -> int:
-    """Where the first list ends, which in a file of several is followed by others."""
+    """Where the first list ends at the soonest; of several it is followed by others."""
     head = stream.read(8)
-    return 8 + int.from_bytes(head[4:], "little") if head[:4] == b"RIFF" else 0
+    # What it begins with does not count, but with some writers does.
+    return int.from_bytes(head[4:], "little") if head[:4] == b"RIFF" else 0
 
 
 def _mp4(stream: BinaryIO, there: int) -> int:
