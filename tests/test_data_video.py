@@ -25,6 +25,7 @@ from attnzoo.data.clip import collate
 from attnzoo.data.frames import frames_of, gaps, square
 from attnzoo.data.source import Source
 from attnzoo.data.spool import Spool
+from attnzoo.data.whole import lacks
 from attnzoo.data.windows import Frame, Short, all_starts, places, separate_starts, span, without
 from attnzoo.errors import UserError
 from attnzoo.metrics.warp_error import correspondence, warp_error
@@ -610,6 +611,39 @@ def test_a_file_that_was_cut_is_refused_whatever_else_it_holds(suffix: str, tmp_
         cut.write_bytes(data[: len(data) * share // 10 | 1])
         with pytest.raises(UserError, match=r"cut\.\w+: cut off, \d+ of at least \d+ bytes"):
             list(frames_of(cut, "data.path"))
+
+
+MATROSKA = bytes.fromhex("1a45dfa3 82 0000 18538067")
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "needed"),
+    [
+        ("matroska,webm", MATROSKA + b"\x85abcde", None),
+        ("matroska,webm", MATROSKA + b"\x85ab", 17),
+        ("matroska,webm", MATROSKA + b"\x40\x05ab", 18),
+        ("matroska,webm", MATROSKA + b"\xffab", None),  # recorded live
+        ("matroska,webm", MATROSKA + b"\x00ab", None),
+        ("matroska,webm", b"\x1a\x45\xdf\xa3\x82ab", None),
+        ("mov,mp4", struct.pack(">I4sI4s", 8, b"ftyp", 9, b"mdat"), 17),
+        ("mov,mp4", struct.pack(">I4sQ4s", 1, b"mdat", 99, b"abcd"), 99),
+        ("mov,mp4", struct.pack(">I4s4s", 0, b"mdat", b"abcd"), None),  # to the end
+        ("mov,mp4", struct.pack(">I4s4s", 8, b"mdat", b"junk behind it"), None),
+        ("avi", struct.pack("<4sI4s", b"RIFF", 99, b"AVI "), 99),
+        ("avi", b"what", None),
+        ("mpegts", (b"G" + bytes(187)) * 9, None),
+        ("mpegts", (b"G" + bytes(187)) * 9 + b"G", 1880),
+        ("mpegts", (b"1234G" + bytes(187)) * 9 + b"1", 1920),
+        ("mpegts", bytes(999), None),
+        ("gif", b"GIF89a", None),
+    ],
+)
+def test_what_a_file_says_of_its_length(
+    kind: str, data: bytes, needed: int | None, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_bytes(data)
+    said = "" if needed is None else f"{len(data)} of at least {needed} bytes"
+    assert lacks(tmp_path / "f", kind) == said
 
 
 @needs_clips
