@@ -1047,6 +1047,7 @@ def test_an_added_variant_has_what_a_search_there_chose(ran, tmp_path):
         (["protocol=tiny.yaml", "seeds=3"], "seeds=3"),
         (["protocol=tiny.yaml", "add=[stsaa]"], "stsaa"),
         (["protocol=tiny.yaml", "add=['temporal reach=3']"], "reach"),
+        (["protocol=tiny.yaml", "add=['temporal seed=3']"], "add=temporal seed=3: seed=3: the"),
         (["six=true", "only=table1"], "six"),
         (["six=true", "add=[temporal]"], "table6"),
         (["check=true"], "protocol.json"),

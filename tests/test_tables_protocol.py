@@ -42,6 +42,10 @@ def read(folder: Path, chosen: object = None, **changes: object) -> Protocol:
     return read_protocol(path, folder / "chosen.yaml")
 
 
+def none_with(override: str) -> dict[str, object]:
+    return {"none": {"label": "VD", "overrides": ["attn=none", override]}}
+
+
 @pytest.fixture(scope="module")
 def full() -> Protocol:
     return read_protocol(experiments() / PROTOCOLS / "full.yaml")
@@ -191,7 +195,39 @@ def test_what_a_file_may_not_say(changes, said, tmp_path):
     assert "small.yaml" in str(error.value) or said == "gone.yaml"
 
 
-GRID = {"title": "G", "axes": {"seed": {"0": {"label": "0", "overrides": ["seed=0"]}}}}
+SEEDED = {"axis": {"1": {"label": "1", "overrides": ["seed=1"]}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"settings": ["seed=5"]}, "settings: seed=5: the protocol itself"),
+        ({"settings": ["sample.clips=2"]}, "settings: sample.clips=2: the protocol itself"),
+        ({"settings": ["tracker=wandb"]}, "settings: tracker=wandb: is of the command run"),
+        ({"settings": ["hydra.run.dir=x"]}, "settings: hydra.run.dir=x: is of the command run"),
+        ({"settings": ["hydra/launcher=x"]}, "settings: hydra/launcher=x: is of the command run"),
+        ({"cells": none_with("sample.first=0")}, "cell none: sample.first=0: the protocol itself"),
+        ({"cells": none_with("sample={first: 0}")}, "cell none: sample={first: 0}: the protocol"),
+        ({"cells": none_with("++seed=3")}, "cell none: ++seed=3: the protocol itself"),
+        ({"cells": none_with("sample.clips=5")}, "sample.clips up to 4 alone"),
+        ({"cells": none_with("resume=x")}, "cell none: resume=x: is of the command run alone"),
+        ({"grids": {"g": {"title": "G", "axes": SEEDED}}}, "cell g-1: seed=1: the protocol itself"),
+        ({"chosen": {"none": {"seed": 1}}}, "chosen settings of none: seed=1: the protocol itself"),
+        ({"search": {"common": ["data.part=test"]}}, "search.common: data.part=test: searches are"),
+        ({"search": {"settings": [["sample.clips=2"]]}}, "search: sample.clips=2: the protocol"),
+        ({"search": {"own": {"none": [["seed=2"]]}}}, "search: seed=2: the protocol itself"),
+    ],
+)
+def test_no_override_sets_what_the_protocol_gives_each_run(changes, said, tmp_path):
+    with pytest.raises(UserError, match=re.escape(said)):
+        read(tmp_path, **changes)
+
+
+def test_fewer_clips_than_a_share_and_shorter_searches_are_fine(tmp_path):
+    read(tmp_path, cells=none_with("sample.clips=2"), search={"common": ["sample.clips=9"]})
+
+
+GRID = {"title": "G", "axes": {"ema": {"0": {"label": "0", "overrides": ["train.ema=0"]}}}}
 
 
 @pytest.mark.parametrize(

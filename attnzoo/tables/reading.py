@@ -19,6 +19,7 @@ from attnzoo._options import suggestion
 from attnzoo.errors import UserError
 from attnzoo.report import TAKEN
 from attnzoo.tables.protocol import ID, Cell, Curves, Protocol, Row, Search, Table
+from attnzoo.tables.reserved import check_protocol
 from attnzoo.yaml_files import read_yaml
 
 LONGEST = 200
@@ -35,7 +36,9 @@ def read_protocol(path: Path, chosen: Path | None = None) -> Protocol:
     found = {} if chosen is None else _yaml(chosen)
     try:
         protocol = _protocol(content)
-        return replace(protocol, cells=_with_chosen(protocol.cells, found))
+        protocol = replace(protocol, cells=_with_chosen(protocol.cells, found))
+        check_protocol(protocol)
+        return protocol
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 

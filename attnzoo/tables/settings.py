@@ -16,6 +16,7 @@ from attnzoo.bench.settings import Given, path, positive, single, truth
 from attnzoo.errors import UserError
 from attnzoo.tables.protocol import ID, Cell, Protocol, Row
 from attnzoo.tables.reading import LONGEST, read_protocol
+from attnzoo.tables.reserved import check_overrides
 from attnzoo.tables.search import chosen_there
 
 OUTPUTS, QUICK = Path("outputs/tables"), Path("outputs/tables-quick")
@@ -165,6 +166,7 @@ def _added(variants: Sequence[str], out: Path, protocol: Protocol) -> dict[str, 
             raise UserError(f"add={text}: at most {LONGEST} letters, not {len(cell)}")
         label = " ".join([name, *options])
         overrides = (f"attn={name}", *options)
+        check_overrides(f"add={text}", options)
         own = chosen.get(cell, protocol.first_tried(overrides))
         cells[cell] = Cell(label, overrides, chosen=own, added=True, searched=cell in chosen)
     return cells
