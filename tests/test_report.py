@@ -289,6 +289,19 @@ def test_a_record_in_anothers_place_is_refused(results, tmp_path, change, said):
         read_folder(folder)
 
 
+@pytest.mark.parametrize("kind", ["costs", "curves"])
+def test_a_cost_or_curve_in_another_cells_place_is_refused(results, tmp_path, kind):
+    copied = shutil.copytree(results, tmp_path / "results")
+    place = copied / kind / "none.json"
+    shutil.copy(copied / kind / "temporal.json", place)
+    with pytest.raises(UserError, match=f"{kind}/none.json: it is of cell 'temporal', and none"):
+        read_folder(copied)
+    place.write_text(
+        json.dumps({k: v for k, v in json.loads(place.read_text()).items() if k != "cell"})
+    )
+    read_folder(copied)  # one that does not say is taken where it lies
+
+
 def test_records_of_other_data_are_refused_and_of_a_setting_of_data_are_not(tmp_path):
     folder = small_results(tmp_path / "r", "table1", "table6", videos=False)
     for file in (folder / "records").glob("table6-*-moving-*/seed*.json"):

@@ -322,6 +322,11 @@ def _each(
             check(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _wrong(files[cell], error) from error
+        if content.get("cell", cell) != cell:
+            raise UserError(
+                f"{files[cell]}: it is of cell {content['cell']!r:.60}, and {cell} has this place: "
+                "it belongs into another, or is another cell's"
+            )
     return found
 
 
