@@ -396,6 +396,21 @@ def test_two_commands_do_not_work_in_one_folder(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {".lock", ".cells"}
 
 
+def test_parts_of_other_tables_do_not_work_beside_each_other(tmp_path):
+    from attnzoo.tables.run import _alone
+
+    protocol = read_protocol(written(tmp_path))
+    one, two = (jobs_of(protocol, protocol.only([name])) for name in ("table1", "table2"))
+    assert {job.place for job in one} & {job.place for job in two}
+    other = _alone(tmp_path, (1, 2), two)
+    with _alone(tmp_path, (0, 2), one), pytest.raises(UserError, match="another command"), other:
+        raise AssertionError("two would do the same run")
+    with _alone(tmp_path, (0, 2), one), _alone(tmp_path, (1, 2), one):
+        pass
+    with _alone(tmp_path, (1, 2), two):
+        pass
+
+
 def test_parts_share_the_runs(made):
     from attnzoo.tables.run import _share
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -57,7 +58,7 @@ def run(settings: Settings) -> bool:
     jobs = (search_jobs if settings.search else jobs_of)(settings.protocol, settings.cells)
     mine = _share(jobs, settings.part)
     make_writable(settings.out, f"out={settings.out}")
-    with _alone(settings.out, settings.part):
+    with _alone(settings.out, settings.part, jobs):
         failed = (_search if settings.search else _run_tables)(settings, mine)
         _tidy(settings, mine)
     # A setting of a search that fails by itself is one that is not chosen.
@@ -210,20 +211,17 @@ def _log(folder: Path, job: Job) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path, part: tuple[int, int] | None) -> Iterator[None]:
-    """Keeps two commands from working at the same runs; parts of one share the folder."""
+def _alone(folder: Path, part: tuple[int, int] | None, jobs: Sequence[Job] = ()) -> Iterator[None]:
+    """Keeps two commands from working at the same runs; parts of one share the folder.
+
+    jobs: all of the command, of which a part does its share.
+    """
     try:
         with ExitStack() as locks:
             locks.enter_context(held(folder / LOCK, shared=part is not None))
             (folder / WORK).mkdir(exist_ok=True)
             if part is not None:
-                number, count = part
-                locks.enter_context(held(folder / f"{LOCK}-{number}-of-{count}"))
-                # Parts of another count would be other shares of the same runs.
-                for other in folder.glob(f"{LOCK}-*-of-*"):
-                    if not other.name.endswith(f"-of-{count}"):
-                        with held(other):
-                            pass
+                _beside_parts(folder, part, jobs, locks)
             else:
                 with held(folder / REPORT_LOCK, waits=True):
                     for place in (p for p in folder.rglob("*") if p.is_dir()):
@@ -231,4 +229,23 @@ def _alone(folder: Path, part: tuple[int, int] | None) -> Iterator[None]:
                     sweep(folder)
             yield
     except Held as error:
-        raise UserError(f"out={folder}: another command is at work there") from error
+        told = "" if part is None else "; parts at one time need the same tables and the same count"
+        raise UserError(f"out={folder}: another command is at work there{told}") from error
+
+
+def _beside_parts(
+    folder: Path, part: tuple[int, int], jobs: Sequence[Job], locks: ExitStack
+) -> None:
+    """Takes a part's lock, where no other part's share could hold the same run.
+
+    Shares go by the place in the command's own list: those of another count, or of other tables,
+    may have a run in common.
+    """
+    number, count = part
+    places = "\n".join(job.place for job in jobs)
+    same = f"-of-{count}-{hashlib.sha256(places.encode()).hexdigest()[:16]}"
+    locks.enter_context(held(folder / f"{LOCK}-{number}{same}"))
+    for other in folder.glob(f"{LOCK}-*-of-*"):
+        if not other.name.endswith(same):
+            with held(other):
+                pass
