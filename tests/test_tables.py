@@ -798,6 +798,15 @@ def test_one_part_is_run_once_at_a_time(tmp_path):
             pass
 
 
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_chosen_settings_that_cannot_be_read_are_none_that_are_not_there(tmp_path, kind):
+    protocol, chosen = written(tmp_path), tmp_path / "chosen.yaml"
+    make = {"folder": chosen.mkdir, "link": lambda: chosen.symlink_to("gone")}
+    make.get(kind, lambda: os.mkfifo(chosen))()
+    with pytest.raises(UserError, match=r"chosen\.yaml: cannot be read"):
+        settings(protocol, tmp_path / "out")
+
+
 def test_quick_has_a_folder_of_its_own():
     assert settings_of({"quick": [True]}, (), "").out == Path("outputs/tables-quick")
     assert settings_of({}, (), "").out == Path("outputs/tables")

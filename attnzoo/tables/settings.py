@@ -118,7 +118,7 @@ def _protocol(given: Given) -> Protocol:
         name = "quick" if truth(given, "quick") else "full"
         file = config.experiments() / config.PROTOCOLS / f"{name}.yaml"
     chosen = file.with_name(CHOSEN)
-    protocol = read_protocol(file, chosen if chosen.is_file() else None)
+    protocol = read_protocol(file, chosen if os.path.lexists(chosen) else None)
     seeds = positive(given, "seeds", None)
     if seeds is not None and seeds > MOST_SEEDS:
         raise UserError(f"seeds={seeds}: at most {MOST_SEEDS}")
