@@ -29,6 +29,7 @@ SMALL = {
     "cells": {"none": {"label": "VD", "overrides": ["attn=none"]}},
     "tables": {"table1": {"title": "One", "rows": ["none"]}},
 }
+LIKE = {**SMALL["cells"], "b": {"label": "B", "overrides": [], "like": "none"}}
 AXES = {"attn": {"none": {"label": "none", "overrides": ["attn=none"]}}}
 LONG_AXES = {name: {name * 150: AXES["attn"]["none"]} for name in "ab"}
 
@@ -303,6 +304,33 @@ def test_a_name_of_the_base_is_no_number_of_the_file_that_is_based_on_it(tmp_pat
 def test_chosen_settings_of_no_cell_are_refused(tmp_path):
     with pytest.raises(UserError, match="nane"):
         read(tmp_path, chosen={"nane": {"train.ema": 0.9}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"cells": {**LIKE, "c": {**LIKE["b"], "like": "b"}}}, "cells.c.like: b is like none"),
+        ({"cells": LIKE, "chosen": {"b": {"train.ema": 0.9}}}, "of b: it takes those of none;"),
+        (
+            {
+                "cells": {**LIKE, "c": SMALL["cells"]["none"]},
+                "grids": {
+                    "g": {
+                        "title": "G",
+                        "axes": {
+                            axis: {"1": {"label": "", "overrides": [], "like": like}}
+                            for axis, like in (("x", "none"), ("y", "c"))
+                        },
+                    }
+                },
+            },
+            "grids.g: g-1-1 would be like none and c; name one",
+        ),
+    ],
+)
+def test_a_cell_takes_the_chosen_settings_of_one_that_has_its_own(changes, said, tmp_path):
+    with pytest.raises(UserError, match=re.escape(said)):
+        read(tmp_path, **changes)
 
 
 def test_the_searchs_score_is_pictures_and_videos_in_equal_parts():

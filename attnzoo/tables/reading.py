@@ -116,6 +116,10 @@ def _check_names(protocol: Protocol) -> None:
     for place, name in used:
         if name not in protocol.cells:
             raise UserError(f"{place}: no cell {name!r}{suggestion(str(name), protocol.cells)}")
+    for name, cell in protocol.cells.items():
+        other = None if cell.like is None else protocol.cells[cell.like].like
+        if other not in (None, cell.like):  # followed once, it would have nobody's settings
+            raise UserError(f"cells.{name}.like: {cell.like} is like {other} itself; name {other}")
 
 
 def _cell(name: str, value: Any) -> Cell:
@@ -168,7 +172,10 @@ def _grid(name: str, value: Any) -> tuple[dict[str, Cell], Table]:
         cell = "-".join([name, *(key for key, _ in point)])
         values = [_cell(key, one) for key, one in point]
         _named(place, cell, "cell")
-        like = next((one.like for one in values if one.like), None)
+        likes = list(dict.fromkeys(one.like for one in values if one.like))
+        if len(likes) > 1:
+            raise UserError(f"{place}: {cell} would be like {' and '.join(likes)}; name one")
+        like = likes[0] if likes else None
         overrides = [text for one in values for text in one.overrides]
         label = ", ".join(one.label for one in values)
         _refuse_taken(place, "a cell", [cell], cells)
@@ -230,6 +237,8 @@ def _with_chosen(cells: Mapping[str, Cell], chosen: Mapping[str, Any]) -> dict[s
             raise UserError(f"chosen settings of no cell: {name!r}{suggestion(name, cells)}")
     for name, value in chosen.items():
         _map(f"chosen settings of {name}", value)
+        if (like := cells[name].like) not in (None, name):
+            raise UserError(f"chosen settings of {name}: it takes those of {like}; take them out")
     return {
         name: replace(cell, chosen=dict(chosen.get(cell.like or name, {})))
         for name, cell in cells.items()
