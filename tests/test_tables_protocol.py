@@ -177,6 +177,8 @@ def test_later_overrides_are_the_cells_and_the_chosen_ones(tmp_path):
         ({"tables": {"t": {"title": "T", "rows": [{"cel": "none"}]}}}, "unknown key 'cel'"),
         ({"curves": {"cells": ["nome"]}}, "no cell 'nome'"),
         ({"curves": {"training": [2.0]}}, "curves.training"),
+        ({"curves": {"denoising": [1, 5000]}}, "curves.denoising: 5000: must be at most 1000"),
+        ({"curves": {"cells": ["none"], "clips": 5}}, "curves.clips: 5: a seed is scored on 4"),
         ({"grids": {"t": {"title": "T"}}}, "grids.t"),
         ({"tables": {"../t": {"title": "T", "rows": ["none"]}}}, "tables.../t: a table's name"),
         ({"tables": {"a/b": {"title": "T", "rows": ["none"]}}}, "tables.a/b: a table's name"),

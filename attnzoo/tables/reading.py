@@ -20,6 +20,7 @@ from attnzoo.errors import UserError
 from attnzoo.report import TAKEN
 from attnzoo.tables.protocol import ID, Cell, Curves, Protocol, Row, Search, Table
 from attnzoo.tables.reserved import check_protocol
+from attnzoo.train.settings import TIMES
 from attnzoo.yaml_files import read_yaml
 
 LONGEST = 200
@@ -84,14 +85,15 @@ def _protocol(content: Mapping[str, Any]) -> Protocol:
         _refuse_taken(f"grids.{name}", "a cell", made, cells)
         cells |= made
         tables[name] = table
+    clips = _integers("clips", [content["clips"]], 1)[0]
     protocol = Protocol(
         name=_text("name", content["name"]),
         seeds=_integers("seeds", content["seeds"], 0),
-        clips=_integers("clips", [content["clips"]], 1)[0],
+        clips=clips,
         settings=_settings("settings", content["settings"]),
         cells=cells,
         tables=tables,
-        curves=_curves(content.get("curves", {})),
+        curves=_curves(content.get("curves", {}), clips),
         search=_search(content.get("search", {})),
         profile_rounds=_integers("profile_rounds", [content.get("profile_rounds", 5)], 1)[0],
     )
@@ -200,15 +202,21 @@ def _free(place: str, name: str) -> str:
     return _named(place, name, "table")
 
 
-def _curves(value: Any) -> Curves:
+def _curves(value: Any, clips: int) -> Curves:
+    """clips: those that a seed is scored on, of which curves show some or all."""
     _check_keys("curves", value, Curves)
     default = Curves()
-    return Curves(
+    found = Curves(
         cells=_texts("curves.cells", value.get("cells", [])),
         clips=_integers("curves.clips", [value.get("clips", default.clips)], 1)[0],
         denoising=_integers("curves.denoising", value.get("denoising", default.denoising), 1),
         training=_shares("curves.training", value.get("training", default.training)),
     )
+    if max(found.denoising) > TIMES:
+        raise UserError(f"curves.denoising: {max(found.denoising)}: must be at most {TIMES} steps")
+    if "clips" in value and found.cells and found.clips > clips:
+        raise UserError(f"curves.clips: {found.clips}: a seed is scored on {clips}, the most")
+    return found
 
 
 def _search(value: Any) -> Search:
