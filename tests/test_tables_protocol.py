@@ -177,6 +177,8 @@ def test_later_overrides_are_the_cells_and_the_chosen_ones(tmp_path):
         ({"tables": {"t": {"title": "T", "rows": [{"cel": "none"}]}}}, "unknown key 'cel'"),
         ({"curves": {"cells": ["nome"]}}, "no cell 'nome'"),
         ({"curves": {"training": [2.0]}}, "curves.training"),
+        ({"curves": {"training": [True]}}, "curves.training: must be numbers above 0 up to 1"),
+        ({"cells": {"none": {"label": True, "overrides": []}}}, "label: must be a text, not True"),
         ({"curves": {"denoising": [1, 5000]}}, "curves.denoising: 5000: must be at most 1000"),
         ({"curves": {"cells": ["none"], "clips": 5}}, "curves.clips: 5: a seed is scored on 4"),
         ({"grids": {"t": {"title": "T"}}}, "grids.t"),

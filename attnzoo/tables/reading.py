@@ -283,7 +283,8 @@ def _said(value: Any) -> str:
 
 
 def _shares(place: str, value: Any) -> tuple[float, ...]:
-    numbers = isinstance(value, list | tuple) and all(isinstance(v, int | float) for v in value)
+    # Not isinstance: true is an int, too.
+    numbers = isinstance(value, list | tuple) and all(type(v) in (int, float) for v in value)
     if not numbers or not all(0 < one <= 1 for one in value):
         raise UserError(f"{place}: must be numbers above 0 up to 1, not {_said(value)}")
     return tuple(map(float, value))
@@ -303,7 +304,7 @@ def _texts(place: str, value: Any) -> tuple[str, ...]:
 
 
 def _text(place: str, value: Any) -> str:
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise UserError(f"{place}: must be a text, not {_said(value)}")
     return str(value)
 
