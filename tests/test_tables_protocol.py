@@ -173,6 +173,7 @@ def test_later_overrides_are_the_cells_and_the_chosen_ones(tmp_path):
         ({"cells": {"none": {"label": "VD"}}}, "cells.none: lacks overrides"),
         ({"tables": {"t": {"title": "T", "rows": ["non"]}}}, "no cell 'non'"),
         ({"tables": {"t": {"title": "T", "rows": 3}}}, "rows"),
+        ({"tables": {"t": {"title": "T", "rows": ["none"] * 2}}}, "t.rows: none stands twice in"),
         ({"tables": {"t": {"title": "T", "rows": []}}}, "tables.t.rows: must be a list of cells"),
         ({"tables": {"t": {"title": "T", "rows": [{"cel": "none"}]}}}, "unknown key 'cel'"),
         ({"curves": {"cells": ["nome"]}}, "no cell 'nome'"),

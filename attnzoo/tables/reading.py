@@ -148,6 +148,9 @@ def _table(name: str, value: Any) -> Table:
             if not isinstance(one, str | None) or (key == "cell" and not one):
                 raise UserError(f"tables.{name}.rows: {key} must be a text, not {_said(one)}")
         rows.append(Row(**given))
+    for (cell, _), count in Counter((row.cell, row.group) for row in rows).items():
+        if count > 1:
+            raise UserError(f"tables.{name}.rows: {cell} stands twice in one group; name it once")
     title, alone = _text(f"tables.{name}.title", value["title"]), value.get("alone", False)
     if not isinstance(alone, bool):
         raise UserError(f"tables.{name}.alone: must be true or false, not {_said(alone)}")
