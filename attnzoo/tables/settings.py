@@ -134,8 +134,13 @@ def _tables(given: Given, protocol: Protocol) -> tuple[str, ...]:
     six = truth(given, "six")
     if six and "only" in given:
         raise UserError("six=, only=: give one of them")
-    wanted = ["table6"] if six else [str(name) for name in given.get("only", ())]
+    several = given.get("only", ())
+    if any(isinstance(name, tuple) for name in several):
+        raise UserError("only=[...]: no list; several tables are given as only=table1,table2")
+    wanted = ["table6"] if six else [str(name) for name in several]
     for name in wanted:
+        if wanted.count(name) > 1:
+            raise UserError(f"only={','.join(wanted)}: {name} stands there twice; name it once")
         if name not in protocol.tables:
             raise UserError(f"only={name}: no such table{suggestion(name, protocol.tables)}")
     return tuple(wanted) or tuple(n for n, table in protocol.tables.items() if not table.alone)
@@ -164,8 +169,12 @@ def _added(variants: Sequence[str], out: Path, protocol: Protocol) -> dict[str, 
             raise UserError(f"add={text}: must be a variant's name and options as key=value")
         if len(cell) > LONGEST:
             raise UserError(f"add={text}: at most {LONGEST} letters, not {len(cell)}")
+        if cell in cells or cell in protocol.cells:
+            raise UserError(f"add={text}: there is a cell {cell} already; add it once")
         label = " ".join([name, *options])
         overrides = (f"attn={name}", *options)
+        if any(option.lstrip("+~").partition("=")[0] == "attn" for option in options):
+            raise UserError(f"add={text}: the row is of {name}; add another variant by itself")
         check_overrides(f"add={text}", options)
         own = chosen.get(cell, protocol.first_tried(overrides))
         cells[cell] = Cell(label, overrides, chosen=own, added=True, searched=cell in chosen)
