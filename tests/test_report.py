@@ -302,6 +302,15 @@ def test_a_cost_or_curve_in_another_cells_place_is_refused(results, tmp_path, ki
     read_folder(copied)  # one that does not say is taken where it lies
 
 
+def test_a_seed_that_stands_twice_is_refused(results, tmp_path):
+    folder = shutil.copytree(results, tmp_path / "r")
+    protocol = json.loads((folder / "protocol.json").read_text())
+    seeds = [*protocol["seeds"], protocol["seeds"][0]]
+    (folder / "protocol.json").write_text(json.dumps({**protocol, "seeds": seeds}))
+    with pytest.raises(UserError, match=r"protocol.json: .*seeds are .*, not different ones"):
+        read_folder(folder)
+
+
 def test_records_of_other_data_are_refused_and_of_a_setting_of_data_are_not(tmp_path):
     folder = small_results(tmp_path / "r", "table1", "table6", videos=False)
     for file in (folder / "records").glob("table6-*-moving-*/seed*.json"):

@@ -199,6 +199,8 @@ def read_folder(path: Path) -> Folder:
         name, seeds = _text(protocol["name"], "name"), tuple(protocol["seeds"])
         if not all(type(seed) is int for seed in seeds):
             raise ValueError(f"seeds are {seeds!r:.60}, not numbers")
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"seeds are {seeds!r:.60}, not different ones")
         settings = protocol.get("settings", {})
         if not isinstance(settings, dict):
             raise ValueError("settings are no object")
