@@ -1060,6 +1060,17 @@ def test_an_added_variant_has_what_a_search_there_chose(ran, tmp_path):
     assert about(out)["cells"]["add-temporal"]["chosen"] == chosen
 
 
+def test_what_no_search_of_the_protocol_tries_is_not_taken_for_its_choice(tmp_path):
+    protocol, out = written(tmp_path), tmp_path / "out"
+    place.write_json(out / "search/chosen.json", {"add-temporal": {"train.clip_norm": "123"}})
+    given = {"only": "table1", "add": ["temporal"]}
+    with pytest.raises(UserError, match=r"chosen.json: add-temporal has train.clip_norm=123, whi"):
+        settings(protocol, out, **given)
+    settings(protocol, out, **given, search=True)  # which chooses anew
+    place.write_json(out / "search/chosen.json", {"add-temporal": {"train.clip_norm": "2"}})
+    assert settings(protocol, out, **given).protocol.cells["add-temporal"].searched
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

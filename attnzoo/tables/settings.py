@@ -17,6 +17,7 @@ from attnzoo.errors import UserError
 from attnzoo.tables.protocol import ID, Cell, Protocol, Row
 from attnzoo.tables.reading import LONGEST, read_protocol
 from attnzoo.tables.reserved import check_overrides
+from attnzoo.tables.search import CHOSEN as FOUND
 from attnzoo.tables.search import chosen_there
 
 OUTPUTS, QUICK = Path("outputs/tables"), Path("outputs/tables-quick")
@@ -81,7 +82,10 @@ def settings_of(given: Given, plugins: Sequence[str], command: str) -> Settings:
     protocol = _protocol(given)
     tables = _tables(given, protocol)
     out = path(given, "out") or (QUICK if truth(given, "quick") else OUTPUTS)
-    added = _added(_texts(given, "add"), out, protocol)
+    variants = _texts(given, "add")
+    # A search chooses anew, whatever an earlier one chose.
+    chosen = {} if search or not variants else chosen_there(out)
+    added = _added(variants, chosen, out, protocol)
     protocol = _with(protocol, added, tables)
     threads = positive(given, "threads", None)
     gpu = torch.cuda.is_available()
@@ -154,14 +158,15 @@ def _texts(given: Given, key: str) -> list[str]:
     return list(several)
 
 
-def _added(variants: Sequence[str], out: Path, protocol: Protocol) -> dict[str, Cell]:
+def _added(
+    variants: Sequence[str], chosen: Mapping[str, Any], out: Path, protocol: Protocol
+) -> dict[str, Cell]:
     """A cell for each `NAME option=value ...`, with the settings that a search in `out` chose.
 
     Without a search with those that are tried first: the variants' own defaults are of single runs,
     and frame positions learn far slower by them than in any row of the protocol.
     """
     cells = {}
-    chosen: Mapping[str, Any] = chosen_there(out) if variants else {}
     for text in variants:
         name, *options = text.split()
         cell = "-".join(["add", name, *options]).replace("[", "").replace("]", "")
@@ -176,9 +181,23 @@ def _added(variants: Sequence[str], out: Path, protocol: Protocol) -> dict[str, 
         if any(option.lstrip("+~").partition("=")[0] == "attn" for option in options):
             raise UserError(f"add={text}: the row is of {name}; add another variant by itself")
         check_overrides(f"add={text}", options)
+        if cell in chosen:
+            _check_tried(chosen[cell], protocol.search.of(cell, name), f"{out / FOUND}: {cell}")
         own = chosen.get(cell, protocol.first_tried(overrides))
         cells[cell] = Cell(label, overrides, chosen=own, added=True, searched=cell in chosen)
     return cells
+
+
+def _check_tried(chosen: Mapping[str, Any], tries: Sequence[Sequence[str]], place: str) -> None:
+    """UserError for settings that none of the protocol's tries has: another search chose them."""
+    said = {key: str(value) for key, value in chosen.items()}
+    tried = ((text.partition("=") for text in one) for one in tries)
+    if said not in [{key: value for key, _, value in one} for one in tried]:
+        told = " ".join(f"{key}={value}" for key, value in said.items())
+        raise UserError(
+            f"{place} has {told}, which the protocol's search does not try; choose anew by "
+            "search=true with the same add=, or delete it there"
+        )
 
 
 def _with(protocol: Protocol, added: dict[str, Cell], tables: Sequence[str]) -> Protocol:
