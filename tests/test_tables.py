@@ -25,6 +25,7 @@ from once import made_once
 from PIL import Image
 
 from attnzoo import commands, run
+from attnzoo.bench.hardware import hardware, versions
 from attnzoo.errors import UserError
 from attnzoo.tables import __main__ as tables
 from attnzoo.tables import folder as place
@@ -709,6 +710,25 @@ def test_a_cost_that_is_none_is_measured(tmp_path, monkeypatch, text):
     (tmp_path / "costs/none.json").write_text(text.replace("KEY", cost.key))
     costs._shared(tmp_path, cost)
     assert not costs._stands(tmp_path, cost, "none")
+
+
+@pytest.mark.parametrize(
+    ("change", "stands"),
+    [
+        ({}, True),
+        ({"versions": {"torch": "1.0"}}, False),
+        ({"hardware": {"gpu": "another"}}, False),
+    ],
+)
+def test_a_cost_is_of_the_libraries_and_the_gpu_of_here(tmp_path, monkeypatch, change, stands):
+    from attnzoo.tables import costs
+
+    monkeypatch.setattr("attnzoo.tables.costs.compose", composed_once_of)
+    (cost,) = costs.costs_of(read_protocol(written(tmp_path)), ["none"])
+    environment = {"versions": versions(), "hardware": hardware(), **change}
+    content = {"key": cost.key, "profile": {}, "environment": environment}
+    place.write_json(tmp_path / "costs/none.json", content)
+    assert costs._stands(tmp_path, cost, "none") is stands
 
 
 def composed_once_of(name: str, overrides: list[str]) -> Composed:

@@ -11,7 +11,7 @@ from typing import Any
 
 from attnzoo import registry
 from attnzoo.bench.environment import code
-from attnzoo.bench.hardware import hardware
+from attnzoo.bench.hardware import hardware, versions
 from attnzoo.paths import regular
 from attnzoo.tables.folder import WORK, write_json
 from attnzoo.tables.jobs import compose
@@ -19,6 +19,7 @@ from attnzoo.tables.progress import Progress
 from attnzoo.tables.protocol import Protocol
 from attnzoo.tables.work import profile_cell
 from attnzoo.tables.workers import Outcome, Task, Workers
+from attnzoo.train.device import choose_device
 from attnzoo.train.plain import plain
 from attnzoo.train.settings import Experiment
 
@@ -28,23 +29,29 @@ WITHOUT_COST = ("seed", "noise", "training", "sampling", "tracker", "workers")
 
 @dataclass(frozen=True)
 class Cost:
-    """One measurement: the cells whose model it is, and the overrides that make that model."""
+    """One measurement: the cells whose model it is, and the overrides that make that model.
+
+    gpu: the device that it would be measured on here, None for the processor.
+    """
 
     key: str
     cells: tuple[str, ...]
     overrides: tuple[str, ...]
+    gpu: str | None = None
 
 
 def costs_of(protocol: Protocol, cells: Sequence[str]) -> list[Cost]:
     """One for each different model among the cells."""
     found: dict[str, list[str]] = {}
+    gpus: dict[str, str | None] = {}
     for name in cells:
         overrides = protocol.overrides(name, protocol.seeds[0])
         composed = compose(name, overrides)
         key = _key(composed.experiment, protocol.profile_rounds)
         found.setdefault(key, []).append(name)
+        gpus[key] = hardware(choose_device(composed.experiment.device))["gpu"]
     return [
-        Cost(key, tuple(names), tuple(protocol.overrides(names[0], protocol.seeds[0])))
+        Cost(key, tuple(names), tuple(protocol.overrides(names[0], protocol.seeds[0])), gpus[key])
         for key, names in found.items()
     ]
 
@@ -110,7 +117,14 @@ def _read(folder: Path, cell: str) -> dict[str, Any]:
 
 
 def _stands(folder: Path, cost: Cost, cell: str) -> bool:
-    return _read(folder, cell).get("key") == cost.key
+    """Whether the cell's file is of this model, measured by the libraries and the GPU of here."""
+    content = _read(folder, cell)
+    if content.get("key") != cost.key:
+        return False
+    made = content["environment"]
+    machine = made.get("hardware")
+    same = isinstance(machine, dict) and machine.get("gpu") == cost.gpu
+    return same and made.get("versions") == versions()
 
 
 def _shared(folder: Path, cost: Cost) -> None:
