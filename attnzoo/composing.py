@@ -57,6 +57,7 @@ def composed_in(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
         cfg = compose(overrides)
     if not OmegaConf.is_missing(cfg, "attn"):
         _check_class(cfg.attn.name)
+    _check_names(cfg)
     _check_truths(cfg, overrides)
     if list(cfg.plugins) != plugins_of(overrides):
         raise UserError(
@@ -64,6 +65,16 @@ def composed_in(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
             f"name them on the command line, {PLUGIN_FORM}"
         )
     return cfg
+
+
+def _check_names(cfg: DictConfig) -> None:
+    """UserError where a group's name is not the one that was chosen: it brought other settings."""
+    known = {"attn": registry.list_variants(), "model": config.MODELS, "data": config.DATA}
+    for group, names in known.items():
+        name = OmegaConf.select(cfg, f"{group}.name")
+        chosen = cfg.hydra.runtime.choices.get(group)  # or a file of the caller's own
+        if name != chosen and (chosen in names or name not in names):
+            raise UserError(f"{group}.name={name}: no setting; chosen by {group}={name}")
 
 
 def _check_truths(cfg: DictConfig, overrides: Sequence[str]) -> None:

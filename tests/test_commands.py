@@ -132,6 +132,8 @@ WRONG = [
     ("data.size=63", "data.size=63", "multiple of 8"),
     ("data.camera=shaky", "data.camera=shaky", "[still, moving]"),
     ("data=video", "data.path", "data.path=VALUE"),
+    ("data.name=video", "data.name=video", "chosen by data=video"),
+    ("model.name=stable_diffusion", "model.name=stable_diffusion", "by model=stable_diffusion"),
     ("data=video data.path=gone.mp4", "gone.mp4", "give a video"),
     ("data=video data.path=empty.mp4", "empty.mp4", ""),
     ("data=video data.path=broken.mp4", "broken.mp4", ""),
