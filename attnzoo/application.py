@@ -34,6 +34,7 @@ from attnzoo.composing import (
     VERSION_BASE,
     bound_files,
     check_swept,
+    check_texts,
     complaints,
     compose,
     composed_in,
@@ -88,6 +89,7 @@ def launch(
             for job in jobs:
                 cfg = composed_in(job, args.config_dir)
                 check_swept(cfg, swept)
+                check_texts(cfg, [*swept, *args.overrides])
                 _check_logging(cfg)
                 check(cfg, _folder(cfg, sweep))
         elif args.help or args.cfg or args.info:

@@ -24,7 +24,15 @@ from yaml import YAMLError
 from attnzoo import config, registry
 from attnzoo._options import suggestion
 from attnzoo.errors import UserError
-from attnzoo.overrides import PLUGIN_FORM, normalised, parsed, plugged, plugins_of
+from attnzoo.overrides import (
+    PLUGIN_FORM,
+    check_text,
+    leaves,
+    normalised,
+    parsed,
+    plugged,
+    plugins_of,
+)
 from attnzoo.yaml_files import UNREADABLE, check_size
 
 VERSION_BASE = "1.3"
@@ -59,6 +67,7 @@ def composed_in(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
         _check_class(cfg.attn.name)
     _check_names(cfg)
     _check_truths(cfg, overrides)
+    check_texts(cfg, overrides)
     if list(cfg.plugins) != plugins_of(overrides):
         raise UserError(
             f"plugins={list(cfg.plugins)}: a file of settings is read after plug-ins are loaded; "
@@ -85,6 +94,17 @@ def _check_truths(cfg: DictConfig, overrides: Sequence[str]) -> None:
             continue
         if isinstance(OmegaConf.select(cfg, override.key_or_group), bool):
             raise UserError(f"{text}: must be true or false")
+
+
+def check_texts(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """UserError for a text that Hydra's grammar takes for a number or a truth value.
+
+    Among the overrides may be those of a whole sweep, whose jobs have the number already.
+    """
+    for text, override in zip(overrides, parsed(overrides), strict=True):
+        for key, value in leaves(override):
+            if isinstance(OmegaConf.select(cfg, key), str):
+                check_text(text, value)
 
 
 def check_options(variant: str, options: dict[str, Any]) -> None:

@@ -11,7 +11,10 @@ from hydra.errors import HydraException
 from attnzoo import registry
 from attnzoo.bench.settings import Given
 from attnzoo.errors import UserError
-from attnzoo.overrides import PLUGINS, parsed, plugins_of
+from attnzoo.overrides import PLUGINS, check_text, parsed, plugins_of
+
+PATHS = ("out", "against", "plots", "protocol", "reuse", "base")
+"""Settings that name a file, a folder or a commit."""
 
 
 def given(arguments: Sequence[str]) -> Given:
@@ -31,6 +34,8 @@ def given(arguments: Sequence[str]) -> Given:
             key = override.key_or_group
             if override.is_delete() or override.package or key in found:
                 raise UserError(f"{text}: each setting is given once, as key=value")
+            if key in PATHS:
+                check_text(text, override.value())
             if key != PLUGINS:
                 found[key] = _values(override)
     except HydraException as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
@@ -62,6 +63,34 @@ def _short(text: str) -> str:
 
 _SHOWN = 100
 """Characters of an override that an error shows where it is too long to be read."""
+
+
+def leaves(override: Override) -> Iterator[tuple[str, object]]:
+    """The values that an override gives, all of a sweep, each under its whole key."""
+    yield from _leaves(override.key_or_group, override.value())
+
+
+def _leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, ChoiceSweep):
+        for one in value.list:
+            yield from _leaves(key, one)
+    elif isinstance(value, dict):
+        for below, one in value.items():
+            yield from _leaves(f"{key}.{below}", one)
+    elif isinstance(value, list):
+        for place, one in enumerate(value):
+            yield from _leaves(f"{key}[{place}]", one)
+    else:
+        yield key, value
+
+
+def check_text(text: str, value: object) -> None:
+    """UserError if the grammar takes a name or a path in `text` for another, as 1_0 for 10."""
+    if isinstance(value, int | float) and str(value) not in re.split(r"[\s,=:()\[\]{}]", text):
+        raise UserError(
+            f"{text}: would be read as {value}; put text that looks like a number in quotes "
+            "inside the shell's, \"key='...'\""
+        )
 
 
 def quoted(text: object) -> str:

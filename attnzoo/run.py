@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from attnzoo import application, commands, config, job, stored
 from attnzoo.errors import UserError, lacking
 from attnzoo.files import Held, held, replacing, sweep
-from attnzoo.overrides import PLUGINS, parsed, quoted
+from attnzoo.overrides import PLUGINS, check_text, parsed, quoted
 from attnzoo.paths import typed
 from attnzoo.stored import CONFIG
 from attnzoo.summary import summary
@@ -205,6 +205,8 @@ def _resuming(overrides: list[str], sweep: bool) -> list[str]:
     folder = typed(str(folders[-1]), f"resume={folders[-1]}")
     for text, override in zip(overrides, given, strict=True):
         key = override.key_or_group
+        if key == "resume":
+            check_text(text, override.value())
         if key not in ("resume", *CHANGEABLE) and not key.replace("/", ".").startswith(LOGGING):
             raise UserError(
                 f"{text}: resume={folder} goes on with the configuration stored there; "

@@ -112,6 +112,8 @@ def test_a_run_too_long_is_predicted(tmp_path: Path) -> None:
         (["dtype=fp8"], "there are fp32, bf16, fp16"),
         (["dtype=fp32", "dtype=bf16"], "each setting is given once"),
         (["out=a.txt"], "out=a.txt: must end with .jsonl"),
+        (["plots=1.50"], "plots=1.50: would be read as 1.5; put"),
+        (["base=12e3"], "base=12e3: would be read as 12000.0; put"),
         (["against=no.jsonl"], "against=no.jsonl: cannot be read"),
         (["peers=Unet"], "peers=Unet:"),
         (["channels=10"], "channels=10 must be a multiple of heads=8"),

@@ -139,6 +139,12 @@ WRONG = [
     ("data=video data.path=broken.mp4", "broken.mp4", ""),
     ("data=video data.path=file", "file", ""),
     ("data=video data.path=short.mp4", "5 frames", "data.short=loop"),
+    ("data=video data.path=1_0", "data.path=1_0", "in quotes"),
+    ("data=video data={path:1_0}", "data={path:1_0}", "in quotes"),
+    ("-m data=video data.path=x,1_0", "data.path=x,1_0", "in quotes"),
+    ("data=video data.path=true", "data.path=true", "in quotes"),
+    ("hydra.run.dir=2026_01_31", "read as 20260131", "in quotes"),
+    ("resume=1e3", "resume=1e3", "in quotes"),
     ("data=tiktok data.path=gone", "gone", ""),
     ("hydra.run.dir=file/below", "hydra.run.dir=file/below", "another folder"),
     ("+experiment=quik", "experiment=quik", "did you mean 'quick'"),
@@ -279,6 +285,11 @@ def test_an_option_named_like_a_setting_needs_its_prefix(composed):
         registry.register("noisy", title="t", source="s", kind=entry.kind, cost="0")(Noisy)
         assert status("attn=noisy", "noise=half", "attn.noise=4") == 0
     assert composed[0].noise.name == "half" and composed[0].attn.noise == 4
+
+
+def test_a_path_that_is_a_number_is_itself_where_it_reads_so(composed):
+    assert status("hydra.run.dir=2026") == 0 and Path("2026").is_dir()
+    assert status("hydra.run.dir='2026_01_31'") == 0 and Path("2026_01_31").is_dir()
 
 
 def test_a_sweep_runs_every_combination_in_a_folder_of_its_own(composed, tmp_path):
