@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from attnzoo.planning.trace import Sizes
+    from attnzoo.train.settings import Experiment
 
 MEASURED = ("stage1", "stage2", "sample")
 
@@ -83,6 +84,10 @@ def command(arguments: Sequence[str]) -> None:
     _without_data(cfg)
     experiment = config.experiment_of(cfg)
     experiment.check()
+    _check_data(cfg, experiment)
+    from attnzoo.train.experiment import check_variant
+
+    check_variant(experiment, cfg.data.frames)
     sizes = _sizes(cfg, experiment.training.batch)
     if given.measure:
         from attnzoo.planning.measured import measured
@@ -108,6 +113,22 @@ def _without_data(cfg: DictConfig) -> None:
     for key in cfg.data:
         if OmegaConf.is_missing(cfg.data, key):
             cfg.data[key] = "(not given)"
+
+
+def _check_data(cfg: DictConfig, experiment: Experiment) -> None:
+    """UserError for sizes and flow that data cannot have; the embedded ones say so when opened."""
+    if cfg.data.name == "embedded":
+        return
+    from attnzoo.data.flow_settings import FlowSource
+    from attnzoo.data.flow_source import with_flow
+    from attnzoo.data.source import Source
+    from attnzoo.data.windows import check_numbers
+
+    data = cfg.data
+    check_numbers(data.size, data.frames, data.get("stride", 1))
+    if experiment.flow is not FlowSource.raft:  # whose weights may be elsewhere
+        unread = Source(data.name, data.frames, data.size, [], [], {}, FlowSource.classical)
+        with_flow(unread, experiment.flow, experiment.motion, tried=True)
 
 
 def _sizes(cfg: DictConfig, batch: int) -> Sizes:

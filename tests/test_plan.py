@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from threading import Thread
 
@@ -289,6 +290,24 @@ def test_unknown_gpus_and_shares_are_refused():
     for share in ("0", "1.5"):
         with pytest.raises(UserError, match=rf"--utilisation {share}"):
             plan_command.command(["--utilisation", share])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("data=video data.size=63", "data.size=63: must be a multiple of 8"),
+        ("data=video data.size=1000000", "data.size=1000000: must be at most"),
+        ("data=tiktok data.frames=0", "data.frames=0: must be at least 2"),
+        ("data=video data.frames=1 attn=stsa", "data.frames=1: must be at least 2"),
+        ("data=video data.stride=0", "data.stride=0: must be at least 1"),
+        ("data=video flow=exact attn=stsa_flow", "flow=exact: only data=embedded"),
+        ("data=video flow=iuv motion.method=farneback", "motion.method"),
+        ("attn=stsa_flow aligned=shifted stack=flat", "no module follows the motion"),
+    ],
+)
+def test_what_no_run_could_have_is_not_planned(settings, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        plan_command.command(settings.split())
 
 
 @pytest.mark.long

@@ -234,6 +234,21 @@ def check(experiment: Experiment, source: Source, processes: Processes = ALONE) 
     Share.of(training.batch, training.accumulate, processes.index, processes.count)
     experiment.model.check()
     check_machine(experiment)
+    check_variant(experiment, source.frames)
+    if experiment.sampling.first >= len(source.test):
+        raise UserError(
+            f"sample.first={experiment.sampling.first}: there are {len(source.test)} test clips, "
+            "counted from 0"
+        )
+    if registry.get(experiment.variant).needs_flow and source.train[0].motion is None:
+        raise UserError(
+            f"attn={experiment.variant} needs flow and data={source.name} has none: "
+            "use data with motion, or a variant that needs no flow"
+        )
+
+
+def check_variant(experiment: Experiment, frames: int) -> None:
+    """UserError for options that the variant cannot have, or clips of too few frames for it."""
     entry = registry.get(experiment.variant)
     modules = entry.modules if experiment.stack is Stack.declared else entry.modules[:1]
     with torch.device("meta"):  # for what only the constructor can say, without memory
@@ -241,25 +256,14 @@ def check(experiment: Experiment, source: Source, processes: Processes = ALONE) 
             registry.create(entry.name, 64, 1, **{**experiment.options, **m})
             for m in modules or ({},)
         ]
-    if experiment.sampling.first >= len(source.test):
-        raise UserError(
-            f"sample.first={experiment.sampling.first}: there are {len(source.test)} test clips, "
-            "counted from 0"
-        )
     if entry.needs_flow and not any(getattr(module, "follows", True) for module in made):
         raise UserError(
             f"attn={entry.name}: with stack={experiment.stack.name} no module follows the motion; "
             "aligned=all or stack=declared"
         )
-    if source.frames < entry.min_frames:
+    if frames < entry.min_frames:
         raise UserError(
-            f"attn={entry.name} needs clips of at least {entry.min_frames} frames, "
-            f"not {source.frames}"
-        )
-    if entry.needs_flow and source.train[0].motion is None:
-        raise UserError(
-            f"attn={entry.name} needs flow and data={source.name} has none: "
-            "use data with motion, or a variant that needs no flow"
+            f"attn={entry.name} needs clips of at least {entry.min_frames} frames, not {frames}"
         )
 
 
