@@ -215,7 +215,7 @@ def initialised(config_dir: str | None) -> Iterator[None]:
     """Hydra as it composes meanwhile, with the groups of a folder of the caller's, if any.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: there is no such folder, or a file in it takes the place of one of ours.
     """
     bound_files()
     if config_dir is None:
@@ -225,8 +225,22 @@ def initialised(config_dir: str | None) -> Iterator[None]:
         path = os.path.abspath(config_dir)
         if not os.path.isdir(path):
             raise UserError(f"--config-dir {config_dir}: no such folder")
+        _check_own(Path(path))
         with hydra.initialize_config_dir(path, version_base=VERSION_BASE):
             yield
+
+
+def _check_own(folder: Path) -> None:
+    """UserError for a file that Hydra would silently read in the place of what is built in."""
+    groups = {"attn": registry.list_variants(), "model": config.MODELS, "data": config.DATA}
+    named = [f"{group}/{name}.yaml" for group, names in groups.items() for name in names]
+    ours = config.experiments()
+    files = [file.relative_to(ours) for file in ours.glob("*/*.yaml")]
+    for name in (f"{config.NAME}.yaml", *named, *map(str, files)):
+        own, built_in = folder / name, ours / name
+        same = own.exists() and built_in.exists() and own.samefile(built_in)
+        if os.path.lexists(own) and not same:
+            raise UserError(f"{own}: would take the place of what is built in; name it otherwise")
 
 
 class _BoundedFiles(FileConfigSource):

@@ -1,0 +1,45 @@
+"""Configurations of files and overrides: nothing in them silently becomes something else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import hydra
+import pytest
+
+from attnzoo import config
+from attnzoo.composing import VERSION_BASE, complaints, composed_in
+from attnzoo.errors import UserError
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """A folder for --config-dir."""
+    monkeypatch.chdir(tmp_path)
+    hydra.version.setbase(VERSION_BASE)
+    config.register()
+    return tmp_path / "settings"
+
+
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["attn/stsa", "data/video", "model/embedded", "experiment/quick", "preset/paper", "run"]
+)
+def test_files_of_ones_own_take_nobodys_place(name, settings):
+    write(settings / f"{name}.yaml", "name: temporal\n")
+    with pytest.raises(UserError, match=f"{name}.yaml: would take the place of what is built in"):
+        composed_in([], str(settings))
+    assert composed_in(["+experiment=quick"], str(config.experiments())).train.stage1.steps == 4
+
+
+def test_a_group_may_have_a_file_of_ones_own(settings):
+    write(settings / "data/mine.yaml", "# @package _global_\ndefaults: [video]\ndata: {path: x}\n")
+    assert composed_in(["data=mine"], str(settings)).data.name == "video"
+    (settings / "data/mine.yaml").write_text("# @package _global_\ndata: {name: foo}\n")
+    with pytest.raises(UserError, match=re.escape("data.name=foo: no setting")):
+        composed_in(["data=mine"], str(settings))
