@@ -28,6 +28,7 @@ from attnzoo.overrides import (
     PLUGIN_FORM,
     check_text,
     leaves,
+    leaves_of,
     normalised,
     parsed,
     plugged,
@@ -89,11 +90,18 @@ def _check_names(cfg: DictConfig) -> None:
 def _check_truths(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """UserError for a number where true or false is meant: to OmegaConf any but 0 is true."""
     for text, override in zip(overrides, parsed(overrides), strict=True):
-        number = re.fullmatch(r"[+-]?\d+", str(override.value()))
-        if number is None or number[0] in ("0", "1"):
-            continue
-        if isinstance(OmegaConf.select(cfg, override.key_or_group), bool):
-            raise UserError(f"{text}: must be true or false")
+        for key, value in leaves(override):
+            _check_truth(cfg, text, key, value)
+    for file, package, content in _read:
+        for key, value in leaves_of(package, content):
+            _check_truth(cfg, f"{file}: {key}={value}", key, value)
+
+
+def _check_truth(cfg: DictConfig, text: str, key: str, value: object) -> None:
+    number = re.fullmatch(r"[+-]?\d+", str(value))
+    known = number is None or number[0] in ("0", "1")
+    if not known and isinstance(OmegaConf.select(cfg, key), bool):
+        raise UserError(f"{text}: must be true or false")
 
 
 def check_texts(cfg: DictConfig, overrides: Sequence[str]) -> None:
@@ -137,6 +145,7 @@ def _check_class(variant: str) -> None:
 
 def compose(overrides: Sequence[str]) -> DictConfig:
     """Composes; a key that no schema has is refused, though Hydra lets a `+` add it."""
+    _read.clear()
     try:
         cfg = hydra.compose(config.NAME, list(overrides), return_hydra_config=True)
     except UserError:
@@ -251,8 +260,15 @@ class _BoundedFiles(FileConfigSource):
         file = os.path.join(self.path, self._normalize_file_name(config_path))
         with suppress(OSError, UnicodeDecodeError):  # which Hydra will find, too
             check_size(Path(file).read_text("utf-8"), file)
-        return super().load_config(config_path)
+        result = super().load_config(config_path)
+        package = result.header.get("package") or os.path.dirname(config_path).replace("/", ".")
+        content = OmegaConf.to_container(result.config)
+        _read.append((file, "" if package == "_global_" else package, content))
+        return result
 
+
+_read: list[tuple[str, str, object]] = []
+"""What files say of which the last configuration is composed: name, package and content."""
 
 # Where a launcher's job begins, Hydra enters its own reader again, and takes a class for that by
 # its name alone; it is found by its qualified name, which stays.

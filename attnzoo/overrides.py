@@ -67,19 +67,20 @@ _SHOWN = 100
 
 def leaves(override: Override) -> Iterator[tuple[str, object]]:
     """The values that an override gives, all of a sweep, each under its whole key."""
-    yield from _leaves(override.key_or_group, override.value())
+    yield from leaves_of(override.key_or_group, override.value())
 
 
-def _leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
+def leaves_of(key: str, value: object) -> Iterator[tuple[str, object]]:
+    """The values in what stands under a key, each under its whole key."""
     if isinstance(value, ChoiceSweep):
         for one in value.list:
-            yield from _leaves(key, one)
+            yield from leaves_of(key, one)
     elif isinstance(value, dict):
         for below, one in value.items():
-            yield from _leaves(f"{key}.{below}", one)
+            yield from leaves_of(f"{key}.{below}" if key else str(below), one)
     elif isinstance(value, list):
         for place, one in enumerate(value):
-            yield from _leaves(f"{key}[{place}]", one)
+            yield from leaves_of(f"{key}[{place}]", one)
     else:
         yield key, value
 

@@ -9,7 +9,7 @@ import hydra
 import pytest
 
 from attnzoo import config
-from attnzoo.composing import VERSION_BASE, complaints, composed_in
+from attnzoo.composing import VERSION_BASE, composed_in
 from attnzoo.errors import UserError
 
 
@@ -43,3 +43,15 @@ def test_a_group_may_have_a_file_of_ones_own(settings):
     (settings / "data/mine.yaml").write_text("# @package _global_\ndata: {name: foo}\n")
     with pytest.raises(UserError, match=re.escape("data.name=foo: no setting")):
         composed_in(["data=mine"], str(settings))
+
+
+def test_a_number_is_no_truth_value_in_a_file_or_a_dictionary_either(settings):
+    said = "deterministic.*2.*: must be true or false"
+    with pytest.raises(UserError, match=said):
+        composed_in(["train={deterministic:2}"], None)
+    file = settings / "experiment/x.yaml"
+    write(file, "# @package _global_\ntrain: {deterministic: 2, stage1: {steps: 2}}\n")
+    with pytest.raises(UserError, match=f"{file}: train.{said}"):
+        composed_in(["+experiment=x"], str(settings))
+    file.write_text("# @package _global_\ntrain: {deterministic: true, stage1: {steps: 2}}\n")
+    assert composed_in(["+experiment=x"], str(settings)).train.deterministic is True
