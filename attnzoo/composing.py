@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from attnzoo.errors import UserError
 from attnzoo.overrides import (
     PLUGIN_FORM,
     check_text,
+    is_other,
     leaves,
     leaves_of,
     normalised,
@@ -105,14 +106,30 @@ def _check_truth(cfg: DictConfig, text: str, key: str, value: object) -> None:
 
 
 def check_texts(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """UserError for a text that Hydra's grammar takes for a number or a truth value.
+    """UserError for a text that Hydra's grammar, or YAML's, takes for a number or a truth value.
 
     Among the overrides may be those of a whole sweep, whose jobs have the number already.
     """
     for text, override in zip(overrides, parsed(overrides), strict=True):
-        for key, value in leaves(override):
-            if isinstance(OmegaConf.select(cfg, key), str):
-                check_text(text, value)
+        for _, value in _meant_as_text(cfg, leaves(override)):
+            check_text(text, value)
+    for file, package, content in _read:
+        for key, value in _meant_as_text(cfg, leaves_of(package, content)):
+            if is_other(Path(file).read_text("utf-8"), value):
+                raise UserError(f"{file}: {key} would be read as {value}; put it in quotes")
+
+
+def _meant_as_text(
+    cfg: DictConfig, given: Iterable[tuple[str, object]]
+) -> Iterator[tuple[str, object]]:
+    """The numbers and truth values in the place of text; a sweep may have thousands of others."""
+    known: dict[str, bool] = {}
+    for key, value in given:
+        if isinstance(value, int | float):
+            if key not in known:
+                known[key] = isinstance(OmegaConf.select(cfg, key), str)
+            if known[key]:
+                yield key, value
 
 
 def check_options(variant: str, options: dict[str, Any]) -> None:

@@ -87,11 +87,16 @@ def leaves_of(key: str, value: object) -> Iterator[tuple[str, object]]:
 
 def check_text(text: str, value: object) -> None:
     """UserError if the grammar takes a name or a path in `text` for another, as 1_0 for 10."""
-    if isinstance(value, int | float) and str(value) not in re.split(r"[\s,=:()\[\]{}]", text):
+    if is_other(text, value):
         raise UserError(
             f"{text}: would be read as {value}; put text that looks like a number in quotes "
             "inside the shell's, \"key='...'\""
         )
+
+
+def is_other(text: str, value: object) -> bool:
+    """Whether `value` is a number or truth value that reads otherwise in `text`."""
+    return isinstance(value, int | float) and str(value) not in re.split(r"[\s,=:()\[\]{}]", text)
 
 
 def quoted(text: object) -> str:

@@ -55,3 +55,12 @@ def test_a_number_is_no_truth_value_in_a_file_or_a_dictionary_either(settings):
         composed_in(["+experiment=x"], str(settings))
     file.write_text("# @package _global_\ntrain: {deterministic: true, stage1: {steps: 2}}\n")
     assert composed_in(["+experiment=x"], str(settings)).train.deterministic is True
+
+
+def test_a_path_in_a_file_is_not_read_as_another(settings):
+    file = settings / "experiment/x.yaml"
+    write(file, "# @package _global_\ndefaults: [override /data: video]\ndata: {path: 1_0}\n")
+    with pytest.raises(UserError, match=f"{file}: data.path would be read as 10; put it in quotes"):
+        composed_in(["+experiment=x"], str(settings))
+    file.write_text(file.read_text().replace("1_0", "'1_0'"))
+    assert composed_in(["+experiment=x"], str(settings)).data.path == "1_0"
