@@ -147,6 +147,7 @@ WRONG = [
     ("resume=1e3", "resume=1e3", "in quotes"),
     ("data=tiktok data.path=gone", "gone", ""),
     ("hydra.run.dir=file/below", "hydra.run.dir=file/below", "another folder"),
+    ("hydra.job.chdir=true", "hydra.job.chdir=true", "lead nowhere"),
     ("+experiment=quik", "experiment=quik", "did you mean 'quick'"),
     ("experiment=quick", "experiment=", "+experiment=NAME"),
     ("resume=gone", "resume=gone", "folder of an earlier run"),
