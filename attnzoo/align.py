@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnzoo import commands
 from attnzoo.errors import UserError
+from attnzoo.paths import check_folder
 
 if TYPE_CHECKING:
     from attnzoo.testing.alignment import Aligned
@@ -46,6 +47,8 @@ def command(arguments: Sequence[str]) -> None:
         help="write align.csv, align.png and align.json here",
     )
     given = parser.parse_args(arguments)
+    if given.out is not None:
+        check_folder(given.out, f"--out {given.out}")
     from attnzoo.testing.alignment import aligned
 
     numbers = {k: getattr(given, k) for k in ("size", "grid", "frames", "group")}

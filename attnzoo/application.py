@@ -92,7 +92,9 @@ def launch(
                 check_texts(cfg, [*swept, *args.overrides])
                 _check_logging(cfg)
                 if cfg.hydra.job.chdir:
-                    raise UserError("hydra.job.chdir=true: paths of the settings would lead nowhere")
+                    raise UserError(
+                        "hydra.job.chdir=true: paths of the settings would lead nowhere"
+                    )
                 check(cfg, _folder(cfg, sweep))
         elif args.help or args.cfg or args.info:
             _check_package(composed_in(args.overrides, args.config_dir), args)

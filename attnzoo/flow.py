@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnzoo import commands
 from attnzoo.errors import UserError
+from attnzoo.paths import check_folder
 
 if TYPE_CHECKING:
     from attnzoo.testing.flow_clips import Recorded
@@ -58,6 +59,8 @@ def command(arguments: Sequence[str]) -> None:
         "--out", type=commands.path, metavar="FOLDER", help="write tables and pictures here"
     )
     given = parser.parse_args(arguments)
+    if given.out is not None:
+        check_folder(given.out, f"--out {given.out}")
     if given.count < 1:
         raise UserError(f"--count {given.count}: must be at least one clip")
     if given.count > MOST:

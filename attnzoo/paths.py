@@ -6,6 +6,7 @@ Part of the registry: imports the standard library only.
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 from pathlib import Path
 
@@ -84,6 +85,18 @@ def inside(folder: Path, name: str, what: str, called: str = "") -> Path:
     if not path.is_relative_to(root):
         raise UserError(f"{what}: {name} leaves {called or f'the folder {folder}'}")
     return path
+
+
+def check_folder(folder: Path, what: str) -> None:
+    """UserError, beginning with `what`, if a folder can be neither made nor written; makes none."""
+    try:
+        existing = next(p for p in (folder, *folder.absolute().parents) if os.path.lexists(p))
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{what}: cannot be written ({error.strerror}); take another folder"
+        ) from error
 
 
 def make_writable(folder: Path, what: str) -> None:

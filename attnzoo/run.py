@@ -10,7 +10,6 @@ import logging
 import re
 import shlex
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +22,7 @@ from attnzoo import application, commands, config, job, stored
 from attnzoo.errors import UserError, lacking
 from attnzoo.files import Held, held, replacing, sweep
 from attnzoo.overrides import PLUGINS, check_text, parsed, quoted
-from attnzoo.paths import typed
+from attnzoo.paths import check_folder, typed
 from attnzoo.stored import CONFIG
 from attnzoo.summary import summary
 from attnzoo.train.processes import Processes, join, joined
@@ -81,7 +80,7 @@ def _check(cfg: DictConfig, folder: Path) -> None:
     cfg = _configuration(cfg, cfg.hydra.overrides.task)
     experiment = config.experiment_of(cfg)
     experiment.check()
-    _check_folder(folder)
+    check_folder(folder, f"hydra.run.dir={folder}")
     if cfg.resume is None:
         _refuse_at_work(folder)
         _refuse_used(folder, f"hydra.run.dir={folder}")
@@ -262,18 +261,6 @@ def _check_record(folder: Path) -> None:
         raise UserError(
             f"{weights}: cannot be read ({error}); delete it and record.json, and resume={folder} "
             f"makes them anew from {CONFIG}"
-        ) from error
-
-
-def _check_folder(folder: Path) -> None:
-    """UserError if the folder cannot be made or written; leaves nothing behind."""
-    try:
-        existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"hydra.run.dir={folder}: cannot be written ({error.strerror}); take another folder"
         ) from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attnzoo import commands, registry
 from attnzoo.errors import UserError
+from attnzoo.paths import check_folder
 
 
 def command(arguments: Sequence[str]) -> None:
@@ -21,6 +22,8 @@ def command(arguments: Sequence[str]) -> None:
         help="also draw which tokens a token attends to, as NAME.png into this folder",
     )
     given = parser.parse_args(arguments)
+    if given.picture is not None:
+        check_folder(given.picture, f"--picture {given.picture}")
     print("\n\n".join([registry.show(name) for name in given.name]))
     if given.picture is not None:
         _draw(given.name, given.picture)

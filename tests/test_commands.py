@@ -430,6 +430,17 @@ def test_show_prints_all_of_a_variant(capfd):
     assert capfd.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize("line", ["align gone --out", "flow gone --out", "show none --picture"])
+def test_a_file_where_a_folder_is_to_be_written_is_told_first(line, tmp_path, capfd):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as exit_:
+        dispatcher.main([*line.split(), "file/below"])
+    assert exit_.value.code == commands.BAD_INPUT
+    out, err = capfd.readouterr()
+    assert "file/below: cannot be written (Not a directory); take another folder" in err
+    assert not out
+
+
 def test_list_and_show_take_plugins(tmp_path, capfd):
     source = Path(sys.modules[registry.get("none").cls.__module__].__file__).read_text()
     (tmp_path / "mine.py").write_text(re.sub(r'"none"', '"mine"', source, count=1))
