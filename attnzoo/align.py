@@ -37,9 +37,11 @@ def command(arguments: Sequence[str]) -> None:
         ("size", 256, "pixels of a side at which flow is computed"),
         ("grid", 32, "cells of a side"),
         ("frames", 16, "frames of a window"),
-        ("group", 4, "frames of a subspace"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} ({default})")
+    parser.add_argument(
+        "--group", type=int, help="frames of a subspace (4, or all of a shorter window)"
+    )
     parser.add_argument(
         "--out",
         type=commands.path,
@@ -51,6 +53,8 @@ def command(arguments: Sequence[str]) -> None:
         check_folder(given.out, f"--out {given.out}")
     from attnzoo.testing.alignment import aligned
 
+    if given.group is None:
+        given.group = max(1, min(4, given.frames))
     numbers = {k: getattr(given, k) for k in ("size", "grid", "frames", "group")}
     every = [(path, True) for path in given.pose] + [(path, False) for path in given.clip]
     if not every:

@@ -83,6 +83,8 @@ def test_the_command_prints_and_writes(
         (["nowhere.mp4", "--grid", "0"], "grid=0: must be from 1 to the 256 pixels"),
         (["nowhere.mp4", "--grid", "300"], "grid=300: must be"),
         (["nowhere.mp4", "--group", "0"], "group=0: must be at least one frame"),
+        (["no.mp4", "--frames", "4", "--group", "5"], "group=5: must be at most the 4 frames"),
+        (["nowhere.mp4", "--frames", "3"], "nowhere.mp4: no such file"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(arguments: list[str], words: str) -> None:

@@ -101,13 +101,15 @@ def aligned(
         group: frames of a subspace.
 
     Raises:
-        UserError: what `open_video` raises; a grid or group that is not positive, or a grid finer
-            than the picture.
+        UserError: what `open_video` raises; a grid or group that is not positive, a grid finer
+            than the picture, or a group longer than a window.
     """
     if not 1 <= grid <= size:
         raise UserError(f"grid={grid}: must be from 1 to the {size} pixels of a side")
     if group < 1:
         raise UserError(f"group={group}: must be at least one frame")
+    if group > frames:
+        raise UserError(f"group={group}: must be at most the {frames} frames of a window")
     source = open_video(
         path, size=size, frames=frames, windows=WINDOWS, pose=path if pose else None
     )
