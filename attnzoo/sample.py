@@ -25,7 +25,7 @@ from attnzoo.errors import UserError
 from attnzoo.models.noise import Noise
 from attnzoo.overrides import PLUGINS, parsed
 from attnzoo.stored import CONFIG
-from attnzoo.train.settings import Experiment, Precision, Tracker
+from attnzoo.train.settings import SEEDS, Experiment, Precision, Tracker
 
 if TYPE_CHECKING:
     from attnzoo.mixing.making import Ready, Wanted
@@ -192,6 +192,8 @@ def _wanted(experiment: Experiment, cfg: DictConfig, given: Any) -> Wanted:
     for flag, value, least in (("--stride", given.stride, 1), ("--seed", seed, 0)):
         if value is not None and value < least:
             raise UserError(f"{flag} {value}: must be at least {least}")
+    if seed > SEEDS:
+        raise UserError(f"--seed {seed}: must be at most {SEEDS}")
     return Wanted(
         given.foreground, given.background, given.pose, given.mask, given.foreground_pose,
         _or(given.frames, cfg.data.frames), given.overlap, seed, given.loop, given.stride,

@@ -216,3 +216,10 @@ def test_the_flow_that_is_followed_is_the_dances_own(tmp_path: Path) -> None:
     for flow, said in ((FlowSource.exact, "flow=exact: only"), (FlowSource.iuv, "flow=iuv")):
         with pytest.raises(UserError, match=rf"--pose \S*walk: {said}"):
             danced(drawn, pictures, flow, Estimation(), follows=True)
+
+
+def test_a_stride_is_no_longer_than_what_is_played_to_and_fro(tmp_path: Path) -> None:
+    where = origin("--pose", poses(tmp_path / "walk", 3))
+    assert clips(where, size=SIZE, frames=4, loop=True, stride=3).frames == 4
+    with pytest.raises(UserError, match=r"--pose .*--stride 4: must be at most its 3 frames"):
+        clips(where, size=SIZE, frames=4, loop=True, stride=4)

@@ -257,6 +257,8 @@ WRONG = [
     (["--guidance", "nan"], "--guidance nan"),
     (["--guidance", "-1"], "--guidance -1.0: must be at least 0"),
     (["--seed", "-1"], "--seed -1: must be at least 0"),
+    (["--guidance", "1e300"], "--guidance 1e+300: must be at most 1000"),
+    (["--seed", "99999999999999999999"], "--seed 99999999999999999999: must be at most"),
     (["--fps", "0"], "--fps 0: must be at least 1"),
     (["--fps", "3000000000"], "--fps 3000000000: must be at most 1000"),
     (["--stride", "0"], "--stride 0: must be at least 1"),

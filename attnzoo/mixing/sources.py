@@ -149,7 +149,7 @@ def clips(
         mask: a video's masks.
 
     Raises:
-        UserError: it cannot be read, is too short, or names no one dance.
+        UserError: it cannot be read, is too short, also for the stride, or names no one dance.
     """
     if where.kind is Kind.embedded:
         return _embedded(where, size, frames)
@@ -165,6 +165,9 @@ def clips(
                 path, size=size, frames=frames, stride=stride, short=short,
                 pose=path if pose else None, mask=mask,
             )  # fmt: skip
+            there = source.split["frames_used"]
+            if stride > there:  # which to and fro would show any frames at all
+                raise UserError(f"--stride {stride}: must be at most its {there} frames")
     except UserError as error:
         raise where.wrong(error) from error
     return _one(where, source)

@@ -22,6 +22,8 @@ SEEDS = 2**63 - 1
 """The largest seed that every generator takes."""
 TIMES = 1000
 """Of the noise schedule: more steps than that cannot be taken."""
+GUIDANCE = 1000
+"""Of the difference between two predictions: far beyond what any picture is made with."""
 BATCH = 65536
 """Clips of one forward pass."""
 ACCUMULATED = 65536
@@ -216,6 +218,7 @@ class Experiment:
             ("train.stage2.steps", train.stage2.steps, STEPS),
             ("train.stage2.warmup", train.stage2.warmup, STEPS),
             ("sample.steps", sample.steps, TIMES),
+            ("sample.guidance", sample.guidance, GUIDANCE),
             ("sample.fps", sample.fps, RATE),
             ("train.stage1.learning_rate", train.stage1.learning_rate, LARGEST_RATE),
             ("train.stage2.learning_rate", train.stage2.learning_rate, LARGEST_RATE),
