@@ -25,7 +25,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from attnzoo import config
@@ -62,7 +63,7 @@ def launch(
         task: gets the composed configuration; Hydra's own part is in `HydraConfig`.
         arguments: overrides and Hydra's flags.
         check: gets each configuration, with Hydra's part under `hydra`, and the folder of the run
-            (or of the sweep) before any job starts; raises what is wrong with it.
+            before any job starts; raises what is wrong with it.
         prepare: may change the overrides, plug-ins not yet loaded; its second argument says
             whether this is a sweep.
 
@@ -86,7 +87,8 @@ def launch(
             if sweep:
                 swept = _file_sweep(args.overrides, args.config_dir)
                 jobs = _jobs([*swept, *args.overrides], args.config_dir)
-            for job in jobs:
+            taken: set[Path] = set()
+            for number, job in enumerate(jobs):
                 cfg = composed_in(job, args.config_dir)
                 check_swept(cfg, swept)
                 check_texts(cfg, [*swept, *args.overrides])
@@ -95,7 +97,7 @@ def launch(
                     raise UserError(
                         "hydra.job.chdir=true: paths of the settings would lead nowhere"
                     )
-                check(cfg, _folder(cfg, sweep))
+                check(cfg, _folder_of_job(cfg, number, taken) if sweep else _folder(cfg, "run"))
         elif args.help or args.cfg or args.info:
             _check_package(composed_in(args.overrides, args.config_dir), args)
         failures: list[UserError] = []
@@ -245,9 +247,31 @@ def _refuse(message: str) -> NoReturn:
     raise UserError(f"{message}; --help shows what is right")
 
 
-def _folder(cfg: DictConfig, sweep: bool) -> Path:
-    key = "sweep" if sweep else "run"
+def _folder(cfg: DictConfig, key: str) -> Path:
     return typed(str(cfg.hydra[key].dir), f"hydra.{key}.dir={cfg.hydra[key].dir}")
+
+
+def _folder_of_job(cfg: DictConfig, number: int, taken: set[Path]) -> Path:
+    """The folder of one job of a sweep, or of all where that is not known yet.
+
+    Raises:
+        UserError: it is in `taken`, to which it is added.
+    """
+    together = _folder(cfg, "sweep")
+    try:
+        with open_dict(cfg.hydra.job), read_write(cfg.hydra.job):
+            cfg.hydra.job.update(num=number, id=str(number))  # as Hydra does when it starts
+        subdir = str(cfg.hydra.sweep.subdir)
+    except OmegaConfBaseException:  # of what a launcher alone knows
+        return together
+    folder = together / subdir
+    if folder in taken:
+        raise UserError(
+            f"hydra.sweep.subdir={subdir}: two runs of the sweep would have this folder; "
+            "${hydra.job.num} in it tells them apart"
+        )
+    taken.add(folder)
+    return folder
 
 
 def _file_sweep(overrides: Sequence[str], config_dir: str | None) -> list[str]:

@@ -154,6 +154,8 @@ WRONG = [
     ("resume=.", "config.yaml", "folder of an earlier run"),
     ("resume=. seed=1", "seed=1", "device, workers, tracker"),
     ("-m resume=.", "resume=.", "not with -m"),
+    ("-m seed=0,1 hydra.sweep.dir=sw hydra.sweep.subdir=x", "hydra.sweep.subdir=x", "job.num"),
+    ("-m seed=0,1 hydra.sweep.subdir=${attn.name}", "hydra.sweep.subdir=stsa", "job.num"),
     ("-m attn=stsa,nune", "'nune'", "did you mean 'none'"),
     ("-m attn=stsa,none size=[8,4,4]", "'size'", "attn=none has no option"),
     ("-m attn=stsa size=[8,4,4],[8,4]", "[8,4]", "3 values"),
@@ -286,6 +288,15 @@ def test_an_option_named_like_a_setting_needs_its_prefix(composed):
         registry.register("noisy", title="t", source="s", kind=entry.kind, cost="0")(Noisy)
         assert status("attn=noisy", "noise=half", "attn.noise=4") == 0
     assert composed[0].noise.name == "half" and composed[0].attn.noise == 4
+
+
+def test_runs_of_a_sweep_have_the_folders_that_they_are_given(composed, tmp_path, capfd):
+    line = ["-m", "seed=0,1", "hydra.sweep.dir=sw", "hydra.sweep.subdir=${seed}"]
+    assert status(*line) == 0 and len(composed) == 2
+    assert sorted(p.parent.name for p in tmp_path.glob("sw/*/log")) == ["0", "1"]
+    (tmp_path / "sw/1/record.json").touch()
+    assert status(*line) == commands.BAD_INPUT and len(composed) == 2
+    assert "sw/1: holds the record of a finished run" in capfd.readouterr().err
 
 
 def test_a_path_that_is_a_number_is_itself_where_it_reads_so(composed):
