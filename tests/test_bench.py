@@ -108,6 +108,8 @@ def test_a_run_too_long_is_predicted(tmp_path: Path) -> None:
         (["frames=0"], "frames=0: must be a positive integer"),
         (["resolution=x"], "resolution=x: must be a side such as 32, or 32x48"),
         (["resolution=30", "what=unet"], "resolution=30: unet=small needs sides that 4 divides"),
+        (["resolution=18", "what=level"], "resolution=18: unet=small needs sides that 4 divides"),
+        (["attn=stsa", "size=[4,4,4]", "attn.size=[8,4,4]"], "size=, attn.size=: give one of them"),
         (["what=modul"], "what=modul: did you mean module?"),
         (["dtype=fp8"], "there are fp32, bf16, fp16"),
         (["dtype=fp32", "dtype=bf16"], "each setting is given once"),

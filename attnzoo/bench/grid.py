@@ -67,10 +67,21 @@ def axes_of(given: Given, device: str, quick: bool) -> Axes:
     if quick:
         values |= _QUICK
     values |= {key: _CHECKS[key](given[key]) for key in AXES if key in given}
-    options = {key.removeprefix("attn."): v for key, v in given.items() if key not in AXES}
-    axes = Axes(**values, options=options, device=device)
+    axes = Axes(**values, options=_options(given), device=device)
     _check_options(axes)
     return axes
+
+
+def _options(given: Given) -> Given:
+    """What is no axis, under the option's own name; UserError for both spellings of one."""
+    found: dict[str, Sequence[Any]] = {}
+    for key in given:
+        option = key.removeprefix("attn.")
+        if key not in AXES and option in found:
+            raise UserError(f"{option}=, attn.{option}=: give one of them")
+        if key not in AXES:
+            found[option] = given[key]
+    return found
 
 
 _QUICK: Mapping[str, Any] = {
@@ -226,6 +237,7 @@ def _placed(cell: Cell, axes: Axes) -> Iterator[Cell]:
 
 def _levels(cell: Cell, unets: Sequence[str]) -> Iterator[Cell]:
     for unet in unets:
+        _check_sides(unet, cell.height, cell.width)
         for level in levels(UNETS[unet], registry.get(cell.name)):
             h, w = cell.height // level.coarser, cell.width // level.coarser
             yield cell.at(
@@ -249,16 +261,17 @@ def _others(axes: Axes) -> Iterator[Cell]:
                 yield from (cell.at(peer=True, unet=unet) for unet in axes.unet)
 
 
+def _check_sides(unet: str, *sides: int) -> None:
+    """UserError for a grid of latents that a level of the U-Net would not halve."""
+    coarsest = UNETS[unet].coarsest
+    for side in sides:
+        if side % coarsest:
+            raise UserError(f"resolution={side}: unet={unet} needs sides that {coarsest} divides")
+
+
 def _check(cell: Cell) -> None:
     if cell.unet and cell.what is not What.level:
-        coarsest = UNETS[cell.unet].coarsest
-        for side in (cell.height, cell.width):
-            if side % coarsest:
-                raise UserError(
-                    f"resolution={side}: unet={cell.unet} needs sides that {coarsest} divides"
-                )
-    if cell.what is What.level and 0 in (cell.height, cell.width):
-        raise UserError(f"resolution: unet={cell.unet} has no level {cell.level}")
+        _check_sides(cell.unet, cell.height, cell.width)
     if cell.peer or cell.what is What.flow:
         return
     entry = registry.get(cell.name)
