@@ -114,6 +114,8 @@ def _whats(values: Sequence[Any]) -> list[What]:
 
 def _peers(values: Sequence[Any]) -> list[str]:
     """null or false for none, true for all, or names of classes."""
+    if len(values) == 1 and isinstance(values[0], tuple):
+        values = values[0]
     if list(values) in ([None], [False]):
         return []
     known = [*unet_peers(), *module_peers()]

@@ -61,7 +61,7 @@ def single(given: Given, key: str, default: Any) -> Any:
     """
     values = given.get(key, (default,))
     if len(values) != 1:
-        raise UserError(f"{key}={','.join(map(str, values))}: one value is needed")
+        raise UserError(f"{key}={','.join(map(said, values))}: one value is needed")
     return values[0]
 
 
@@ -73,7 +73,7 @@ def truth(given: Given, key: str, default: bool = False) -> bool:
 def as_truth(key: str, value: Any) -> bool:
     """UserError unless `value` is a bool."""
     if not isinstance(value, bool):
-        raise UserError(f"{key}={value}: must be true or false")
+        raise UserError(f"{key}={said(value)}: must be true or false")
     return value
 
 
@@ -86,8 +86,17 @@ def positive(given: Given, key: str, default: int | None) -> int | None:
 def as_positive(key: str, value: Any) -> int:
     """UserError unless `value` is a positive integer."""
     if type(value) is not int or value < 1:
-        raise UserError(f"{key}={value}: must be a positive integer")
+        raise UserError(f"{key}={said(value)}: must be a positive integer")
     return value
+
+
+def said(value: Any) -> str:
+    """A value as it is typed."""
+    if isinstance(value, tuple):
+        return f"[{','.join(map(said, value))}]"
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def number(given: Given, key: str, default: float | None) -> float | None:
@@ -96,7 +105,7 @@ def number(given: Given, key: str, default: float | None) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise UserError(f"{key}={value}: must be a positive number")
+        raise UserError(f"{key}={said(value)}: must be a positive number")
     try:
         found = float(value)
     except OverflowError:  # an integer that no float holds
@@ -122,5 +131,5 @@ def one_of(key: str, value: Any, known: Collection[str]) -> str:
     if value not in known:
         near = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise UserError(f"{key}={value}: {hint}there are {', '.join(known)}")
+        raise UserError(f"{key}={said(value)}: {hint}there are {', '.join(known)}")
     return str(value)
