@@ -35,6 +35,7 @@ from attnzoo.overrides import (
     plugged,
     plugins_of,
 )
+from attnzoo.paths import regular
 from attnzoo.yaml_files import UNREADABLE, check_size
 
 VERSION_BASE = "1.3"
@@ -271,6 +272,11 @@ def _check_own(folder: Path) -> None:
 
 class _BoundedFiles(FileConfigSource):
     """Hydra's reader of settings files: OmegaConf writes aliases out, whatever comes of it."""
+
+    def is_config(self, config_path: str) -> bool:
+        """As Hydra's own; `NoFile` for a pipe, which it would call no choice."""
+        regular(Path(self.path, self._normalize_file_name(config_path)))
+        return bool(super().is_config(config_path))
 
     def load_config(self, config_path: str) -> ConfigResult:
         """As Hydra's own; UserError for a file that would be larger than any has to be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -64,3 +65,11 @@ def test_a_path_in_a_file_is_not_read_as_another(settings):
         composed_in(["+experiment=x"], str(settings))
     file.write_text(file.read_text().replace("1_0", "'1_0'"))
     assert composed_in(["+experiment=x"], str(settings)).data.path == "1_0"
+
+
+def test_a_pipe_is_no_file_of_settings(settings):
+    write(settings / "experiment/x.yaml", "")
+    (settings / "experiment/x.yaml").unlink()
+    os.mkfifo(settings / "experiment/x.yaml")
+    with pytest.raises(UserError, match=r"x.yaml: a pipe, a socket or a device"):
+        composed_in(["+experiment=x"], str(settings))
