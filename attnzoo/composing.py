@@ -54,6 +54,8 @@ def composed(overrides: Sequence[str]) -> DictConfig:
         config.register()
         cfg = composed_in(normalised(whole, sweep=False), None)
         check_swept(cfg, [])
+        if cfg.resume is not None:
+            raise UserError(f"resume={cfg.resume}: goes on with a run, as attnzoo.run alone does")
         return cfg
 
 

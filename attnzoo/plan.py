@@ -39,7 +39,6 @@ def command(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--utilisation",
         type=float,
-        default=0.35,
         metavar="SHARE",
         help="of a GPU's peak that is assumed to be reached (0.35)",
     )
@@ -73,8 +72,11 @@ def command(arguments: Sequence[str]) -> None:
         help="with --measure: adds a line of JSON for each, with command, machine and versions",
     )
     given = parser.parse_intermixed_args(list(arguments))
-    if not 0 < given.utilisation <= 1:
-        raise UserError(f"--utilisation {given.utilisation}: must be above 0 and at most 1")
+    if given.measure and (given.gpu or given.utilisation is not None):
+        raise UserError("--gpu, --utilisation: of use without --measure, which runs a step here")
+    utilisation = 0.35 if given.utilisation is None else given.utilisation
+    if not 0 < utilisation <= 1:
+        raise UserError(f"--utilisation {utilisation}: must be above 0 and at most 1")
     if not given.measure and (given.cold or given.update or given.whole or given.out):
         raise UserError("--cold, --update, --whole, --out: of use with --measure alone")
     cfg = composed(given.setting)
@@ -105,7 +107,7 @@ def command(arguments: Sequence[str]) -> None:
     from attnzoo.planning.plan import plan
     from attnzoo.planning.report import report
 
-    print(report(plan(experiment, sizes), gpus, given.utilisation))
+    print(report(plan(experiment, sizes), gpus, utilisation))
 
 
 def _without_data(cfg: DictConfig) -> None:

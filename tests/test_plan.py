@@ -302,6 +302,9 @@ def test_unknown_gpus_and_shares_are_refused():
         ("data=video data.stride=0", "data.stride=0: must be at least 1"),
         ("data=video flow=exact attn=stsa_flow", "flow=exact: only data=embedded"),
         ("data=video flow=iuv motion.method=farneback", "motion.method"),
+        ("resume=gone", "resume=gone: goes on with a run"),
+        ("--measure stage1 --gpu V100", "--gpu, --utilisation: of use without --measure"),
+        ("--measure stage1 --utilisation .9", "--gpu, --utilisation: of use without --measure"),
         ("attn=stsa_flow aligned=shifted stack=flat", "no module follows the motion"),
     ],
 )
