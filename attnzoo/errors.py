@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import struct
 import zlib
@@ -42,14 +43,17 @@ _ANYWHERE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOME
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.EAGAIN}
 
 
-_OF_RUST = re.compile(r"\(os error (\d+)\)")
+_IN_WORDS = re.compile(r"\((?:os error )?(\d{1,3})\)")
 
 
 def _number(error: BaseException) -> int | None:
-    """The system's number; libraries written in Rust have it in their words alone."""
+    """The system's number; libraries in Rust, and torch's C++, have it in their words alone."""
     number = getattr(error, "errno", None)
-    found = None if number is not None else _OF_RUST.search(str(error))
-    return int(found[1]) if found else number
+    if number is not None:
+        return int(number)
+    text = str(error)
+    found = (int(one) for one in _IN_WORDS.findall(text))
+    return next((one for one in found if f"{os.strerror(one)} (" in text), None)
 
 
 def passing(error: BaseException) -> bool:

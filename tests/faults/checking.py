@@ -70,7 +70,7 @@ def read_whole(path: Path) -> None:
         (_json if path.name.endswith(".error.json") else _record)(path)
     elif path.parent.parent.name == "items":
         _summed(path)
-    elif path.parent.name == "locks":
+    elif path.parent.name == "locks" or path.name.startswith(".lock-"):
         _any(path)
     elif path.parent.name == "catalogue":
         _json(path)

@@ -190,7 +190,11 @@ _PROTOCOL = {
     "seeds": [0, 1],
     "clips": 1,
     "profile_rounds": 1,
-    "settings": [*DATA, "train.stage1.steps=2", "data.frames=4"],
+    "settings": [
+        *(setting for setting in DATA if not setting.startswith("sample.clips")),
+        "train.stage1.steps=2",
+        "data.frames=4",
+    ],
     "cells": {
         "none": {"label": "VD", "overrides": ["attn=none"]},
         "stsa": {"label": "SA", "overrides": ["attn=stsa", "size=[2,4,4]"]},

@@ -35,7 +35,7 @@ from attnzoo.bench import run as bench_run
 from attnzoo.bench.journal import Journal
 from attnzoo.bench.row import Facts
 from attnzoo.data.catalogue import Catalogue
-from attnzoo.errors import UserError, lacking, lacking_anywhere
+from attnzoo.errors import UserError, lacking, lacking_anywhere, passing
 from attnzoo.files import PARTIAL, Held, check_seal, held, replacing, seal
 from attnzoo.scoring.cache import Features
 from attnzoo.tables import run as tables_run
@@ -391,6 +391,23 @@ def test_a_machine_without_a_temporary_folder_is_no_bad_input() -> None:
     assert "No usable temporary directory" in (lacking_anywhere(refused) or "")
     refused.__cause__ = FileNotFoundError(errno.ENOENT, "No such file or directory", "mine")
     assert lacking_anywhere(refused) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        ("unable to open file <w.safetensors> in read-only mode: Too many open files (24)", 24),
+        ("I/O error: Too many open files (os error 24)", 24),
+        ("layer (24) is of another shape", None),
+    ],
+)
+def test_the_systems_number_may_stand_in_words_alone(words: str, number: int | None) -> None:
+    """As of weights that torch could not open, which said nothing of the weights."""
+    error = RuntimeError(words)
+    assert passing(error) == (number is not None)
+    refused = UserError("given/weights.safetensors: cannot be read")
+    refused.__cause__ = error
+    assert (lacking_anywhere(refused) is None) == (number is None)
 
 
 def test_a_file_that_is_put_in_anothers_place_with_its_time_is_read_again(tmp_path: Path) -> None:
