@@ -13,6 +13,7 @@ import functools
 import importlib
 import inspect
 import json
+import logging
 import os
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,8 @@ from attnzoo.models.slots import Slots, Stack
 from attnzoo.paths import typed
 from attnzoo.train.settings import Experiment, Precision, Sampling, Schedule, Tracker, Training
 from attnzoo.yaml_files import UNREADABLE, why_not
+
+_LOG = logging.getLogger(__name__)
 
 NAME = "run"
 """Under which the root of the configuration is stored."""
@@ -254,6 +257,12 @@ def source_of(cfg: DictConfig, *, prepared: bool = True) -> Source:
     values = _plain_data(cfg)
     folder = values.get("prepared") if prepared else None
     opened: Source = _opener(values.pop("name"))(**values)
+    if (windows := values.get("windows") or 0) > len(opened.train):
+        _LOG.warning(
+            "data.windows=%d: the video has %d without a common frame, which are trained on",
+            windows,
+            len(opened.train),
+        )
     source = with_flow(opened, cfg.flow, _plain(cfg.motion), tried=folder is not None)
     if folder is None:
         return source

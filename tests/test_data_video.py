@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from attnzoo.composing import composed
+from attnzoo.config import source_of
 from attnzoo.data import video as video_module
 from attnzoo.data.clip import collate
 from attnzoo.data.frames import frames_of, gaps, square
@@ -175,9 +177,10 @@ def test_fewer_windows_than_asked_for_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = str(write_folder(tmp_path / "f", moving(9)))
-    assert len(open_video(path, frames=4, windows=2).train) == 2
+    line = ["attn=none", "data=video", f"data.path={path}", "data.frames=4"]
+    assert len(source_of(composed([*line, "data.windows=2"])).train) == 2
     assert not caplog.text
-    assert len(open_video(path, frames=4, windows=50).train) == 2
+    assert len(source_of(composed([*line, "data.windows=50"])).train) == 2
     assert "data.windows=50: the video has 2 without a common frame" in caplog.text
 
 

@@ -136,11 +136,6 @@ def open_video(
         "train": separate[:windows] if windows else every,
         "test": separate[:windows] if windows else separate[:TEST_WINDOWS],
     }
-    if windows > len(separate):
-        _log.warning(
-            "data.windows=%d: the video has %d without a common frame, which are trained on",
-            windows, len(separate),
-        )  # fmt: skip
     if mask is not None:
         _check_seen(recording, {*starts["train"], *starts["test"]}, mask)
     split = {

@@ -11,8 +11,8 @@ _PACKETS = ((188, 0), (192, 4), (204, 0))
 """Bytes of an MPEG-TS packet, and which of them is `_SYNC`."""
 
 _SYNC = 0x47
-_LAST = (b"mdat", b"moof", b"moov")
-"""Boxes of MP4 that cannot lack a part; what else lies at a file's end may be anything."""
+_LAST = (b"mdat", b"moof")
+"""Boxes of MP4 that hold pictures and sound; of `moov` FFmpeg says what it cannot do without."""
 
 
 def lacks(path: Path, kind: str) -> str:

@@ -434,7 +434,7 @@ VIDEOS = [
     Case(
         "video: nobody is there",
         TWO + " data.mask=p",
-        right=finite,
+        ("data.mask=p", "shows nobody", "white (255)"),
         files=several(frames("v", moving(4)), frames("p", np.zeros((4, 32, 32, 3), np.uint8))),
     ),
     Case(
