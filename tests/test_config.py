@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import fields
+from types import SimpleNamespace
 
 import hydra
 import pytest
@@ -120,7 +121,8 @@ def test_a_missing_setting_of_the_data_is_named():
 
 @pytest.mark.parametrize(("prepared", "said"), [("~nobody1/x", "no such user"), ("", "empty")])
 def test_a_path_of_prepared_data_that_can_be_none_is_named(prepared, said, monkeypatch):
-    monkeypatch.setattr(config, "_opener", lambda name: lambda **settings: None)
+    opened = SimpleNamespace(train=[])
+    monkeypatch.setattr(config, "_opener", lambda name: lambda **settings: opened)
     monkeypatch.setattr("attnzoo.data.flow_source.with_flow", lambda source, *_, **__: source)
     cfg = composed("data=video", "data.path=v", f"data.prepared='{prepared}'")
     with pytest.raises(config.UserError, match=rf"^data\.prepared={prepared}: .*{said}"):
