@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from attnzoo._imports import digest
 from attnzoo._options import suggestion
+from attnzoo._siblings import code_digest
 from attnzoo.errors import UserError
 from attnzoo.metrics.features import WEIGHTS as EMBEDDED
 from attnzoo.metrics.networks.weights import sha256
@@ -62,14 +62,14 @@ class Weights:
 
 
 def foreign_code(*functions: Callable[..., Any] | None) -> str:
-    """SHA-256 of the files of functions that are none of this package's, as a plug-in's are."""
+    """SHA-256 of the code of functions that are none of this package's, as a plug-in's are."""
     found = set()
     for function in functions:
         while isinstance(function, functools.partial):
             function = function.func
         module = inspect.getmodule(inspect.unwrap(function)) if function is not None else None
         if module is not None and module.__name__.partition(".")[0] != "attnzoo":
-            found.add(str(digest(module.__file__ or "")))
+            found.add(str(code_digest(module.__file__ or "")))
     return "+".join(sorted(found))
 
 
